@@ -1,0 +1,63 @@
+# Simpul: the commands of a working day. Every target does all of its own set-up.
+# Needs git, make and Python 3.11 or newer.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BIN   := .venv/bin
+STAMP := .venv/.synced
+# The rooms that exist: a new one is checked from its first day.
+TYPED := $(wildcard cli node registry runtime security tests bench examples tools)
+# More arguments for pytest: make test ARGS="-k seal"
+ARGS  ?=
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
+	  | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+# A stamp, so that a second run costs nothing.
+$(STAMP): pyproject.toml uv.lock tools/setup.sh
+	@tools/setup.sh
+	@touch $@
+
+.PHONY: setup
+setup: $(STAMP) ## Make .venv from uv.lock
+
+.PHONY: protos
+protos: $(STAMP) ## Generate the Python code of protos/ anew
+	$(BIN)/python tools/generate_protos.py
+
+.PHONY: format
+format: $(STAMP) ## Format the Python code and the protos
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+	$(BIN)/buf format -w
+
+.PHONY: check
+check: $(STAMP) ## Everything that needs no running program: lint, types, protos, vectors, architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(TYPED)
+	$(BIN)/buf lint
+	$(BIN)/buf format -d --exit-code
+	@tools/check_breaking.sh
+	$(BIN)/python tools/generate_protos.py --check
+	@if [ -f tests/conformance/build_vectors.py ]; then \
+	  echo "$(BIN)/python tests/conformance/build_vectors.py --check"; \
+	  PYTHONPATH=.:protos $(BIN)/python tests/conformance/build_vectors.py --check; \
+	fi
+	$(BIN)/python -m pytest -q tests/architecture
+
+.PHONY: test
+test: $(STAMP) ## Run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: demo
+demo: $(STAMP) ## Start a registry and nodes, and exchange real data between them
+	@$(BIN)/simpul demo run
+
+.PHONY: clean
+clean: ## Remove .venv and every cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""What a program needs to run, and both programs share. docs/adr/0003 says why it exists."""
