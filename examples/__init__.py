@@ -1,0 +1,1 @@
+"""The demo's services on real data: ordinary gRPC programs that know nothing of Simpul."""
