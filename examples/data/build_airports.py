@@ -1,5 +1,6 @@
-"""Makes airports.csv from the PyPI package `airportsdata`: `python -m examples.data.build_airports`.
+"""Makes airports.csv from the PyPI package airportsdata.
 
+Run it as `python -m examples.data.build_airports`.
 Keeps the Indonesian airports that have an IATA code, in the order of that code, with the columns
 that the airport service needs. The output depends on the package's version only.
 """

@@ -1,0 +1,1 @@
+"""The transport ministry's airport service."""

@@ -1,0 +1,1 @@
+"""The public service super app: a consumer of the other two."""

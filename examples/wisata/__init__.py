@@ -1,0 +1,1 @@
+"""A regency's island tourism service."""
