@@ -1,0 +1,59 @@
+"""Hashes and what signatures cover: one construction, with a domain for every use.
+
+A hash is SHA-256 over the domain, a zero byte, and each part behind its length, so that no two
+different lists of parts have one input. A signature covers the domain, a zero byte and the bytes.
+A domain is ASCII without a zero byte; it is a constant of this file and never comes from outside.
+
+It does not sign (`keys`) and builds no trees (`merkle`, whose hashes are those of RFC 6962).
+
+Source: docs/spec, "Hashes and signatures".
+"""
+
+import hashlib
+from typing import Final
+
+HASH_BYTES: Final = 32
+
+AGREEMENT: Final = b"simpul/v1/agreement"
+AGREEMENT_SIGNATURE: Final = b"simpul/v1/agreement-signature"
+CHANGE_SIGNATURE: Final = b"simpul/v1/change-signature"
+CHILD_LINK: Final = b"simpul/v1/child-link"
+ENROLMENT_SIGNATURE: Final = b"simpul/v1/enrolment-signature"
+ENTRY: Final = b"simpul/v1/entry"
+FINGERPRINT: Final = b"simpul/v1/fingerprint"
+GREETING: Final = b"simpul/v1/greeting"
+GREETING_SIGNATURE: Final = b"simpul/v1/greeting-signature"
+HEADER: Final = b"simpul/v1/header"
+JOURNAL_LEAF: Final = b"simpul/v1/journal-leaf"
+KEY: Final = b"simpul/v1/key"
+LINK: Final = b"simpul/v1/link"
+MESSAGES: Final = b"simpul/v1/messages"
+PAYLOAD: Final = b"simpul/v1/payload"
+PRIVATE: Final = b"simpul/v1/private"
+SEAL: Final = b"simpul/v1/seal"
+STATEMENT: Final = b"simpul/v1/statement"
+STATEMENT_SIGNATURE: Final = b"simpul/v1/statement-signature"
+TOKEN_SECRET: Final = b"simpul/v1/token-secret"
+
+
+def digest(domain: bytes, *parts: bytes) -> bytes:
+    """Return H(domain, parts): 32 bytes.
+
+    H is SHA-256(domain || 0x00 || for each part: its length as 8 bytes, big-endian || the part).
+    """
+    state = hashlib.sha256(domain)
+    state.update(b"\x00")
+    for part in parts:
+        state.update(len(part).to_bytes(8, "big"))
+        state.update(part)
+    return state.digest()
+
+
+def sha256(data: bytes) -> bytes:
+    """Return the plain SHA-256 of `data`, where an outside format wants just that: 32 bytes."""
+    return hashlib.sha256(data).digest()
+
+
+def signed_bytes(domain: bytes, data: bytes) -> bytes:
+    """Return what a signature under `domain` over `data` signs."""
+    return domain + b"\x00" + data
