@@ -6,7 +6,8 @@ in a `simpul-error` trailer or a sealed refusal reads the same as what stands in
 Source: docs/spec, "Errors".
 """
 
-from enum import StrEnum
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
 
 
 class Code(StrEnum):
@@ -113,3 +114,31 @@ class Code(StrEnum):
     PARCEL_TOO_LARGE = "PARCEL_TOO_LARGE"
     PARCEL_VERSION = "PARCEL_VERSION"
     REFUSALS_EXCEEDED = "REFUSALS_EXCEEDED"
+
+
+class Status(IntEnum):
+    """gRPC's status codes that Simpul itself uses, so that this room needs no gRPC."""
+
+    CANCELLED = 1
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorInfo:
+    """What a code means: `meaning` and `action` are one line each."""
+
+    grpc_status: int
+    meaning: str
+    action: str

@@ -13,8 +13,8 @@ Source: docs/spec, "Errors".
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from security.error_codes import Code
-from security.error_table import ERRORS, ErrorInfo
+from security.error_codes import Code, ErrorInfo
+from security.error_table import ERRORS
 
 __all__ = ["ERRORS", "CallFault", "Code", "ErrorInfo", "LinkFault", "SimpulError"]
 
