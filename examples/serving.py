@@ -1,7 +1,8 @@
 """What the demo's two servers share: an address to listen on, a clean stop, and error statuses.
 
 `run` prints one line, `listening on ADDRESS`, when calls are taken, and returns after SIGTERM or
-SIGINT. Each servicer wraps its work in `answering`, which turns errors.py into gRPC statuses.
+SIGINT. Each servicer wraps its work in `answering`, which turns errors.py into gRPC statuses, and
+reads a stream whose end matters through `until_half_close`.
 There is no TLS and no login here: a service is reached on loopback or a Unix socket, by its node.
 """
 
@@ -10,15 +11,18 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import grpc
 
 from examples.errors import InvalidArgumentError, NotFoundError, TooMuchError
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+Request = TypeVar("Request")
 
 STOP_GRACE_S: Final = 1.0
+# Two were enough in trials of cancelled and expired calls.
+READS_PAST_END: Final = 8
 SERVER_OPTIONS: Final = (
     # Without this a second server on the same port would start, and silently share its calls.
     ("grpc.so_reuseport", 0),
@@ -37,6 +41,20 @@ async def answering(context: Context) -> AsyncIterator[None]:
         yield
     except tuple(_STATUS) as error:
         await context.abort(_STATUS[type(error)], str(error))
+
+
+async def until_half_close(
+    requests: AsyncIterator[Request], context: Context
+) -> AsyncIterator[Request]:
+    """Yield the caller's messages, and end only where the caller has half-closed.
+
+    grpc.aio ends the messages of a caller who cancelled, or whose time ran out, in just the same
+    way, and cancels the handler a little later. Reading past the end lets that come first.
+    """
+    async for request in requests:
+        yield request
+    for _ in range(READS_PAST_END):
+        await context.read()
 
 
 def run(listen: str, add_services: Callable[[grpc.aio.Server], None]) -> int:

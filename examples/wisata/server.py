@@ -13,7 +13,7 @@ from examples.errors import InvalidArgumentError, NotFoundError
 from examples.gen.wisata.v1 import wisata_pb2 as pb
 from examples.gen.wisata.v1 import wisata_pb2_grpc as pb_grpc
 from examples.geo import Place
-from examples.serving import Context, answering, run
+from examples.serving import Context, answering, run, until_half_close
 from examples.wisata.islands import Candidate, Import, Island, Register, Summary, read_register
 
 
@@ -47,7 +47,7 @@ class Wisata(pb_grpc.WisataServicer):
         """Take islands in until the caller half-closes; then apply and summarise."""
         async with answering(context):
             under_way = Import(self._register)
-            async for request in request_iterator:
+            async for request in until_half_close(request_iterator, context):
                 under_way.take(_to_candidate(request.island))
             return _to_response(under_way.finish())
 
