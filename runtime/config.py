@@ -37,11 +37,23 @@ SEPARATOR = "__"
 MAX_FILE_BYTES = 1024 * 1024
 MAX_SHOWN_CHARS = 80
 
+# What was expected, in the words of a TOML file and not of a validator.
+_EXPECTED = {
+    "bool_type": "must be true or false",
+    "dict_type": "must be a table",
+    "float_type": "must be a number",
+    "int_type": "must be an integer",
+    "list_type": "must be a list",
+    "model_type": "must be a table",
+    "string_type": "must be text",
+    "tuple_type": "must be a list",
+}
+
 
 class Section(BaseModel):
     """A table of the file. Frozen: configuration does not change while a program runs."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -259,8 +271,8 @@ def _fault(item: ErrorDetails, key: str, field: FieldInfo | None) -> str:
         return "is missing: add it"
     if item["type"] == "extra_forbidden":
         return "unknown key: remove it"
-    text = item["msg"].removeprefix("Value error, ")
-    text = text.replace("Input should be", "must be", 1)
+    own = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be", 1)
+    text = _EXPECTED.get(item["type"], own)
     secret = names_a_secret(key) or (field is not None and field.annotation is SecretStr)
     if secret or item["type"] == "value_error":
         return text

@@ -19,7 +19,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeAlias
 
 import grpc
 import structlog
@@ -56,6 +56,8 @@ _RESERVED: Final = frozenset({"self", "code", "message", "step"})
 
 Trailers = tuple[tuple[str, str | bytes], ...]
 Handler = Callable[[Any, Any], Any]
+# Quoted: this class takes type arguments in its stubs only.
+MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -119,11 +121,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[
-            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]
-        ],
+        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[MethodHandler | None]]",
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+    ) -> "MethodHandler | None":
         """Wraps the method's handler. An unknown method stays gRPC's own UNIMPLEMENTED."""
         handler = await continuation(handler_call_details)
         if handler is None:
@@ -133,7 +133,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             inner: Handler | None = getattr(handler, kind)
             if inner is not None:
                 make = getattr(grpc, f"{kind}_rpc_method_handler")
-                wrapped: grpc.RpcMethodHandler[Any, Any] = make(
+                wrapped: MethodHandler = make(
                     _wrap(inner, method),
                     request_deserializer=handler.request_deserializer,
                     response_serializer=handler.response_serializer,
