@@ -27,12 +27,14 @@ setup: $(STAMP) ## Make .venv from uv.lock
 .PHONY: protos
 protos: $(STAMP) ## Generate the Python code of protos/ anew
 	$(BIN)/python tools/generate_protos.py
+	$(BIN)/python -m examples.generate
 
 .PHONY: format
 format: $(STAMP) ## Format the Python code and the protos
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 	$(BIN)/buf format -w
+	$(BIN)/buf format -w examples/protos
 
 .PHONY: check
 check: $(STAMP) ## Everything that needs no running program: lint, types, protos, vectors, architecture
@@ -40,9 +42,12 @@ check: $(STAMP) ## Everything that needs no running program: lint, types, protos
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(TYPED)
 	$(BIN)/buf lint
+	$(BIN)/buf lint examples/protos
 	$(BIN)/buf format -d --exit-code
+	$(BIN)/buf format -d --exit-code examples/protos
 	@tools/check_breaking.sh
 	$(BIN)/python tools/generate_protos.py --check
+	$(BIN)/python -m examples.generate --check
 	@if [ -f tests/conformance/build_vectors.py ]; then \
 	  echo "$(BIN)/python tests/conformance/build_vectors.py --check"; \
 	  PYTHONPATH=.:protos $(BIN)/python tests/conformance/build_vectors.py --check; \
