@@ -175,7 +175,7 @@ def test_what_is_not_behind_the_prefix_is_left_alone(tmp_path: Path) -> None:
         ),
         (
             'name = "a"\nmetrics = ""',
-            "node.toml: metrics: '''' is no address: write HOST:PORT, [IPV6]:PORT or unix:PATH",
+            "node.toml: metrics: '' is no address: write HOST:PORT, [IPV6]:PORT or unix:PATH",
         ),
         (
             'name = "a"\nmetrics = "unix:/a"',
