@@ -1,0 +1,156 @@
+"""Serves the published folder over HTTP: the embedded default, for small federations.
+
+It is a static file server for one folder and nothing else. Any web server, mirror or CDN over the
+same folder serves nodes as well, and one that faces the internet should: what is served is signed,
+and this server adds no trust to it.
+
+Rules: GET and HEAD only; a path is either exactly one that the publisher can have written, or it is
+not found: no decoding, no dot files, no links out of the folder, no listing; connections are
+counted and timed, and one more than the limit is closed. Names with a version or a hash never
+change, so they may be cached for ever; `timestamp.json` may not be cached at all.
+"""
+
+import re
+import socket
+import threading
+from functools import partial
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from registry.directory.folder import TIMESTAMP_NAME
+from runtime.ports import TcpAddress, ensure_free
+
+MAX_CONNECTIONS: Final = 256
+# Of one read or write on a connection, and so of an idle one too.
+TIMEOUT_S: Final = 10.0
+MAX_PATH_CHARS: Final = 512
+CHUNK_BYTES: Final = 64 * 1024
+
+_PART: Final = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
+_NAME: Final = re.compile(rf"/((?:metadata/{_PART})|(?:targets(?:/{_PART}){{1,3}}))")
+
+_FOR_EVER: Final = "public, max-age=31536000, immutable"
+_NEVER: Final = "no-cache"
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class DirectoryServer:
+    """A running server, on threads of its own."""
+
+    def __init__(self, folder: Path, listen: TcpAddress, *, setting: str) -> None:
+        """Binds and starts.
+
+        Args:
+            folder: What is served: holds `metadata/` and `targets/`.
+            listen: Port 0 takes a free one.
+            setting: The configuration's key of `listen`, for the error's text.
+
+        Raises:
+            SimpulError: PORT_IN_USE or CONFIG_INVALID, as `runtime.ports.ensure_free` says.
+        """
+        ensure_free(listen, setting)
+        self._server = _Server(listen, partial(_Handler, folder.resolve()))
+        self.address = TcpAddress(listen.host, int(self._server.server_address[1]))
+        self._thread = threading.Thread(
+            target=partial(self._server.serve_forever, poll_interval=0.1),
+            name="directory-http",
+            daemon=True,
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stops answering and frees the port."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    # A handler that waits for a slow client must not hold up the program's end.
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, listen: TcpAddress, handler: Any) -> None:  # noqa: ANN401  (a partial)
+        if ":" in listen.host:
+            self.address_family = socket.AF_INET6
+        self._room = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        super().__init__((listen.host, listen.port), handler)
+
+    def server_bind(self) -> None:
+        """Binds without the look-up of the host's own name, which may wait for a server."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        """Hands a connection to a thread, or closes it where there is no room."""
+        if not self._room.acquire(blocking=False):
+            _log.warning("directory connection refused", reason="too many", limit=MAX_CONNECTIONS)
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        """One connection's life."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002
+        """A client that is gone is no event; anything else is logged, and the server goes on."""
+        _log.debug("directory connection ended", exc_info=True)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = "simpul-registry"
+    sys_version = ""
+    timeout = TIMEOUT_S
+
+    def __init__(self, folder: Path, *arguments: Any) -> None:  # noqa: ANN401  (socketserver's)
+        self._folder = folder
+        super().__init__(*arguments)
+
+    def do_GET(self) -> None:
+        """A file, or 404."""
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        """What GET would say of the file."""
+        self._answer(with_body=False)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401
+        """Nothing: 700 nodes ask every minute, and the metrics count them."""
+
+    def _answer(self, *, with_body: bool) -> None:
+        name = published_name(self.path)
+        path = None if name is None else self._folder / name
+        # A link inside the folder could lead anywhere.
+        if path is None or path.is_symlink() or not path.is_file():
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        with path.open("rb") as file:
+            length = file.seek(0, 2)
+            file.seek(0)
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", "application/octet-stream")
+            self.send_header("Content-Length", str(length))
+            self.send_header("Cache-Control", _NEVER if name == TIMESTAMP_NAME else _FOR_EVER)
+            self.end_headers()
+            while with_body and (chunk := file.read(CHUNK_BYTES)):
+                self.wfile.write(chunk)
+
+
+def published_name(path: str) -> str | None:
+    """The published name that a request's path asks for; None for a path that can't be one."""
+    if len(path) > MAX_PATH_CHARS or ".." in path:
+        return None
+    match = _NAME.fullmatch(path)
+    return None if match is None else match[1]

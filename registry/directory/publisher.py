@@ -1,0 +1,321 @@
+"""Publishes the directory: target files and the signed metadata over them.
+
+It knows no members and no database: it is given target paths with their bytes. It does not wait,
+and it does not run on its own: `schedule` calls it. Source: TUF 1.0, section 6 (consistent
+snapshots), TAP 15 (succinct hash bins).
+
+Rules:
+1. Files first, then bins, then what delegates to them, then the snapshot; the timestamp last.
+2. A publication that fails leaves what was published, and what is held here, as it was.
+3. Version numbers and issue times only rise, also where the clock doesn't.
+4. Only bytes that were hashed are written, and only by a key that the role above lists.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+from tuf.api.metadata import Root, Snapshot, TargetFile, Targets, Timestamp
+
+from registry.directory import roles
+from registry.directory.folder import TIMESTAMP_NAME, PublishedFolder
+from registry.directory.layout import (
+    FAMILIES,
+    METADATA,
+    POLICY,
+    Role,
+    bin_names,
+    key_role,
+    metadata_name,
+    target_name,
+)
+from registry.directory.renewal import MAX_PER_HOUR, due
+from registry.directory.roles import Signed
+from registry.directory.signers import Signers, public
+from security.errors import Code, SimpulError
+from simpul.v1 import directory_pb2
+
+MS_PER_HOUR = 60 * 60 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What one publication put out. `files` are in the order of publishing, the timestamp last."""
+
+    version: int
+    hash: bytes
+    issued_at_ms: int
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """All that is published, by role."""
+
+    root: Signed[Root]
+    targets: Mapping[str, Signed[Targets]]
+    snapshot: Signed[Snapshot]
+    timestamp: Signed[Timestamp]
+
+
+class Publisher:
+    """One folder's writer. Not for use by two threads at once."""
+
+    def __init__(self, folder: PublishedFolder, signers: Signers, state: _State) -> None:
+        self._folder = folder
+        self._signers = signers
+        self._state = state
+        self._clean = False
+        self._last_renewal_ms = 0
+        self.policy = directory_pb2.FederationPolicy.FromString(self._read_policy(state))
+
+    @classmethod
+    def create(
+        cls, folder: PublishedFolder, signers: Signers, policy: bytes, now_ms: int
+    ) -> "Publisher":
+        """Publishes version 1, with the policy and nothing else, into an empty folder.
+
+        Raises:
+            SimpulError: HOME_EXISTS, when something was published there already.
+        """
+        if not folder.is_empty():
+            raise SimpulError(
+                Code.HOME_EXISTS, f"{folder.path} holds a directory already: choose another folder"
+            )
+        dead_after_ms = directory_pb2.FederationPolicy.FromString(policy).dead_after_ms
+        root = roles.first_root(signers, now_ms)
+        signed = [
+            *(
+                roles.first_bin(signers, name, now_ms)
+                for family in FAMILIES
+                for name in bin_names(family)
+            ),
+            *(roles.first_family(signers, family, now_ms) for family in FAMILIES),
+            roles.first_targets(signers, policy, now_ms),
+        ]
+        snapshot = roles.make_snapshot(1, {}, signed, signers[Role.SNAPSHOT], now_ms)
+        timestamp = roles.make_timestamp(
+            1, snapshot, signers[Role.TIMESTAMP], now_ms, dead_after_ms
+        )
+        files = {
+            target_name(POLICY, sha256(policy).hexdigest()): policy,
+            root.name: root.data,
+            **{role.name: role.data for role in signed},
+            snapshot.name: snapshot.data,
+        }
+        folder.commit(timestamp.data, files)
+        state = _State(root, {role.role: role for role in signed}, snapshot, timestamp)
+        return cls(folder, signers, state)
+
+    @classmethod
+    def open(cls, folder: PublishedFolder, signers: Signers) -> "Publisher":
+        """Continues what was published.
+
+        Raises:
+            SimpulError: DIRECTORY_ABSENT or DIRECTORY_UNTRUSTED, when the folder is not whole;
+                CONFIG_INVALID, when a key is not the one that the directory lists.
+        """
+        state = _load(folder)
+        _check_keys(signers, state)
+        return cls(folder, signers, state)
+
+    @property
+    def current(self) -> Publication:
+        """The directory in force, with its timestamp as the only file."""
+        state = self._state
+        return _publication(state, {TIMESTAMP_NAME: state.timestamp.data})
+
+    @property
+    def root(self) -> bytes:
+        """The newest root metadata."""
+        return self._state.root.data
+
+    def holds(self, path: str, data: bytes) -> bool:
+        """Whether the target at `path` is published with these bytes."""
+        listed = self._state.targets[self._bin_of(path)].value.targets.get(path)
+        return listed is not None and listed.hashes["sha256"] == sha256(data).hexdigest()
+
+    def publish(self, targets: Mapping[str, bytes], now_ms: int) -> Publication:
+        """Publishes new or changed targets, and signs anew what is near its end.
+
+        With nothing to change it signs the timestamp alone: a heartbeat, with the same version.
+
+        Args:
+            targets: By TUF path (`members/DAERAH/53.15`): the whole content.
+            now_ms: The time.
+
+        Raises:
+            OSError: as it comes (disk full): nothing was published, and it may be tried again.
+        """
+        if not self._clean:
+            self._drop_leftovers()
+        issued_at_ms = max(now_ms, roles.issued_at_ms(self._state.timestamp.value))
+        added: dict[str, dict[str, TargetFile]] = {}
+        files: dict[str, bytes] = {}
+        for path, data in targets.items():
+            if not self.holds(path, data):
+                file = roles.target_file(path, data)
+                added.setdefault(self._bin_of(path), {})[path] = file
+                files[target_name(path, file.hashes["sha256"])] = data
+        renewed = self._renewals(now_ms)
+        changed = [
+            roles.next_targets(
+                self._state.targets[name],
+                added.get(name, {}),
+                self._signers[key_role(name)],
+                now_ms,
+            )
+            for name in sorted(added.keys() | renewed, key=_publishing_order)
+        ]
+        files |= {role.name: role.data for role in changed}
+        state = self._next_state(changed, issued_at_ms, now_ms)
+        if state.root is not self._state.root:
+            files[state.root.name] = state.root.data
+        if state.snapshot is not self._state.snapshot:
+            files[state.snapshot.name] = state.snapshot.data
+        self._commit(state, files)
+        if renewed:
+            self._last_renewal_ms = now_ms
+        return _publication(state, {**files, TIMESTAMP_NAME: state.timestamp.data})
+
+    def expiries(self) -> Mapping[str, int]:
+        """When each role but the timestamp expires, in ms since the epoch."""
+        state = self._state
+        return {
+            **{name: role.expires_at_ms for name, role in state.targets.items()},
+            Role.ROOT: state.root.expires_at_ms,
+            Role.SNAPSHOT: state.snapshot.expires_at_ms,
+        }
+
+    def _next_state(self, changed: list[Signed[Targets]], issued_at_ms: int, now_ms: int) -> _State:
+        state = self._state
+        dead_after_ms = self.policy.dead_after_ms
+        snapshot_due = due(
+            {Role.SNAPSHOT: state.snapshot.expires_at_ms}, now_ms, dead_after_ms, allowance=1
+        )
+        snapshot = state.snapshot
+        if changed or snapshot_due:
+            snapshot = roles.make_snapshot(
+                snapshot.value.version + 1,
+                snapshot.value.meta,
+                changed,
+                self._signers[Role.SNAPSHOT],
+                issued_at_ms,
+            )
+        root = state.root
+        root_signer = self._signers.get(Role.ROOT)
+        root_due = due({Role.ROOT: root.expires_at_ms}, now_ms, dead_after_ms, allowance=1)
+        if root_signer is not None and root_due:
+            root = roles.next_root(root, root_signer, now_ms)
+        timestamp = roles.make_timestamp(
+            state.timestamp.value.version + 1,
+            snapshot,
+            self._signers[Role.TIMESTAMP],
+            issued_at_ms,
+            dead_after_ms,
+        )
+        targets = {**state.targets, **{role.role: role for role in changed}}
+        return _State(root, targets, snapshot, timestamp)
+
+    def _renewals(self, now_ms: int) -> set[str]:
+        """The roles below the snapshot that are due and whose key is here."""
+        rested = now_ms - self._last_renewal_ms >= MS_PER_HOUR
+        ours = {
+            name: role.expires_at_ms
+            for name, role in self._state.targets.items()
+            if key_role(name) in self._signers
+        }
+        allowance = MAX_PER_HOUR if rested else 0
+        return set(due(ours, now_ms, self.policy.dead_after_ms, allowance))
+
+    def _commit(self, state: _State, files: Mapping[str, bytes]) -> None:
+        self._clean = False
+        self._folder.commit(state.timestamp.data, files)
+        self._state = state
+        self._clean = True
+
+    def _drop_leftovers(self) -> None:
+        """Removes what a publication that was cut short left: versions that nothing names yet."""
+        # Read anew: an error may have come after the timestamp was replaced.
+        state = self._state = _load(self._folder)
+        versions = {name: role.value.version for name, role in state.targets.items()}
+        versions[Role.SNAPSHOT] = state.snapshot.value.version
+        for name in list(self._folder.names(METADATA)):
+            version, role = _split(name)
+            # A root is in force from the moment that its file is there.
+            if role != Role.ROOT and version > versions.get(role, version):
+                self._folder.remove(name)
+        self._clean = True
+
+    def _bin_of(self, path: str) -> str:
+        family = next((f for f in FAMILIES if path.startswith(f"{f.role}/")), None)
+        delegations = None if family is None else self._state.targets[family.role].value.delegations
+        if delegations is None or delegations.succinct_roles is None:
+            raise SimpulError(Code.INTERNAL, f"{path} is no path of the directory")
+        return delegations.succinct_roles.get_role_for_target(path)
+
+    def _read_policy(self, state: _State) -> bytes:
+        listed = state.targets[Role.TARGETS].value.targets[POLICY]
+        return self._folder.read(target_name(POLICY, listed.hashes["sha256"]))
+
+
+def _load(folder: PublishedFolder) -> _State:
+    """All that is published, each file checked against what the role above says of it."""
+    timestamp = roles.parse(Role.TIMESTAMP, Timestamp, folder.read(TIMESTAMP_NAME))
+    meta = timestamp.value.snapshot_meta
+    data = folder.read(metadata_name(Role.SNAPSHOT, meta.version))
+    snapshot = roles.parse(Role.SNAPSHOT, Snapshot, data, meta)
+    targets = {}
+    for file, line in snapshot.value.meta.items():
+        role = file.removesuffix(".json")
+        data = folder.read(metadata_name(role, line.version))
+        targets[role] = roles.parse(role, Targets, data, line)
+    root = roles.parse(Role.ROOT, Root, folder.read(_newest_root(folder)))
+    return _State(root, targets, snapshot, timestamp)
+
+
+def _publication(state: _State, files: Mapping[str, bytes]) -> Publication:
+    return Publication(
+        state.snapshot.value.version,
+        sha256(state.snapshot.data).digest(),
+        roles.issued_at_ms(state.timestamp.value),
+        files,
+    )
+
+
+def _publishing_order(name: str) -> tuple[int, str]:
+    """Bins before the families, and these before targets."""
+    above = [family.role for family in FAMILIES]
+    return (2 if name == Role.TARGETS else 1 if name in above else 0, name)
+
+
+def _split(name: str) -> tuple[int, str]:
+    """`metadata/12.m-0a.json` is version 12 of m-0a; `timestamp.json` has version 0 here."""
+    version, dot, role = name.removeprefix(f"{METADATA}/").removesuffix(".json").partition(".")
+    return (int(version), role) if dot else (0, version)
+
+
+def _newest_root(folder: PublishedFolder) -> str:
+    versions = [
+        version for version, role in map(_split, folder.names(METADATA)) if role == Role.ROOT
+    ]
+    return metadata_name(Role.ROOT, max(versions, default=1))
+
+
+def _check_keys(signers: Signers, state: _State) -> None:
+    """Each key that is here must be the one that the role above lists."""
+    listed = {role: state.root.value.roles[role].keyids for role in roles.TOP_LEVEL}
+    top = state.targets[Role.TARGETS].value.delegations
+    for family in FAMILIES:
+        below = state.targets[family.role].value.delegations
+        if top is None or top.roles is None or below is None or below.succinct_roles is None:
+            raise SimpulError(Code.DIRECTORY_UNTRUSTED, "the published directory has no families")
+        listed[family.role] = top.roles[family.role].keyids
+        listed[family.bins] = below.succinct_roles.keyids
+    for role in signers:
+        if public(signers, role).keyid not in listed[role]:
+            raise SimpulError(
+                Code.CONFIG_INVALID,
+                f"the directory lists another key for {role}: put the right key file back",
+                role=role,
+            )
