@@ -255,6 +255,16 @@ ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
             "The configuration has a key or value that isn't allowed.",
             "Mend the key that the message names.",
         ),
+        Code.DATABASE_CORRUPT: ErrorInfo(
+            Status.DATA_LOSS,
+            "The database isn't what was written, or is of a newer version.",
+            "Stop the program, keep the file, and restore it from a backup.",
+        ),
+        Code.DATABASE_FAILED: ErrorInfo(
+            Status.UNAVAILABLE,
+            "The database can't be read or written.",
+            "Look at the disk and the program's log; then try again.",
+        ),
         Code.HOME_EXISTS: ErrorInfo(
             Status.FAILED_PRECONDITION,
             "The home folder is in use already.",
