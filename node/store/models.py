@@ -1,0 +1,99 @@
+"""The tables of `state.db`. A change here needs a new migration; a test compares the two.
+
+Times are milliseconds since the epoch, UTC; ids are their text forms; hashes and key ids are bytes.
+"""
+
+from sqlalchemy import BigInteger, MetaData
+from sqlalchemy.orm import registry
+from sqlmodel import Field, SQLModel
+
+
+class Table(SQLModel, registry=registry(metadata=MetaData())):
+    """Base of this database's tables. Their own metadata: other databases have tables too."""
+
+
+class AgreementRow(Table, table=True):
+    """A signed agreement that this node's members are party to, as it was signed."""
+
+    __tablename__ = "agreement"
+
+    hash: bytes = Field(primary_key=True)
+    agreement: bytes
+    provider_signature: bytes
+    consumer_signature: bytes
+    provider: str = Field(index=True)
+    consumer: str = Field(index=True)
+    added_at_ms: int = Field(sa_type=BigInteger)
+
+
+class PinnedIdentityRow(Table, table=True):
+    """The identity key by which a member hosted here (`owner`) knows a partner."""
+
+    __tablename__ = "pinned_identity"
+
+    owner: str = Field(primary_key=True)
+    member: str = Field(primary_key=True)
+    identity_key_id: bytes
+    pinned_at_ms: int = Field(sa_type=BigInteger)
+
+
+class AppRow(Table, table=True):
+    """An app's credential: the SHA-256 of a token or of a client certificate."""
+
+    __tablename__ = "app"
+
+    name: str = Field(primary_key=True)
+    token_sha256: bytes | None = Field(default=None, unique=True)
+    certificate_sha256: bytes | None = Field(default=None, unique=True)
+    expires_at_ms: int | None = Field(default=None, sa_type=BigInteger)
+    added_at_ms: int = Field(sa_type=BigInteger)
+
+
+class AppSubsystemRow(Table, table=True):
+    """One subsystem that an app may act for."""
+
+    __tablename__ = "app_subsystem"
+
+    app: str = Field(primary_key=True, foreign_key="app.name", ondelete="CASCADE")
+    subsystem: str = Field(primary_key=True)
+
+
+class RouteRow(Table, table=True):
+    """Where the calls of a published service go."""
+
+    __tablename__ = "route"
+
+    service_id: str = Field(primary_key=True)
+    target: str
+    routed_at_ms: int = Field(sa_type=BigInteger)
+
+
+class ChangeNumberRow(Table, table=True):
+    """The number of the last change that this node asked the registry for. One row."""
+
+    __tablename__ = "change_number"
+
+    id: int = Field(primary_key=True)
+    number: int = Field(sa_type=BigInteger)
+
+
+class FloorRow(Table, table=True):
+    """The lowest version of a directory role that this node still accepts."""
+
+    __tablename__ = "directory_floor"
+
+    role: str = Field(primary_key=True)
+    version: int = Field(sa_type=BigInteger)
+
+
+class FloorStateRow(Table, table=True):
+    """What the floors were taken from. One row."""
+
+    __tablename__ = "directory_floor_state"
+
+    id: int = Field(primary_key=True)
+    # JSON lists of key ids.
+    timestamp_keys: str
+    snapshot_keys: str
+    issued_at_ms: int = Field(sa_type=BigInteger)
+    snapshot_hash: bytes

@@ -1,0 +1,76 @@
+import dataclasses
+
+import pytest
+
+from node.store.agreements import (
+    Pin,
+    StoredAgreement,
+    check_pin,
+    get_agreement,
+    list_agreements,
+    list_pins,
+    pinned_key_id,
+    replace_pin,
+    save_agreement,
+)
+from node.store.engine import Store
+from security.errors import Code, SimpulError
+
+PROVIDER = "ID/DAERAH/53.15"
+CONSUMER = "ID/KEMENTERIAN/KOMDIGI"
+OLD, NEW = b"\x01" * 32, b"\x02" * 32
+PIN = Pin(PROVIDER, CONSUMER, OLD)
+OFFERED = StoredAgreement(b"h" * 32, b"bytes", b"provider", b"", PROVIDER, CONSUMER, 7)
+SIGNED = dataclasses.replace(OFFERED, consumer_signature=b"consumer")
+
+
+def test_a_signature_is_added_and_never_replaced(store: Store) -> None:
+    save_agreement(store, OFFERED, [PIN])
+    assert not get_agreement(store, OFFERED.hash).is_signed_by_both
+    save_agreement(store, SIGNED, [PIN])
+    save_agreement(store, dataclasses.replace(SIGNED, provider_signature=b"other"), [])
+    assert get_agreement(store, OFFERED.hash) == SIGNED
+    assert list_agreements(store) == (SIGNED,)
+
+
+def test_agreements_are_listed_oldest_first(store: Store) -> None:
+    newer = dataclasses.replace(SIGNED, hash=b"a" * 32, added_at_ms=8)
+    save_agreement(store, newer, [])
+    save_agreement(store, SIGNED, [])
+    assert list_agreements(store) == (SIGNED, newer)
+
+
+def test_an_unknown_agreement_is_not_found(store: Store) -> None:
+    with pytest.raises(SimpulError) as caught:
+        get_agreement(store, b"x" * 32)
+    assert caught.value.code is Code.NOT_FOUND
+
+
+def test_another_identity_key_is_refused_and_the_agreement_not_stored(store: Store) -> None:
+    save_agreement(store, SIGNED, [PIN])
+    other = dataclasses.replace(SIGNED, hash=b"a" * 32)
+    with pytest.raises(SimpulError) as caught:
+        save_agreement(store, other, [dataclasses.replace(PIN, identity_key_id=NEW)])
+    assert caught.value.code is Code.IDENTITY_CHANGED
+    assert "compare the fingerprint" in caught.value.message
+    assert list_agreements(store) == (SIGNED,)
+    assert pinned_key_id(store, PROVIDER, CONSUMER) == OLD
+
+
+def test_a_pin_is_one_side_s_own(store: Store) -> None:
+    save_agreement(store, SIGNED, [PIN])
+    check_pin(store, PIN)
+    check_pin(store, Pin("ID/DAERAH/52.08", CONSUMER, NEW))
+    with pytest.raises(SimpulError) as caught:
+        check_pin(store, Pin(PROVIDER, CONSUMER, NEW))
+    assert caught.value.code is Code.IDENTITY_CHANGED
+
+
+def test_a_pin_is_replaced_only_from_what_it_was(store: Store) -> None:
+    save_agreement(store, SIGNED, [PIN])
+    replace_pin(store, PIN, NEW, 9)
+    assert list_pins(store) == (Pin(PROVIDER, CONSUMER, NEW),)
+    with pytest.raises(SimpulError) as caught:
+        replace_pin(store, PIN, b"\x03" * 32, 10)
+    assert caught.value.code is Code.CONFLICT
+    assert pinned_key_id(store, PROVIDER, CONSUMER) == NEW

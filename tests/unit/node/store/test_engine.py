@@ -1,0 +1,102 @@
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from node.store import engine
+from node.store.engine import Store
+from node.store.models import ChangeNumberRow, Table
+from security.errors import Code, SimpulError
+
+
+def test_the_migrations_make_what_the_models_say(store: Store) -> None:
+    with store.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Table.metadata) == []
+
+
+def test_head_is_the_newest_migration() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(engine.__file__).parent / "migrations"))
+    assert ScriptDirectory.from_config(config).get_heads() == [engine.HEAD]
+
+
+def test_the_file_is_private_and_durable(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    store = Store.open(path)
+    with store.engine.connect() as connection:
+        modes = [
+            connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        ]
+        wal = path.with_name("state.db-wal")
+        assert stat.S_IMODE(wal.stat().st_mode) == 0o600
+    store.close()
+    assert modes == ["wal", 2, 1]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_database_at_head_does_not_load_alembic(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    Store.open(path).close()
+    code = (
+        "import sys; from pathlib import Path; from node.store.engine import Store; "
+        f"Store.open(Path({str(path)!r})).close(); print('alembic' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout.strip() == "False"
+
+
+def test_a_newer_database_is_refused_and_left(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    Store.open(path).close()
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.commit()
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(SimpulError) as caught:
+        Store.open(path)
+    assert caught.value.code is Code.CONFIG_INVALID
+    assert "newer version" in caught.value.message
+    assert path.read_bytes() == before
+
+
+def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    path.write_bytes(b"not a database, but longer than its header" * 100)
+    with pytest.raises(SimpulError) as caught:
+        Store.open(path)
+    assert caught.value.code is Code.CONFIG_INVALID
+
+
+def test_a_transaction_that_raises_changes_nothing(store: Store) -> None:
+    with pytest.raises(RuntimeError, match="half-way"), store.transaction() as session:
+        session.add(ChangeNumberRow(id=1, number=5))
+        session.flush()
+        raise RuntimeError("half-way")
+    with store.transaction() as session:
+        assert session.get(ChangeNumberRow, 1) is None
+
+
+def test_what_was_committed_is_there_after_a_new_start(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    store = Store.open(path)
+    with store.transaction() as session:
+        session.add(ChangeNumberRow(id=1, number=5))
+    store.close()
+    store = Store.open(path)
+    with store.transaction() as session:
+        row = session.get(ChangeNumberRow, 1)
+        assert row is not None
+        assert row.number == 5
+    store.close()
