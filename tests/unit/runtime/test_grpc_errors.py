@@ -164,6 +164,7 @@ async def test_an_unknown_exception_is_a_fixed_text_outside_and_a_traceback_insi
     written = caplog.text + "".join(capsys.readouterr())
     assert "RuntimeError: the password is hunter2" in written
     assert f"/t.T/{kind}" in written
+    assert "error" in written.partition("handler failed")[0]
 
 
 async def test_trailers_that_the_handler_set_are_kept() -> None:
@@ -286,7 +287,6 @@ def test_the_short_trailer_alone_suffices() -> None:
         (),
         (("simpul-error", "A_CODE_OF_TOMORROW"),),
         (details("A_CODE_OF_TOMORROW"),),
-        (details("NODE_UNKNOWN", domain="example.org"),),
         (("grpc-status-details-bin", b"\xff\xff"),),
         # The code says NOT_FOUND and the status INTERNAL: the code is not believed.
         (("simpul-error", "NODE_UNKNOWN"),),
@@ -299,6 +299,13 @@ def test_what_is_not_ours_gets_a_text_of_ours(
     assert back.code is Code.INTERNAL
     assert "secret" not in back.message
     assert back.message.startswith("the other side answered INTERNAL: ")
+
+
+def test_a_code_of_another_domain_is_not_ours() -> None:
+    foreign = details("NODE_UNKNOWN", domain="example.org")
+    back = from_rpc_error(rpc_error(grpc.StatusCode.NOT_FOUND, foreign))
+    assert back.code is Code.INTERNAL
+    assert back.message.startswith("the other side answered NOT_FOUND: ")
 
 
 def test_details_can_not_take_the_names_of_the_error_itself() -> None:

@@ -103,7 +103,7 @@ def test_below_the_level_nothing_is_written() -> None:
 
 def test_configured_twice_an_event_is_written_once() -> None:
     out = io.StringIO()
-    log.configure("node", stream=io.StringIO())
+    log.configure("node", stream=out)
     log.configure("node", stream=out)
     structlog.get_logger().info("once")
     assert len(lines(out)) == 1
