@@ -42,20 +42,7 @@ def fixed_bytes(name: str, count: int) -> bytes:
 
 def key(name: str, algorithm: Algorithm = Algorithm.ED25519) -> PrivateKey:
     """The private key that follows from a name; every RSA key is the same one."""
-    seed = fixed_bytes(f"key {name}", 32)
-    match algorithm:
-        case Algorithm.ED25519:
-            pem = _pem(ed25519.Ed25519PrivateKey.from_private_bytes(seed))
-        case Algorithm.ECDSA_P256_SHA256:
-            scalar = int.from_bytes(seed, "big") % (_P256_ORDER - 1) + 1
-            pem = _pem(ec.derive_private_key(scalar, ec.SECP256R1()))
-        case Algorithm.RSA_PSS_SHA256:
-            pem = RSA_PEM
-        case Algorithm.ML_DSA_65:
-            pem = _pem(mldsa.MLDSA65PrivateKey.from_seed_bytes(seed))
-        case Algorithm.ED25519_ML_DSA_65:
-            pem = key(name).to_pem() + key(name, Algorithm.ML_DSA_65).to_pem()
-    return PrivateKey.from_pem(pem)
+    return PrivateKey.from_pem(_key_pem(name, algorithm))
 
 
 def render(document: Mapping[str, Any]) -> str:
@@ -91,6 +78,22 @@ def main(
     for name in found:
         print(f"{name} isn't what its script builds; build it again, and look at what changed")  # noqa: T201
     return 1 if found else 0
+
+
+def _key_pem(name: str, algorithm: Algorithm) -> bytes:
+    seed = fixed_bytes(f"key {name}", 32)
+    match algorithm:
+        case Algorithm.ED25519:
+            return _pem(ed25519.Ed25519PrivateKey.from_private_bytes(seed))
+        case Algorithm.ECDSA_P256_SHA256:
+            scalar = int.from_bytes(seed, "big") % (_P256_ORDER - 1) + 1
+            return _pem(ec.derive_private_key(scalar, ec.SECP256R1()))
+        case Algorithm.RSA_PSS_SHA256:
+            return RSA_PEM
+        case Algorithm.ML_DSA_65:
+            return _pem(mldsa.MLDSA65PrivateKey.from_seed_bytes(seed))
+        case Algorithm.ED25519_ML_DSA_65:
+            return _key_pem(name, Algorithm.ED25519) + _key_pem(name, Algorithm.ML_DSA_65)
 
 
 def _pem(

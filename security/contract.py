@@ -1,0 +1,145 @@
+"""Contracts: what a set of protobuf files says about the gRPC service that it defines.
+
+A contract is carried as a FileDescriptorSet with all imports. It isn't parsed strictly: options of
+other people's making are unknown fields here, and are kept as they are; the bytes are what is
+hashed.
+
+It calls nothing and translates no messages.
+
+Source: docs/spec, "Contracts"; google/protobuf/descriptor.proto.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from google.protobuf.descriptor_pb2 import (
+    FileDescriptorProto,
+    FileDescriptorSet,
+    ServiceDescriptorProto,
+)
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError
+
+from security.errors import Code, SimpulError
+from security.identifiers import check_method_name, check_service_name
+
+MAX_DESCRIPTOR_SET_BYTES: Final = 4 * 1024 * 1024
+
+_HOW: Final = "make it with protoc --include_imports --descriptor_set_out=FILE"
+
+
+@dataclass(frozen=True, slots=True)
+class MethodKind:
+    """Which sides of a method stream."""
+
+    client_streaming: bool
+    server_streaming: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ContractMethods:
+    """The services of a descriptor set, by full name, each with its methods by name."""
+
+    services: Mapping[str, Mapping[str, MethodKind]]
+
+    def of(self, service: str) -> Mapping[str, MethodKind]:
+        """Return a service's methods by name.
+
+        Raises:
+            SimpulError: PROTOSET_LACKS_SERVICE if the set doesn't define it, or it has no method.
+        """
+        methods = self.services.get(service, {})
+        if len(methods) == 0:
+            known = ", ".join(sorted(self.services)) or "none"
+            raise SimpulError(
+                Code.PROTOSET_LACKS_SERVICE,
+                f"the protoset doesn't define {service} with methods; it defines: {known}; compile "
+                "the file that defines it",
+            )
+        return methods
+
+
+def parse_descriptor_set(data: bytes) -> ContractMethods:
+    """Read which services and methods a descriptor set defines.
+
+    Raises:
+        SimpulError: PROTOSET_INVALID if it is too large, can't be parsed, lacks an import, or
+            names a service or method as protobuf doesn't.
+    """
+    files = _parse(data)
+    by_name = {file.name: file for file in files}
+    if len(by_name) != len(files) or len(files) == 0:
+        raise _invalid("has no file, or one twice")
+    for file in files:
+        for wanted in file.dependency:
+            if wanted not in by_name:
+                raise _invalid(f"lacks {wanted[:200]!a}, which a file imports")
+    services = {}
+    for file in files:
+        for service in file.service:
+            name = f"{file.package}.{service.name}" if file.package else service.name
+            if name in services:
+                raise _invalid(f"has a service twice: {name[:200]!a}")
+            services[name] = _methods(name, service)
+    return ContractMethods(MappingProxyType(services))
+
+
+def check_contract(data: bytes, service: str) -> Mapping[str, MethodKind]:
+    """Check thoroughly a descriptor set that is about to be published, and return its methods.
+
+    Beyond `parse_descriptor_set`, every type that a file names must be defined.
+
+    Raises:
+        SimpulError: PROTOSET_INVALID or PROTOSET_LACKS_SERVICE.
+    """
+    methods = parse_descriptor_set(data).of(service)
+    pool = DescriptorPool()
+    waiting = {file.name: file for file in _parse(data)}
+    while waiting:
+        ready = [
+            file
+            for file in waiting.values()
+            if not any(wanted in waiting for wanted in file.dependency)
+        ]
+        if not ready:
+            raise _invalid("has files that import each other in a circle")
+        for file in ready:
+            del waiting[file.name]
+            _add(pool, file)
+    return methods
+
+
+def _parse(data: bytes) -> list[FileDescriptorProto]:
+    if len(data) > MAX_DESCRIPTOR_SET_BYTES:
+        raise _invalid(f"has {len(data)} bytes and may have {MAX_DESCRIPTOR_SET_BYTES}")
+    try:
+        return list(FileDescriptorSet.FromString(data).file)
+    except DecodeError:
+        raise _invalid("can't be parsed") from None
+
+
+def _methods(name: str, service: ServiceDescriptorProto) -> Mapping[str, MethodKind]:
+    methods: dict[str, MethodKind] = {}
+    try:
+        check_service_name(name)
+        for method in service.method:
+            check_method_name(method.name)
+            methods[method.name] = MethodKind(method.client_streaming, method.server_streaming)
+    except SimpulError as error:
+        raise _invalid(f"has a bad name: {error.message}") from None
+    if len(methods) != len(service.method):
+        raise _invalid(f"has a method twice, in {name}")
+    return MappingProxyType(methods)
+
+
+def _add(pool: DescriptorPool, file: FileDescriptorProto) -> None:
+    try:
+        pool.AddSerializedFile(file.SerializeToString())
+    except TypeError:
+        raise _invalid(f"has a file that isn't sound: {file.name[:200]!a}") from None
+
+
+def _invalid(what: str) -> SimpulError:
+    return SimpulError(Code.PROTOSET_INVALID, f"the protoset {what}; {_HOW}")

@@ -1,0 +1,418 @@
+"""The directory as a node goes by it: who is who, looked up in constant time.
+
+A `DirectoryView` is built from the target files of one verified version, and never changes. The
+steps of building it:
+
+1. Every path is of one of the three families; the policy is there.
+2. The policy is well-formed and this federation's.
+3. Each contract is well-formed, and its path names its service and its content.
+4. Each member record is well-formed and this federation's; its path names its member; its class is
+   in the policy; subsystems, services and nodes are its own.
+5. Each statement is its member's, and signed by its own identity key.
+6. Every service's contract is there, and is a contract of that service.
+7. No node is listed by two members.
+
+A statement may name a node that isn't listed: a member's word isn't the registry's to mend when it
+removes a node. Such a key is simply of no use.
+
+It fetches and stores nothing, and doesn't know whether the files are the registry's (TUF does), nor
+which identity keys a partner has pinned (`agreement` does).
+
+Source: docs/spec, "Directory".
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, NoReturn, Self
+
+from security import directory_records as records
+from security.directory_records import (
+    CONTRACTS_FOLDER,
+    MEMBERS_FOLDER,
+    POLICY_PATH,
+    ContractView,
+    LimitsView,
+    MemberRecordView,
+    MemberState,
+    NodeState,
+    NodeView,
+    PolicyView,
+    RegionView,
+    RevokedKeyView,
+    SlotView,
+    SubsystemView,
+    refused,
+)
+from security.errors import Code, SimpulError
+from security.identifiers import MemberId, NodeId, RegionCode, ServiceId, SubsystemId
+from security.keys import PublicKey
+from security.statement import SealKeyView, VerifiedStatement
+
+__all__ = [
+    "ContractView",
+    "DirectoryView",
+    "LimitsView",
+    "MemberState",
+    "MemberView",
+    "NodeState",
+    "NodeView",
+    "PolicyView",
+    "RegionView",
+    "RevokedKeyView",
+    "ServiceView",
+    "SlotView",
+    "SubsystemView",
+]
+
+_FAMILY_PARTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """A service with its contract."""
+
+    id: ServiceId
+    contract: ContractView
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """A member with all that its record says. `revoked` is by key id."""
+
+    id: MemberId
+    state: MemberState
+    legal_name: str
+    regions: tuple[RegionView, ...]
+    statement: VerifiedStatement | None
+    subsystems: Mapping[SubsystemId, SubsystemView]
+    services: Mapping[ServiceId, ServiceView]
+    nodes: tuple[NodeView, ...]
+    revoked: Mapping[bytes, RevokedKeyView]
+    # The statement's, by key id.
+    seal_keys: Mapping[bytes, SealKeyView]
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """A subsystem that offers some service in some region."""
+
+    subsystem: SubsystemId
+    region: RegionView
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DirectoryView:
+    """One version of the directory; make it with `build`. `hash` is its snapshot's SHA-256."""
+
+    federation: str
+    version: int
+    hash: bytes
+    # From the signed timestamp.
+    issued_at_ms: int
+    policy: PolicyView
+    members: Mapping[MemberId, MemberView] = field(repr=False)
+    # By the SHA-256 of the target file.
+    contracts: Mapping[bytes, ContractView] = field(repr=False)
+    nodes: Mapping[NodeId, NodeView] = field(repr=False)
+    _offers: Mapping[tuple[str, RegionCode], tuple[_Offer, ...]] = field(repr=False)
+
+    @classmethod
+    def build(
+        cls,
+        federation: str,
+        version: int,
+        hash: bytes,  # noqa: A002 - what it is called everywhere
+        issued_at_ms: int,
+        targets: Mapping[str, bytes],
+    ) -> Self:
+        """Build from the target files of a verified version, by path.
+
+        Raises:
+            SimpulError: DIRECTORY_UNTRUSTED, with the step and the path in its details.
+        """
+        # 1. Paths.
+        member_paths, contract_paths = _sort_paths(targets)
+        # 2. Policy.
+        policy = records.parse_policy(targets[POLICY_PATH])
+        if policy.federation != federation:
+            raise refused(2, POLICY_PATH, f"it is of {policy.federation[:20]!a}, not {federation}")
+        # 3. Contracts.
+        parsed = (records.parse_contract(federation, at, targets[at]) for at in contract_paths)
+        contracts = {contract.hash: contract for contract in parsed}
+        # 4 and 5. Members, with their statements. 6. Services' contracts.
+        members = {}
+        for path in member_paths:
+            record = records.parse_member(policy, path, targets[path])
+            members[record.id] = _member(path, record, contracts)
+        return cls(
+            federation=federation,
+            version=version,
+            hash=hash,
+            issued_at_ms=issued_at_ms,
+            policy=policy,
+            members=MappingProxyType(members),
+            contracts=MappingProxyType(contracts),
+            # 7. Nodes.
+            nodes=_nodes(members.values()),
+            _offers=_offers(members.values()),
+        )
+
+    def member(self, member: MemberId) -> MemberView:
+        """Return a member, whatever its state; raises SimpulError MEMBER_UNKNOWN."""
+        found = self.members.get(member)
+        if found is None:
+            self._unknown(Code.MEMBER_UNKNOWN, f"member {member}")
+        return found
+
+    def require_active(self, member: MemberId) -> MemberView:
+        """Return an active member; raises SimpulError MEMBER_UNKNOWN or MEMBER_SUSPENDED."""
+        found = self.member(member)
+        if found.state is not MemberState.ACTIVE:
+            raise SimpulError(
+                Code.MEMBER_SUSPENDED,
+                f"{member} is {found.state.name.lower()}; ask the registry's operator why",
+                member=str(member),
+            )
+        return found
+
+    def subsystem(self, subsystem: SubsystemId) -> SubsystemView:
+        """Return a subsystem; raises SimpulError MEMBER_UNKNOWN or SUBSYSTEM_UNKNOWN."""
+        found = self.member(subsystem.member).subsystems.get(subsystem)
+        if found is None:
+            self._unknown(Code.SUBSYSTEM_UNKNOWN, f"subsystem {subsystem}")
+        return found
+
+    def service(self, subsystem: SubsystemId, service_name: str) -> ServiceView:
+        """Return a service of a subsystem.
+
+        Raises:
+            SimpulError: MEMBER_UNKNOWN, SUBSYSTEM_UNKNOWN, SERVICE_UNKNOWN, or ID_MALFORMED for
+                what can name no service.
+        """
+        self.subsystem(subsystem)
+        service = ServiceId(subsystem, service_name)
+        found = self.members[subsystem.member].services.get(service)
+        if found is None:
+            raise SimpulError(
+                Code.SERVICE_UNKNOWN,
+                f"{subsystem} doesn't offer {service_name}; check the name and what it publishes",
+                service=str(service),
+            )
+        return found
+
+    def node(self, node: NodeId) -> NodeView:
+        """Return a node, whatever its state; raises SimpulError NODE_UNKNOWN."""
+        found = self.nodes.get(node)
+        if found is None:
+            self._unknown(Code.NODE_UNKNOWN, f"node {node}")
+        return found
+
+    def require_active_node(self, node: NodeId) -> NodeView:
+        """Return an active node; raises SimpulError NODE_UNKNOWN or NODE_REVOKED."""
+        found = self.node(node)
+        if found.state is not NodeState.ACTIVE:
+            raise SimpulError(
+                Code.NODE_REVOKED,
+                f"{node} is revoked; ask the registry's operator why, and enrol it anew",
+                node=str(node),
+            )
+        return found
+
+    def nodes_of(self, member: MemberId, now_ms: int) -> tuple[NodeView, ...]:
+        """Return the active nodes that may seal for an active member now, by the key's order.
+
+        None, where no node may: an empty tuple.
+
+        Raises:
+            SimpulError: MEMBER_UNKNOWN or MEMBER_SUSPENDED.
+        """
+        found = self.require_active(member)
+        if _identity_revoked(found):
+            return ()
+        usable: dict[NodeId, NodeView] = {}
+        for key_id, item in found.seal_keys.items():
+            node = self.nodes.get(item.node)
+            if node is None or node.state is not NodeState.ACTIVE or key_id in found.revoked:
+                continue
+            if item.valid_from_ms <= now_ms < item.valid_until_ms:
+                usable[node.id] = node
+        return tuple(usable.values())
+
+    def seal_key(self, member: MemberId, key_id: bytes, node: NodeId, now_ms: int) -> PublicKey:
+        """Return the key that may seal for `member` on `node` now.
+
+        Raises:
+            SimpulError: MEMBER_UNKNOWN, MEMBER_SUSPENDED; KEY_UNKNOWN where the member's statement
+                doesn't list it; KEY_REVOKED, also where the identity key that signed the statement
+                is; KEY_NOT_VALID for another node, or before or after its dates.
+        """
+        found = self.require_active(member)
+        item = self._listed(found, key_id)
+        shown = key_id.hex()[:16]
+        if key_id in found.revoked or _identity_revoked(found):
+            raise SimpulError(
+                Code.KEY_REVOKED,
+                f"seal key {shown} of {member} is revoked; {member} must list a new one",
+            )
+        if item.node != node:
+            raise SimpulError(
+                Code.KEY_NOT_VALID,
+                f"seal key {shown} of {member} is for {item.node}, not {node}; use that node's own",
+            )
+        if not item.valid_from_ms <= now_ms < item.valid_until_ms:
+            raise SimpulError(
+                Code.KEY_NOT_VALID,
+                f"seal key {shown} of {member} isn't valid now; check the clock, or renew the key",
+            )
+        return item.key
+
+    def seal_key_bytes(self, member: MemberId, key_id: bytes) -> PublicKey:
+        """Return a listed key, to check a signature alone: it may be revoked, or not valid.
+
+        Raises:
+            SimpulError: MEMBER_UNKNOWN or KEY_UNKNOWN.
+        """
+        return self._listed(self.member(member), key_id).key
+
+    def identity_key(self, member: MemberId) -> PublicKey:
+        """Return the identity key of a member's statement.
+
+        Raises:
+            SimpulError: MEMBER_UNKNOWN; KEY_UNKNOWN where it has no statement yet; KEY_REVOKED.
+        """
+        found = self.member(member)
+        if found.statement is None:
+            raise SimpulError(
+                Code.KEY_UNKNOWN, f"{member} has no statement yet; it must enrol a node first"
+            )
+        if _identity_revoked(found):
+            raise SimpulError(
+                Code.KEY_REVOKED,
+                f"the identity key of {member} is revoked; {member} must publish a new statement",
+            )
+        return found.statement.identity_key
+
+    def providers(
+        self, service_name: str, region: RegionCode, now_ms: int
+    ) -> tuple[SubsystemId, ...]:
+        """Return the subsystems of active members that offer a service in a region now.
+
+        Raises:
+            SimpulError: REGION_UNKNOWN if there are none.
+        """
+        offers = self._offers.get((service_name, region), ())
+        valid = (item.subsystem for item in offers if item.region.is_valid(now_ms))
+        # Once each, though a member may have spoken for the region more than once.
+        found = tuple(dict.fromkeys(valid))
+        if len(found) == 0:
+            raise SimpulError(
+                Code.REGION_UNKNOWN,
+                f"nobody offers {service_name} in region {region}; check the region code, or name "
+                "the provider with simpul-to",
+                region=str(region),
+            )
+        return found
+
+    def age_ms(self, now_ms: int) -> int:
+        """Return how long ago the directory was issued; negative for a clock behind."""
+        return now_ms - self.issued_at_ms
+
+    def is_stale(self, now_ms: int) -> bool:
+        """Whether the directory is older than the age at which the policy wants a warning."""
+        return self.age_ms(now_ms) > self.policy.stale_after_ms
+
+    def check_age(self, now_ms: int) -> None:
+        """Check that calls may still go by this directory; raises SimpulError DIRECTORY_DEAD."""
+        if self.age_ms(now_ms) > self.policy.dead_after_ms:
+            raise SimpulError(
+                Code.DIRECTORY_DEAD,
+                f"directory {self.version} was issued {self.age_ms(now_ms) // 1000} s ago, and the "
+                f"policy allows {self.policy.dead_after_ms // 1000} s; restore the way to the "
+                "registry, or import a newer copy",
+            )
+
+    def _listed(self, member: MemberView, key_id: bytes) -> SealKeyView:
+        found = member.seal_keys.get(key_id)
+        if found is None:
+            raise SimpulError(
+                Code.KEY_UNKNOWN,
+                f"directory {self.version} doesn't list seal key {key_id.hex()[:16]} of "
+                f"{member.id}; fetch the newest directory, or have {member.id} list the key",
+            )
+        return found
+
+    def _unknown(self, code: Code, what: str) -> NoReturn:
+        raise SimpulError(
+            code, f"directory {self.version} lists no {what}; check the spelling, or ask to join"
+        )
+
+
+def _sort_paths(targets: Iterable[str]) -> tuple[list[str], list[str]]:
+    members, contracts = [], []
+    has_policy = False
+    for path in sorted(targets):
+        parts = path.split("/")
+        if path == POLICY_PATH:
+            has_policy = True
+        elif len(parts) == _FAMILY_PARTS and parts[0] == MEMBERS_FOLDER:
+            members.append(path)
+        elif len(parts) == _FAMILY_PARTS and parts[0] == CONTRACTS_FOLDER:
+            contracts.append(path)
+        else:
+            raise refused(1, path, "no file may have this path")
+    if not has_policy:
+        raise refused(1, POLICY_PATH, "it is missing")
+    return members, contracts
+
+
+def _member(
+    path: str, record: MemberRecordView, contracts: Mapping[bytes, ContractView]
+) -> MemberView:
+    services = {}
+    for service, contract_hash in record.contracts.items():
+        contract = contracts.get(contract_hash)
+        if contract is None or contract.service != service.service:
+            raise refused(6, path, f"the contract of {service} is missing, or another service's")
+        services[service] = ServiceView(service, contract)
+    seal_keys = () if record.statement is None else record.statement.seal_keys
+    return MemberView(
+        id=record.id,
+        state=record.state,
+        legal_name=record.legal_name,
+        regions=record.regions,
+        statement=record.statement,
+        subsystems=MappingProxyType({item.id: item for item in record.subsystems}),
+        services=MappingProxyType(services),
+        nodes=record.nodes,
+        revoked=record.revoked,
+        seal_keys=MappingProxyType({item.key.key_id: item for item in seal_keys}),
+    )
+
+
+def _nodes(members: Iterable[MemberView]) -> Mapping[NodeId, NodeView]:
+    nodes: dict[NodeId, NodeView] = {}
+    for member in members:
+        for node in member.nodes:
+            if node.id in nodes:
+                raise refused(7, records.member_path(member.id), f"{node.id} is listed twice")
+            nodes[node.id] = node
+    return MappingProxyType(nodes)
+
+
+def _offers(
+    members: Iterable[MemberView],
+) -> Mapping[tuple[str, RegionCode], tuple[_Offer, ...]]:
+    offers: dict[tuple[str, RegionCode], list[_Offer]] = {}
+    for member in members:
+        if member.state is not MemberState.ACTIVE:
+            continue
+        for service in member.services:
+            for region in member.regions:
+                offer = _Offer(service.subsystem, region)
+                offers.setdefault((service.service, region.code), []).append(offer)
+    return MappingProxyType({key: tuple(found) for key, found in offers.items()})
+
+
+def _identity_revoked(member: MemberView) -> bool:
+    return member.statement is not None and member.statement.identity_key.key_id in member.revoked
