@@ -1,0 +1,122 @@
+"""What the registry knows: frozen values, as the rules and the records see them.
+
+A value says nothing about how it is stored (`store`) or published (`directory.records`). Times are
+milliseconds since the epoch, UTC.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from security.identifiers import MemberId, NodeId, RegionCode, ServiceId, SubsystemId
+from security.keys import PublicKey
+
+
+class MemberState(StrEnum):
+    """A member's standing. Removed is final: a code is never given to another."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    REMOVED = "removed"
+
+
+class NodeState(StrEnum):
+    """A node's standing. Revoked is final: the name is never given to another."""
+
+    ACTIVE = "active"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A region code that a member speaks for; `valid_until_ms` is None while it does."""
+
+    code: RegionCode
+    valid_from_ms: int
+    valid_until_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A legal body. `number` rises with each change of what is published of it.
+
+    `statement` is the serialised SignedStatement in force; None until its first node is enrolled.
+    """
+
+    id: MemberId
+    legal_name: str
+    regions: tuple[Region, ...] = ()
+    state: MemberState = MemberState.ACTIVE
+    number: int = 1
+    statement: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node and the member that runs it. `change_number` is that of its last applied change."""
+
+    id: NodeId
+    owner: MemberId
+    key: PublicKey
+    link_address: str
+    slots: int
+    certificate_expires_at_ms: int
+    state: NodeState = NodeState.ACTIVE
+    change_number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Subsystem:
+    """An information system of a member."""
+
+    id: SubsystemId
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service and the contract revision that it implements."""
+
+    id: ServiceId
+    descriptor_sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """A revision of a contract: a serialised FileDescriptorSet, and who published it first."""
+
+    service: str
+    descriptor_sha256: bytes
+    descriptor_set: bytes
+    publisher: MemberId
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An enrolment token as it is kept: the secret itself is not. `used_at_ms` None: not used."""
+
+    secret_hash: bytes
+    member: MemberId
+    node: NodeId
+    expires_at_ms: int
+    used_at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RevokedKey:
+    """A key that is no longer to be believed, from `revoked_at_ms` on."""
+
+    key_id: bytes
+    member: MemberId
+    revoked_at_ms: int
+    suspected_since_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Everything that is published of one member."""
+
+    member: Member
+    subsystems: tuple[Subsystem, ...]
+    services: tuple[Service, ...]
+    nodes: tuple[Node, ...]
+    revoked_keys: tuple[RevokedKey, ...]

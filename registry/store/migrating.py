@@ -1,0 +1,44 @@
+"""Brings a database to the newest schema with Alembic. Imported only when there is something to do.
+
+Rules: forward only, from every released version; a database of a newer version is refused and left
+as it is.
+"""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine
+
+from security.errors import Code, SimpulError
+
+MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+
+
+def config() -> Config:
+    """Alembic's configuration, without a file: where the migrations are."""
+    made = Config()
+    made.set_main_option("script_location", str(MIGRATIONS))
+    return made
+
+
+def upgrade(engine: Engine, version: str | None) -> None:
+    """Runs every migration after `version` (None: an empty database), in one transaction.
+
+    Raises:
+        SimpulError: DATABASE_CORRUPT, when this program does not know `version`.
+    """
+    settings = config()
+    scripts = ScriptDirectory.from_config(settings)
+    known = {revision.revision for revision in scripts.walk_revisions()}
+    if version is not None and version not in known:
+        raise SimpulError(
+            Code.DATABASE_CORRUPT,
+            f"the registry's database has schema {version}, which this version does not know: "
+            "run the newer version of simpul",
+            schema=version,
+        )
+    with engine.begin() as connection:
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, "head")

@@ -1,0 +1,62 @@
+"""Services: which subsystem offers what, by which contract revision."""
+
+from sqlalchemy import Column, delete, func
+from sqlmodel import Field, Session, SQLModel, col, select
+
+from registry.model import Service
+from registry.store.rows import BYTES
+from security.identifiers import MemberId, ServiceId
+
+
+class ServiceRow(SQLModel, table=True):
+    """A service of a subsystem. `descriptor_sha256` names the revision in `contracts`."""
+
+    __tablename__ = "services"
+
+    id: str = Field(primary_key=True)
+    member: str = Field(foreign_key="members.id", index=True)
+    subsystem: str = Field(foreign_key="subsystems.id")
+    descriptor_sha256: bytes = Field(sa_column=Column(BYTES, nullable=False))
+
+
+def put(session: Session, service: Service) -> None:
+    """Lists a service, or moves it to another contract revision."""
+    row = session.get(ServiceRow, str(service.id))
+    if row is None:
+        row = ServiceRow(
+            id=str(service.id),
+            member=str(service.id.subsystem.member),
+            subsystem=str(service.id.subsystem),
+            descriptor_sha256=service.descriptor_sha256,
+        )
+    row.descriptor_sha256 = service.descriptor_sha256
+    session.add(row)
+    session.flush()
+
+
+def find(session: Session, service: ServiceId) -> Service | None:
+    """The service, or None."""
+    row = session.get(ServiceRow, str(service))
+    return None if row is None else _service(row)
+
+
+def remove(session: Session, service: ServiceId) -> None:
+    """Takes a service from the list; its contract stays."""
+    session.exec(delete(ServiceRow).where(col(ServiceRow.id) == str(service)))
+
+
+def of_member(session: Session, member: MemberId) -> tuple[Service, ...]:
+    """A member's services, by id."""
+    rows = session.exec(
+        select(ServiceRow).where(col(ServiceRow.member) == str(member)).order_by(col(ServiceRow.id))
+    )
+    return tuple(_service(row) for row in rows)
+
+
+def count(session: Session) -> int:
+    """How many services are listed."""
+    return session.exec(select(func.count()).select_from(ServiceRow)).one()
+
+
+def _service(row: ServiceRow) -> Service:
+    return Service(ServiceId.parse(row.id), row.descriptor_sha256)
