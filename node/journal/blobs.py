@@ -1,0 +1,96 @@
+"""The two packed columns of a parcel: its entries' bytes, and the salts beside them.
+
+    entries = for each entry: u32 big-endian length | the entry's bytes
+    salts   = for each entry: u8 flags (1 payload salt, 2 private salt) | 16 bytes for each flag set
+
+Pure. Unpacking is strict: what packing would not write is refused, so that a changed length or flag
+can't hide.
+
+Source: docs/spec, "Journal".
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from security.commitment import SALT_BYTES
+from security.errors import Code, SimpulError
+
+LENGTH_BYTES: Final = 4
+PAYLOAD_FLAG: Final = 1
+PRIVATE_FLAG: Final = 2
+
+Salts = tuple[bytes, bytes]
+
+
+def pack_entries(entries: Iterable[bytes]) -> bytes:
+    """Returns the blob of the entries' bytes, in their order."""
+    parts: list[bytes] = []
+    for entry in entries:
+        parts += (len(entry).to_bytes(LENGTH_BYTES, "big"), entry)
+    return b"".join(parts)
+
+
+def unpack_entries(blob: bytes) -> tuple[bytes, ...]:
+    """Returns the entries' bytes.
+
+    Raises:
+        SimpulError: JOURNAL_CORRUPT, when the blob ends within an entry.
+    """
+    entries: list[bytes] = []
+    at, end = 0, len(blob)
+    while at < end:
+        start = at + LENGTH_BYTES
+        at = start + int.from_bytes(blob[at:start], "big")
+        if at > end or start > end:
+            raise _corrupt("the packed entries end within an entry")
+        entries.append(blob[start:at])
+    return tuple(entries)
+
+
+def pack_salts(salts: Iterable[Salts]) -> bytes:
+    """Returns the blob of (payload salt, private salt) of each entry, empty where there is none.
+
+    Raises:
+        SimpulError: INTERNAL, when a salt isn't 16 bytes: it could not be read again.
+    """
+    parts: list[bytes] = []
+    for payload, private in salts:
+        for salt in (payload, private):
+            if len(salt) not in {0, SALT_BYTES}:
+                raise SimpulError(Code.INTERNAL, f"a salt of {len(salt)} bytes can't be recorded")
+        flags = (PAYLOAD_FLAG if payload != b"" else 0) | (PRIVATE_FLAG if private != b"" else 0)
+        parts += (bytes((flags,)), payload, private)
+    return b"".join(parts)
+
+
+def unpack_salts(blob: bytes) -> tuple[Salts, ...]:
+    """Returns (payload salt, private salt) of each entry.
+
+    Raises:
+        SimpulError: JOURNAL_CORRUPT, on an unknown flag or a cut salt.
+    """
+    salts: list[Salts] = []
+    at = 0
+    while at < len(blob):
+        flags = blob[at]
+        if flags > (PAYLOAD_FLAG | PRIVATE_FLAG):
+            raise _corrupt(f"the packed salts have the unknown flags {flags}")
+        payload, at = _salt(blob, at + 1, present=bool(flags & PAYLOAD_FLAG))
+        private, at = _salt(blob, at, present=bool(flags & PRIVATE_FLAG))
+        salts.append((payload, private))
+    return tuple(salts)
+
+
+def _salt(blob: bytes, at: int, *, present: bool) -> tuple[bytes, int]:
+    if not present:
+        return b"", at
+    end = at + SALT_BYTES
+    if end > len(blob):
+        raise _corrupt("the packed salts end within a salt")
+    return blob[at:end], end
+
+
+def _corrupt(what: str) -> SimpulError:
+    return SimpulError(
+        Code.JOURNAL_CORRUPT, f"{what}: the journal was changed; restore it from a backup"
+    )

@@ -1,0 +1,214 @@
+"""What the journal takes and gives: frozen values, no behaviour.
+
+A `ParcelRecord` is one parcel as it was sent or received. The index of calls is derived from the
+entries themselves, so it can be rebuilt and checked; a `CallNote` adds only what no entry says:
+that our own node refused a call before any parcel, or that a cut link ended it.
+
+Times are milliseconds since the epoch, UTC. Ids are their text forms; hashes and call ids are
+bytes.
+
+Source: docs/spec, "Journal".
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from security.entry import SealedEntry
+
+
+class Direction(StrEnum):
+    """Which way a parcel went, seen from this node."""
+
+    SENT = "sent"
+    RECEIVED = "received"
+
+
+class LinkEnd(StrEnum):
+    """Which end of the link this node is. A link within one node has both in one journal."""
+
+    DIALLER = "dialler"
+    ACCEPTOR = "acceptor"
+
+
+class Role(StrEnum):
+    """This node's part in a call."""
+
+    CONSUMER = "consumer"
+    PROVIDER = "provider"
+
+
+class Outcome(StrEnum):
+    """How a call stands."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    REFUSED = "refused"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class ParcelRecord:
+    """One parcel to be recorded.
+
+    `peer` is the node at the other end, `member` the member that sent and sealed it. Of the entries
+    only the entry bytes and the salts are kept: payloads and private blocks are not.
+    """
+
+    direction: Direction
+    peer: str
+    member: str
+    link_id: bytes
+    end: LinkEnd
+    number: int
+    sealed_at_ms: int
+    header: bytes
+    seal: bytes
+    header_hash: bytes
+    entries: tuple[SealedEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CallNote:
+    """An end of a call that no entry says: refused by our own node (no link yet), or lost with it.
+
+    It's part of the index only, not of the tree. `outcome` is REFUSED or LOST. Where `link_id` is
+    given and the call is known on that link, the known call is marked and the rest is not looked
+    at.
+    """
+
+    call_id: bytes
+    link_id: bytes | None
+    end: LinkEnd
+    role: Role
+    outcome: Outcome
+    consumer: str
+    provider: str
+    service: str
+    method: str
+    agreement: bytes | None
+    purpose: str | None
+    status: int
+    code: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallFilter:
+    """Which calls to list: all that match every field given, the newest first.
+
+    `since_ms` is inclusive, `until_ms` exclusive, both of the call's opening. `below` is the `key`
+    of the last row of the page before.
+    """
+
+    call_id: bytes | None = None
+    role: Role | None = None
+    outcome: Outcome | None = None
+    peer: str | None = None
+    consumer: str | None = None
+    provider: str | None = None
+    service: str | None = None
+    method: str | None = None
+    agreement: bytes | None = None
+    purpose: str | None = None
+    status: int | None = None
+    code: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    below: tuple[int, int] | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """One call of the index. Sizes are those of the commitments: rounded up to 256 bytes each."""
+
+    key: tuple[int, int]
+    call_id: bytes
+    role: Role
+    outcome: Outcome
+    peer: str | None
+    link_id: bytes | None
+    consumer: str
+    provider: str
+    service: str
+    method: str
+    agreement: bytes | None
+    purpose: str | None
+    status: int | None
+    code: str | None
+    opened_at_ms: int
+    closed_at_ms: int | None
+    request_bytes: int
+    response_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallEntry:
+    """One entry of a call and the parcel that carried it."""
+
+    slot: int
+    idx: int
+    entry_no: int
+    kind: str
+    direction: Direction
+    member: str
+    number: int
+    sealed_at_ms: int
+    recorded_at_ms: int
+    header_hash: bytes
+    leaf_hash: bytes
+    rounded_bytes: int
+    entry: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CallDetail:
+    """One call with all its entries, in the order in which they were recorded."""
+
+    call: CallRow
+    entries: tuple[CallEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a check found: the check's number and name, where, and what is wrong."""
+
+    step: int
+    name: str
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.step} {self.name}: {self.where}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class SlotSummary:
+    """One slot's tree, as the parcels themselves make it."""
+
+    number: int
+    size: int
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class JournalReport:
+    """The result of a verification.
+
+    `problems` holds the first `MAX_PROBLEMS`; `problem_count` counts all. `unfinished` calls are no
+    problem: they are open now, or were when the node was last stopped.
+    """
+
+    slots: tuple[SlotSummary, ...]
+    parcels: int
+    entries: int
+    calls: int
+    unfinished: int
+    problem_count: int
+    problems: tuple[Problem, ...]
+    unfinished_calls: tuple[bytes, ...]
+
+    @property
+    def ok(self) -> bool:
+        """No check found anything."""
+        return self.problem_count == 0

@@ -1,0 +1,345 @@
+"""The storage contract in SQL that SQLite and PostgreSQL share.
+
+What differs by database is left to the subclass: how it tells that a slot's holder is dead, what
+its errors mean, and its upkeep. The statements are SQLAlchemy Core's; those of the append path are
+compiled once.
+
+A group goes in by the fast way first: no look for duplicates, the unique key finds them. Where it
+does, the transaction is rolled back and the group goes in by the careful way, append by append.
+
+Source: node.journal.store, which is the contract.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from node.journal.index import CallIndex, IndexGroup
+from node.journal.leaves import Leaf, make_leaf
+from node.journal.model import CallNote
+from node.journal.slots import held_by, require_free
+from node.journal.statements import bulk_insert
+from node.journal.store import Append, Appended, JournalStore, Lease
+from node.journal.tables import DIRECTIONS, NO_LINK, PARCELS, SALTS, SLOTS
+from security.errors import Code, SimpulError
+from security.merkle import Frontier
+
+_DIRECTIONS: Final = {direction: number for number, direction in enumerate(DIRECTIONS)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """An append whose leaves are made."""
+
+    leaves: tuple[Leaf, ...]
+    notes: tuple[CallNote, ...]
+
+
+class SqlJournalStore(JournalStore):
+    """See `JournalStore`. One connection, used by one thread."""
+
+    def __init__(self, engine: Engine, where: str) -> None:
+        """`engine` begins transactions with the write lock; `where` names it in errors."""
+        self._where = where
+        self._engine = engine
+        self._connection = engine.connect()
+        self._index = CallIndex(engine.dialect)
+        self._insert_parcels = bulk_insert(PARCELS, engine.dialect)
+        self._insert_salts = bulk_insert(SALTS, engine.dialect)
+        self._fence = (
+            update(SLOTS)
+            .where(
+                SLOTS.c.number == bindparam("slot"),
+                SLOTS.c.fencing == bindparam("fence"),
+                SLOTS.c.size == bindparam("old_size"),
+            )
+            .values(
+                size=bindparam("new_size"),
+                frontier=bindparam("new_frontier"),
+                lease_until_ms=bindparam("until_ms"),
+            )
+        )
+
+    def take(self, slot: int, holder: str, *, now_ms: int, lease_ms: int) -> tuple[Lease, Frontier]:
+        """See the contract."""
+        with self._transaction() as connection:
+            row = connection.execute(select(SLOTS).where(SLOTS.c.number == slot)).first()
+            if row is None:
+                lease, head = Lease(slot, holder, 1, lease_ms), Frontier()
+                connection.execute(
+                    insert(SLOTS),
+                    {
+                        "number": slot,
+                        "size": 0,
+                        "frontier": head.to_bytes(),
+                        "holder": "",
+                        "fencing": 0,
+                        "lease_until_ms": 0,
+                    },
+                )
+            else:
+                if not self._holder_is_dead(slot, int(row.fencing)):
+                    require_free(slot, str(row.holder), int(row.lease_until_ms), now_ms)
+                lease = Lease(slot, holder, int(row.fencing) + 1, lease_ms)
+                head = self._head(connection, slot, bytes(row.frontier), int(row.size))
+            connection.execute(
+                update(SLOTS)
+                .where(SLOTS.c.number == slot)
+                .values(holder=holder, fencing=lease.fencing, lease_until_ms=now_ms + lease_ms)
+            )
+            # Before the row can be seen: nobody may find a holder whose lock isn't there yet.
+            self._hold(lease)
+        return lease, head
+
+    def append(
+        self, lease: Lease, head: Frontier, group: Sequence[Append], *, now_ms: int
+    ) -> Appended:
+        """See the contract."""
+        prepared: dict[int, _Prepared] = {}
+        refused: dict[int, SimpulError] = {}
+        for place, item in enumerate(group):
+            try:
+                prepared[place] = _Prepared(tuple(map(make_leaf, item.records)), item.notes)
+            except SimpulError as error:
+                refused[place] = error
+        try:
+            return self._commit(lease, head, (prepared, refused), now_ms, careful=False)
+        except IntegrityError:
+            pass
+        try:
+            return self._commit(lease, head, (prepared, refused), now_ms, careful=True)
+        except IntegrityError as error:
+            raise SimpulError(
+                Code.JOURNAL_CORRUPT,
+                f"{self._where} contradicts itself: run simpul journal verify, and restore it",
+                path=self._where,
+            ) from error
+
+    def renew(self, lease: Lease, *, now_ms: int) -> None:
+        """See the contract."""
+        with self._transaction() as connection:
+            done = connection.execute(
+                update(SLOTS)
+                .where(SLOTS.c.number == lease.slot, SLOTS.c.fencing == lease.fencing)
+                .values(lease_until_ms=now_ms + lease.duration_ms)
+            )
+            if done.rowcount != 1:
+                raise self._lost(connection, lease)
+
+    def release(self, lease: Lease) -> None:
+        """See the contract."""
+        with self._transaction() as connection:
+            connection.execute(
+                update(SLOTS)
+                .where(SLOTS.c.number == lease.slot, SLOTS.c.fencing == lease.fencing)
+                .values(lease_until_ms=0)
+            )
+        self._let_go(lease)
+
+    def close(self) -> None:
+        """See the contract."""
+        self._connection.close()
+        self._engine.dispose()
+
+    @abstractmethod
+    def _holder_is_dead(self, slot: int, fencing: int) -> bool:
+        """Whether it's certain that no living process has this holding of the slot."""
+
+    @abstractmethod
+    def _hold(self, lease: Lease) -> None:
+        """Lets others see that the lease's holder lives, where they can see it."""
+
+    @abstractmethod
+    def _let_go(self, lease: Lease) -> None:
+        """Undoes `_hold`."""
+
+    @abstractmethod
+    def _meaning(self, error: DBAPIError) -> SimpulError:
+        """What a driver's error means by the contract."""
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        try:
+            with self._connection.begin():
+                yield self._connection
+        except IntegrityError:
+            raise
+        except DBAPIError as error:
+            raise self._meaning(error) from error
+
+    def _head(self, connection: Connection, slot: int, frontier: bytes, size: int) -> Frontier:
+        """The tree as recorded, looked at once: its size is that of its parts."""
+        try:
+            head = Frontier.from_bytes(frontier)
+        except SimpulError:
+            head = None
+        last = connection.execute(
+            select(func.max(PARCELS.c.idx)).where(PARCELS.c.slot == slot)
+        ).scalar()
+        if head is None or head.size != size or size != (0 if last is None else int(last) + 1):
+            raise SimpulError(
+                Code.JOURNAL_CORRUPT,
+                f"{self._where}: slot {slot} and its parcels differ in size: "
+                "run simpul journal verify, and restore it from a backup",
+                path=self._where,
+                slot=str(slot),
+            )
+        return head
+
+    def _commit(
+        self,
+        lease: Lease,
+        head: Frontier,
+        group: tuple[dict[int, _Prepared], dict[int, SimpulError]],
+        now_ms: int,
+        *,
+        careful: bool,
+    ) -> Appended:
+        prepared, refused = group
+        with self._transaction() as connection:
+            wanted = list(prepared.values())
+            if careful:
+                wanted = self._sift(connection, prepared, refused)
+            index = IndexGroup(self._index, connection, now_ms)
+            head = self._write(connection, lease, head, wanted, index, now_ms)
+        # Not before it's durable: what was rolled back must not be remembered.
+        self._index.keep(index)
+        return Appended(head, refused)
+
+    def _write(
+        self,
+        connection: Connection,
+        lease: Lease,
+        head: Frontier,
+        wanted: Sequence[_Prepared],
+        index: IndexGroup,
+        now_ms: int,
+    ) -> Frontier:
+        old_size = head.size
+        for item in wanted:
+            for leaf in item.leaves:
+                head = head.append(leaf.leaf_hash)
+        self._check_fence(connection, lease, old_size, head, now_ms)
+        parcels: list[tuple[object, ...]] = []
+        salts: list[tuple[object, ...]] = []
+        idx = old_size
+        for item in wanted:
+            for leaf in item.leaves:
+                link = index.link(leaf.record.link_id, leaf.record.end, leaf.record.peer)
+                member = index.name(leaf.record.member)
+                parcels.append(_parcel_row(leaf, (lease.slot, idx), (link, member), now_ms))
+                salts.append((lease.slot, idx, leaf.packed_salts))
+                index.add(leaf, lease.slot, idx, link)
+                idx += 1
+            for note in item.notes:
+                index.note(note)
+        self._insert_parcels.run(connection, parcels)
+        self._insert_salts.run(connection, salts)
+        index.write()
+        return head
+
+    def _check_fence(
+        self, connection: Connection, lease: Lease, old_size: int, head: Frontier, now_ms: int
+    ) -> None:
+        done = connection.execute(
+            self._fence,
+            {
+                "slot": lease.slot,
+                "fence": lease.fencing,
+                "old_size": old_size,
+                "new_size": head.size,
+                "new_frontier": head.to_bytes(),
+                "until_ms": now_ms + lease.duration_ms,
+            },
+        )
+        if done.rowcount != 1:
+            raise self._lost(connection, lease)
+
+    def _lost(self, connection: Connection, lease: Lease) -> SimpulError:
+        row = connection.execute(select(SLOTS).where(SLOTS.c.number == lease.slot)).first()
+        if row is not None and row.fencing != lease.fencing:
+            return held_by(lease.slot, str(row.holder))
+        return SimpulError(
+            Code.JOURNAL_CORRUPT,
+            f"{self._where}: slot {lease.slot} isn't as it was left: "
+            "run simpul journal verify, and restore it from a backup",
+            path=self._where,
+            slot=str(lease.slot),
+        )
+
+    def _sift(
+        self,
+        connection: Connection,
+        prepared: dict[int, _Prepared],
+        refused: dict[int, SimpulError],
+    ) -> list[_Prepared]:
+        """Leaves out what is there already, and refuses the appends that contradict it."""
+        seen: dict[tuple[object, ...], bytes] = {}
+        wanted: list[_Prepared] = []
+        for place, item in prepared.items():
+            new: dict[tuple[object, ...], Leaf] = {}
+            for leaf in item.leaves:
+                record = leaf.record
+                key = (record.link_id, record.end, record.direction, record.number)
+                there = seen.get(key) or self._recorded(connection, leaf)
+                if there is None and key in new:
+                    there = new[key].record.header_hash
+                if there is None:
+                    new[key] = leaf
+                elif there != record.header_hash:
+                    refused[place] = _conflict(leaf)
+                    break
+            else:
+                seen |= {key: leaf.record.header_hash for key, leaf in new.items()}
+                wanted.append(_Prepared(tuple(new.values()), item.notes))
+        return wanted
+
+    def _recorded(self, connection: Connection, leaf: Leaf) -> bytes | None:
+        link = IndexGroup(self._index, connection, 0).link(leaf.record.link_id, leaf.record.end)
+        if link == NO_LINK:
+            return None
+        row = connection.execute(
+            select(PARCELS.c.header_hash).where(
+                PARCELS.c.link == link,
+                PARCELS.c.direction == _DIRECTIONS[leaf.record.direction],
+                PARCELS.c.number == leaf.record.number,
+            )
+        ).first()
+        return None if row is None else bytes(row.header_hash)
+
+
+def _parcel_row(
+    leaf: Leaf, position: tuple[int, int], refs: tuple[int, int], now_ms: int
+) -> tuple[object, ...]:
+    """A row of `parcels`, in the order of its columns."""
+    record = leaf.record
+    return (
+        *position,
+        _DIRECTIONS[record.direction],
+        *refs,
+        record.number,
+        record.sealed_at_ms,
+        now_ms,
+        leaf.leaf_hash,
+        record.header_hash,
+        len(leaf.entries),
+        record.header,
+        record.seal,
+        leaf.packed_entries,
+    )
+
+
+def _conflict(leaf: Leaf) -> SimpulError:
+    record = leaf.record
+    return SimpulError(
+        Code.CONFLICT,
+        f"parcel {record.number} {record.direction} on a link with {record.peer} is recorded "
+        "already, with another content: close the link and open a new one",
+        peer=record.peer,
+        number=str(record.number),
+    )

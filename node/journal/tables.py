@@ -1,0 +1,173 @@
+"""The tables of `journal.db`. A change here needs a new migration; a test compares the two.
+
+Made to be small, because they grow for years: whatever repeats (names of members and methods, link
+ids) is stored once and referred to by a number; codes are small integers; an entry's bytes lie in
+its parcel's one blob. Salts have a table of their own, so that erasing them touches no leaf of the
+tree. A call's `opened_at_ms` is the second column of each of its indexes, because lists are by
+time.
+
+`WITHOUT ROWID` serves narrow rows that are found by their key. Parcels are wide and have a rowid.
+
+Source: docs/spec, "Journal".
+"""
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Index, Integer, MetaData, SmallInteger, Table, UniqueConstraint
+from sqlalchemy.orm import registry
+from sqlmodel import Field, SQLModel
+
+from node.journal.model import Direction, LinkEnd, Outcome, Role
+
+# SQLite's rowid is spelt INTEGER; PostgreSQL's INTEGER is too short.
+Key = BigInteger().with_variant(Integer(), "sqlite")
+
+# In a column that refers to a name: there is none.
+NO_NAME: Final = 0
+# In calls.link: refused before there was a link. In call_entries.call: of a call never opened.
+NO_LINK: Final = 0
+NO_CALL: Final = 0
+
+DIRECTIONS: Final = (Direction.SENT, Direction.RECEIVED)
+ENDS: Final = (LinkEnd.DIALLER, LinkEnd.ACCEPTOR)
+ROLES: Final = (Role.CONSUMER, Role.PROVIDER)
+OUTCOMES: Final = (Outcome.OPEN, Outcome.CLOSED, Outcome.REFUSED, Outcome.LOST)
+# The fields of an Entry's `kind`. New ones are added at the end: the position is what is stored.
+KINDS: Final = ("open", "head", "message", "half_close", "close", "cancel", "refuse")
+
+
+class JournalTable(SQLModel, registry=registry(metadata=MetaData())):
+    """Base of this database's tables. Their own metadata: other databases have tables too."""
+
+
+class SlotRow(JournalTable, table=True):
+    """One slot: its tree so far, and who may append to it."""
+
+    __tablename__ = "slots"
+
+    number: int = Field(primary_key=True, sa_type=SmallInteger)
+    size: int = Field(sa_type=BigInteger)
+    # As security.merkle.Frontier writes itself.
+    frontier: bytes
+    holder: str
+    # Grows by one each time the slot is taken; every append names the one it was given.
+    fencing: int = Field(sa_type=BigInteger)
+    # 0: given back.
+    lease_until_ms: int = Field(sa_type=BigInteger)
+
+
+class NameRow(JournalTable, table=True):
+    """A text that many rows refer to."""
+
+    __tablename__ = "names"
+
+    id: int = Field(primary_key=True, sa_type=Key)
+    text: str = Field(unique=True)
+
+
+class LinkRow(JournalTable, table=True):
+    """One end of a link. `peer` is a name."""
+
+    __tablename__ = "links"
+    __table_args__ = (UniqueConstraint("link_id", "end"),)
+
+    id: int = Field(primary_key=True, sa_type=Key)
+    link_id: bytes
+    end: int = Field(sa_type=SmallInteger)
+    peer: int = Field(sa_type=BigInteger)
+
+
+class ParcelRow(JournalTable, table=True):
+    """A leaf. `entries` and what precedes it are what the leaf and its proofs are made of."""
+
+    __tablename__ = "parcels"
+    __table_args__ = (UniqueConstraint("link", "direction", "number"),)
+
+    slot: int = Field(primary_key=True, sa_type=SmallInteger)
+    idx: int = Field(primary_key=True, sa_type=BigInteger)
+    direction: int = Field(sa_type=SmallInteger)
+    link: int = Field(sa_type=BigInteger)
+    member: int = Field(sa_type=BigInteger)
+    number: int = Field(sa_type=BigInteger)
+    sealed_at_ms: int = Field(sa_type=BigInteger)
+    recorded_at_ms: int = Field(sa_type=BigInteger)
+    leaf_hash: bytes
+    header_hash: bytes
+    entry_count: int
+    header: bytes
+    seal: bytes
+    # As node.journal.blobs packs them.
+    entries: bytes
+
+
+class SaltRow(JournalTable, table=True):
+    """The salts of one parcel's payloads and private blocks, as node.journal.blobs packs them."""
+
+    __tablename__ = "salts"
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    slot: int = Field(primary_key=True, sa_type=SmallInteger)
+    idx: int = Field(primary_key=True, sa_type=BigInteger)
+    salts: bytes
+
+
+class CallTableRow(JournalTable, table=True):
+    """A call. A call id may come again on another link, so it's no key."""
+
+    __tablename__ = "calls"
+    __table_args__ = (
+        Index("calls_call_id", "call_id"),
+        Index("calls_opened", "opened_at_ms"),
+        Index("calls_consumer", "consumer", "opened_at_ms"),
+        Index("calls_provider", "provider", "opened_at_ms"),
+        Index("calls_method", "service", "method", "opened_at_ms"),
+        Index("calls_agreement", "agreement", "opened_at_ms"),
+        Index("calls_purpose", "purpose", "opened_at_ms"),
+        Index("calls_status", "status", "opened_at_ms"),
+    )
+
+    id: int = Field(primary_key=True, sa_type=Key)
+    call_id: bytes
+    link: int = Field(sa_type=BigInteger)
+    role: int = Field(sa_type=SmallInteger)
+    outcome: int = Field(sa_type=SmallInteger)
+    consumer: int = Field(sa_type=BigInteger)
+    provider: int = Field(sa_type=BigInteger)
+    service: int = Field(sa_type=BigInteger)
+    method: int = Field(sa_type=BigInteger)
+    agreement: int = Field(sa_type=BigInteger)
+    purpose: int = Field(sa_type=BigInteger)
+    status: int | None = Field(sa_type=SmallInteger)
+    code: int = Field(sa_type=BigInteger)
+    opened_at_ms: int = Field(sa_type=BigInteger)
+    closed_at_ms: int | None = Field(sa_type=BigInteger)
+
+
+class CallEntryRow(JournalTable, table=True):
+    """Which call an entry belongs to. `blocks`: its payload's rounded length, by 256 bytes."""
+
+    __tablename__ = "call_entries"
+    __table_args__ = (
+        Index("call_entries_call", "call"),
+        {"sqlite_with_rowid": False},
+    )
+
+    slot: int = Field(primary_key=True, sa_type=SmallInteger)
+    idx: int = Field(primary_key=True, sa_type=BigInteger)
+    entry_no: int = Field(primary_key=True, sa_type=SmallInteger)
+    call: int = Field(sa_type=BigInteger)
+    kind: int = Field(sa_type=SmallInteger)
+    blocks: int = Field(sa_type=BigInteger)
+
+
+def _table(row: type[JournalTable]) -> Table:
+    return JournalTable.metadata.tables[str(row.__tablename__)]
+
+
+SLOTS: Final = _table(SlotRow)
+NAMES: Final = _table(NameRow)
+LINKS: Final = _table(LinkRow)
+PARCELS: Final = _table(ParcelRow)
+SALTS: Final = _table(SaltRow)
+CALLS: Final = _table(CallTableRow)
+CALL_ENTRIES: Final = _table(CallEntryRow)
