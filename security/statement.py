@@ -135,7 +135,7 @@ def parse_statement(data: bytes) -> MemberStatementView:
         raise _refused(1, "it doesn't say when it was issued")
     # 3. Keys: sound, at least one seal key, none twice, each with a node and dates.
     identity_key, seal_keys = _parse_keys(message, member)
-    return MemberStatementView(
+    view = MemberStatementView(
         member=member,
         number=message.number,
         identity_key=identity_key,
@@ -143,6 +143,10 @@ def parse_statement(data: bytes) -> MemberStatementView:
         issued_at_ms=message.issued_at_ms,
         previous=message.previous or None,
     )
+    # One spelling of each statement, and so one hash.
+    if _print(view) != data:
+        raise _refused(1, "its fields aren't in order")
+    return view
 
 
 def verify_statement(

@@ -1,0 +1,274 @@
+"""Agreements: made, hashed, signed by both sides, verified; and what they permit.
+
+    SignedAgreement
+      agreement              Agreement bytes, as hashed and signed
+      provider_signature     by the provider's identity key
+      consumer_signature     by the consumer's
+
+The registry is neither asked nor told. Each side pins the identity key that the agreement names
+for the other, so that a captured registry can't put another key in its place.
+
+What `permit` decides is who may call which method, for which purpose, and when. Rates, fields and
+retention are terms too, and whoever carries the call must keep them: they need a count, or the
+message, and neither is here. An agreement with a delegator isn't accepted, because its format has
+no place yet for the delegator's signature, and consent that isn't shown is none.
+
+Source: docs/spec, "Agreements"; protos/simpul/v1/agreement.proto.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from security.agreement_terms import (
+    MINUTES_PER_DAY,
+    AgreementTerms,
+    CitizenVisibility,
+    FieldTerm,
+    HoursTerm,
+    LegalBasis,
+    Party,
+    PayloadKeeper,
+    PurposeTerm,
+    RateTerm,
+    ServiceTerm,
+    check_purpose_id,
+    parse_agreement,
+    print_agreement,
+)
+from security.directory import DirectoryView
+from security.errors import Code, SimpulError
+from security.hashing import AGREEMENT, AGREEMENT_SIGNATURE, digest
+from security.identifiers import SubsystemId
+from security.keys import PrivateKey, PublicKey
+from simpul.v1 import agreement_pb2
+
+__all__ = [
+    "AgreementTerms",
+    "CitizenVisibility",
+    "FieldTerm",
+    "HoursTerm",
+    "LegalBasis",
+    "Party",
+    "PayloadKeeper",
+    "PurposeTerm",
+    "RateTerm",
+    "ServiceTerm",
+    "agreement_hash",
+    "check_purpose_id",
+    "make_agreement",
+    "parse_agreement",
+    "permit",
+    "sign_agreement",
+    "verify_agreement",
+    "verify_offer",
+]
+
+# How far another node's clock may be ahead.
+MAX_AHEAD_MS: Final = 60_000
+
+_MS_PER_MINUTE: Final = 60_000
+# Western Indonesia Time, UTC+7, which has no summer time.
+_HOURS_OFFSET_MINUTES: Final = 7 * 60
+_NO_PINS: Final[Mapping[bytes, PublicKey]] = MappingProxyType({})
+
+
+def make_agreement(terms: AgreementTerms) -> bytes:
+    """Return the agreement's bytes; raises SimpulError AGREEMENT_INVALID for terms that can't be.
+
+    The nonce must be fresh.
+    """
+    data = print_agreement(terms)
+    parse_agreement(data)
+    return data
+
+
+def agreement_hash(data: bytes) -> bytes:
+    """Return the hash by which calls name the agreement: 32 bytes."""
+    return digest(AGREEMENT, data)
+
+
+def sign_agreement(data: bytes, identity: PrivateKey) -> bytes:
+    """Return a party's signature: the same for provider and consumer, with their own keys."""
+    return identity.sign(AGREEMENT_SIGNATURE, data)
+
+
+def verify_offer(
+    signed: agreement_pb2.SignedAgreement,
+    directory: DirectoryView,
+    now_ms: int,
+    pinned: Mapping[bytes, PublicKey] = _NO_PINS,
+) -> AgreementTerms:
+    """Check an agreement that only its provider has signed: steps 1 to 5 of `verify_agreement`.
+
+    Raises:
+        SimpulError: as `verify_agreement`; AGREEMENT_INVALID at step 6 if it has a consumer's
+            signature already.
+    """
+    terms = _verify_provider(signed, directory, now_ms, pinned)
+    if len(signed.consumer_signature) != 0:
+        raise _refused(6, "an offer has the consumer's signature already")
+    return terms
+
+
+def verify_agreement(
+    signed: agreement_pb2.SignedAgreement,
+    directory: DirectoryView,
+    now_ms: int,
+    pinned: Mapping[bytes, PublicKey] = _NO_PINS,
+) -> AgreementTerms:
+    """Check an agreement that both sides have signed.
+
+    `pinned` holds identity keys by their ids that the caller keeps from before, and has seen hand
+    over to the ones that the directory lists now. Without them, the directory's keys must be those
+    that the agreement names.
+
+    1. Form: strictly parsed, every term known.
+    2. Federation: the directory's; no delegator.
+    3. Time: issued at most 60 s ahead, and not over.
+    4. Identity keys: those that the agreement names are listed or pinned, and not revoked.
+    5. The provider's signature.
+    6. The consumer's signature.
+
+    Raises:
+        SimpulError: AGREEMENT_INVALID, ACCESS_EXPIRED (3); MEMBER_UNKNOWN, KEY_UNKNOWN,
+            KEY_REVOKED, IDENTITY_CHANGED (4).
+    """
+    terms = _verify_provider(signed, directory, now_ms, pinned)
+    # 4, again, and 6. The consumer.
+    consumer_key = _identity_key(terms.consumer, directory, pinned)
+    _verify_signature(6, consumer_key, signed.agreement, signed.consumer_signature)
+    return terms
+
+
+def permit(
+    terms: AgreementTerms,
+    *,
+    consumer: SubsystemId,
+    provider: SubsystemId,
+    service: str,
+    method: str,
+    purpose: str | None,
+    now_ms: int,
+) -> str:
+    """Return the purpose under which a call is permitted: the one given, or the only one there is.
+
+    Raises:
+        SimpulError: ACCESS_NO_AGREEMENT for another provider, ACCESS_CONSUMER, ACCESS_METHOD,
+            ACCESS_EXPIRED or ACCESS_PURPOSE.
+    """
+    if provider != terms.provider_subsystem:
+        raise SimpulError(
+            Code.ACCESS_NO_AGREEMENT,
+            f"the agreement is with {terms.provider_subsystem}, not {provider}; ask {provider} for "
+            "one",
+        )
+    if consumer not in terms.consumer_subsystems:
+        raise SimpulError(
+            Code.ACCESS_CONSUMER,
+            f"the agreement doesn't name {consumer}; ask {provider} for one that does",
+        )
+    if not any(service == item.service and method in item.methods for item in terms.services):
+        raise SimpulError(
+            Code.ACCESS_METHOD,
+            f"the agreement doesn't cover {service}/{method}; ask {provider} for one that does",
+        )
+    _check_time(terms, now_ms)
+    return _purpose(terms, purpose)
+
+
+def _verify_provider(
+    signed: agreement_pb2.SignedAgreement,
+    directory: DirectoryView,
+    now_ms: int,
+    pinned: Mapping[bytes, PublicKey],
+) -> AgreementTerms:
+    # 1. Form.
+    try:
+        terms = parse_agreement(signed.agreement)
+    except SimpulError as error:
+        raise SimpulError(error.code, error.message, step="1") from None
+    # 2. Federation.
+    if terms.federation != directory.federation:
+        raise _refused(2, f"it is of federation {terms.federation}")
+    if terms.delegator is not None:
+        raise _refused(2, "it names a delegator, whose consent it can't show")
+    # 3. Time.
+    if terms.issued_at_ms > now_ms + MAX_AHEAD_MS:
+        raise _refused(3, "it was issued in the future; set the clocks")
+    if now_ms >= terms.valid_until_ms:
+        raise SimpulError(
+            Code.ACCESS_EXPIRED, "the agreement is over; ask the provider for a new one", step="3"
+        )
+    # 4. Identity keys.
+    provider_key = _identity_key(terms.provider, directory, pinned)
+    # 5. The provider's signature.
+    _verify_signature(5, provider_key, signed.agreement, signed.provider_signature)
+    return terms
+
+
+def _identity_key(
+    party: Party, directory: DirectoryView, pinned: Mapping[bytes, PublicKey]
+) -> PublicKey:
+    listed = directory.identity_key(party.member)
+    if party.identity_key_id in directory.member(party.member).revoked:
+        raise SimpulError(
+            Code.KEY_REVOKED,
+            f"the identity key that {party.member} had in the agreement is revoked; make a new one",
+            step="4",
+        )
+    if listed.key_id == party.identity_key_id:
+        return listed
+    kept = pinned.get(party.identity_key_id)
+    if kept is None or kept.key_id != party.identity_key_id:
+        raise SimpulError(
+            Code.IDENTITY_CHANGED,
+            f"the directory lists another identity key of {party.member} than the agreement names; "
+            "compare the fingerprint with that member by another way",
+            step="4",
+            member=str(party.member),
+        )
+    return kept
+
+
+def _verify_signature(step: int, key: PublicKey, data: bytes, signature: bytes) -> None:
+    try:
+        key.verify(AGREEMENT_SIGNATURE, data, signature)
+    except SimpulError as error:
+        raise _refused(step, error.message) from None
+
+
+def _check_time(terms: AgreementTerms, now_ms: int) -> None:
+    if not terms.valid_from_ms <= now_ms < terms.valid_until_ms:
+        raise SimpulError(
+            Code.ACCESS_EXPIRED,
+            "the agreement doesn't hold at this date; ask the provider for a new one",
+        )
+    minute = (now_ms // _MS_PER_MINUTE + _HOURS_OFFSET_MINUTES) % MINUTES_PER_DAY
+    if len(terms.hours) != 0 and not any(
+        item.from_minute <= minute < item.until_minute for item in terms.hours
+    ):
+        raise SimpulError(
+            Code.ACCESS_EXPIRED, "the agreement doesn't hold at this hour; call within its hours"
+        )
+
+
+def _purpose(terms: AgreementTerms, purpose: str | None) -> str:
+    known = [item.id for item in terms.purposes]
+    if purpose is None and len(known) == 1:
+        return known[0]
+    if purpose is None or purpose not in known:
+        given = "no purpose was given" if purpose is None else f"{purpose[:80]!a} isn't a purpose"
+        raise SimpulError(
+            Code.ACCESS_PURPOSE, f"{given}; send simpul-purpose with one of: {', '.join(known)}"
+        )
+    return purpose
+
+
+def _refused(step: int, what: str) -> SimpulError:
+    return SimpulError(
+        Code.AGREEMENT_INVALID,
+        f"an agreement is refused at step {step}: {what}; make it again, and have both sides sign "
+        "it",
+        step=str(step),
+    )
