@@ -6,7 +6,7 @@ so that two writers can't both succeed; a partner with another key than the pinn
 IDENTITY_CHANGED.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlmodel import Session, col, select, update
@@ -14,6 +14,9 @@ from sqlmodel import Session, col, select, update
 from node.store.engine import Store
 from node.store.models import AgreementRow, PinnedIdentityRow
 from security.errors import Code, SimpulError
+from security.identifiers import MemberId
+from security.keys import PublicKey
+from simpul.v1 import keys_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,9 @@ class StoredAgreement:
 class Pin:
     """`owner`, a member hosted here, knows `member` by this identity key."""
 
-    owner: str
-    member: str
-    identity_key_id: bytes
+    owner: MemberId
+    member: MemberId
+    key: PublicKey
 
 
 def save_agreement(store: Store, agreement: StoredAgreement, pins: Iterable[Pin]) -> None:
@@ -97,32 +100,36 @@ def list_agreements(store: Store) -> tuple[StoredAgreement, ...]:
 
 
 def list_pins(store: Store) -> tuple[Pin, ...]:
-    """All pinned identity keys."""
+    """All pins in force."""
     with store.transaction() as session:
         order = (col(PinnedIdentityRow.owner), col(PinnedIdentityRow.member))
-        rows = session.exec(select(PinnedIdentityRow).order_by(*order))
-        return tuple(Pin(row.owner, row.member, row.identity_key_id) for row in rows)
+        in_force = col(PinnedIdentityRow.replaced_at_ms).is_(None)
+        rows = session.exec(select(PinnedIdentityRow).where(in_force).order_by(*order))
+        return tuple(_stored_pin(row) for row in rows)
 
 
-def pinned_key_id(store: Store, owner: str, member: str) -> bytes | None:
-    """The id of the key by which `owner` knows `member`; None before the first agreement."""
+def known_keys(store: Store) -> Mapping[bytes, PublicKey]:
+    """Every identity key that is or was pinned, by id: those under which agreements were signed.
+
+    What `security.agreement.verify_agreement` takes as `pinned`.
+    """
     with store.transaction() as session:
-        row = session.get(PinnedIdentityRow, (owner, member))
-        return None if row is None else row.identity_key_id
+        keys = (_stored_pin(row).key for row in session.exec(select(PinnedIdentityRow)))
+        return {key.key_id: key for key in keys}
 
 
 def check_pin(store: Store, pin: Pin) -> None:
     """Passes where the partner is not pinned yet, or by this key.
 
     Raises:
-        SimpulError: IDENTITY_CHANGED, when it is pinned by another one: agreements with it are
-        suspended.
+        SimpulError: IDENTITY_CHANGED, when it is pinned by another one: its agreements are
+            suspended.
     """
     with store.transaction() as session:
-        _check(session.get(PinnedIdentityRow, (pin.owner, pin.member)), pin)
+        _check(_in_force(session, pin), pin)
 
 
-def replace_pin(store: Store, old: Pin, new_key_id: bytes, now_ms: int) -> None:
+def replace_pin(store: Store, old: Pin, new_key: PublicKey, now_ms: int) -> None:
     """Follows a succession that was verified: the old key signed the statement with the new one.
 
     Also what an operator does after comparing the fingerprint out of band.
@@ -134,45 +141,65 @@ def replace_pin(store: Store, old: Pin, new_key_id: bytes, now_ms: int) -> None:
         result = session.exec(
             update(PinnedIdentityRow)
             .where(
-                col(PinnedIdentityRow.owner) == old.owner,
-                col(PinnedIdentityRow.member) == old.member,
-                col(PinnedIdentityRow.identity_key_id) == old.identity_key_id,
+                col(PinnedIdentityRow.owner) == str(old.owner),
+                col(PinnedIdentityRow.member) == str(old.member),
+                col(PinnedIdentityRow.identity_key_id) == old.key.key_id,
+                col(PinnedIdentityRow.replaced_at_ms).is_(None),
             )
-            .values(identity_key_id=new_key_id, pinned_at_ms=now_ms)
+            .values(replaced_at_ms=now_ms)
         )
         if result.rowcount != 1:
             raise SimpulError(
                 Code.CONFLICT,
                 f"{old.member} is no longer pinned by the key that this would replace: look again",
-                member=old.member,
+                member=str(old.member),
             )
+        session.merge(_row(Pin(old.owner, old.member, new_key), now_ms))
 
 
 def _pin(session: Session, pin: Pin, now_ms: int) -> None:
-    row = session.get(PinnedIdentityRow, (pin.owner, pin.member))
+    row = _in_force(session, pin)
     _check(row, pin)
     if row is None:
-        session.add(
-            PinnedIdentityRow(
-                owner=pin.owner,
-                member=pin.member,
-                identity_key_id=pin.identity_key_id,
-                pinned_at_ms=now_ms,
-            )
+        session.add(_row(pin, now_ms))
+
+
+def _in_force(session: Session, pin: Pin) -> PinnedIdentityRow | None:
+    return session.exec(
+        select(PinnedIdentityRow).where(
+            col(PinnedIdentityRow.owner) == str(pin.owner),
+            col(PinnedIdentityRow.member) == str(pin.member),
+            col(PinnedIdentityRow.replaced_at_ms).is_(None),
         )
+    ).one_or_none()
 
 
 def _check(row: PinnedIdentityRow | None, pin: Pin) -> None:
-    if row is not None and row.identity_key_id != pin.identity_key_id:
+    if row is not None and row.identity_key_id != pin.key.key_id:
         raise SimpulError(
             Code.IDENTITY_CHANGED,
-            f"{pin.member} shows another identity key than the one pinned with its agreements, "
-            "and its old key did not sign the change: compare the fingerprint with its operator "
-            "by voice before pinning the new key",
-            member=pin.member,
+            f"{pin.member} shows another identity key than the one pinned with its agreements: "
+            "compare the fingerprint with its operator by voice before pinning the new key",
+            member=str(pin.member),
             pinned=row.identity_key_id.hex(),
-            shown=pin.identity_key_id.hex(),
+            shown=pin.key.key_id.hex(),
         )
+
+
+def _row(pin: Pin, now_ms: int) -> PinnedIdentityRow:
+    return PinnedIdentityRow(
+        owner=str(pin.owner),
+        member=str(pin.member),
+        identity_key_id=pin.key.key_id,
+        identity_key=pin.key.to_proto().SerializeToString(deterministic=True),
+        pinned_at_ms=now_ms,
+        replaced_at_ms=None,
+    )
+
+
+def _stored_pin(row: PinnedIdentityRow) -> Pin:
+    key = PublicKey.from_proto(keys_pb2.PublicKey.FromString(row.identity_key))
+    return Pin(MemberId.parse(row.owner), MemberId.parse(row.member), key)
 
 
 def _stored(row: AgreementRow) -> StoredAgreement:

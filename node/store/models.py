@@ -27,14 +27,18 @@ class AgreementRow(Table, table=True):
 
 
 class PinnedIdentityRow(Table, table=True):
-    """The identity key by which a member hosted here (`owner`) knows a partner."""
+    """The identity key by which a member hosted here (`owner`) knows, or knew, a partner."""
 
     __tablename__ = "pinned_identity"
 
     owner: str = Field(primary_key=True)
     member: str = Field(primary_key=True)
-    identity_key_id: bytes
+    identity_key_id: bytes = Field(primary_key=True)
+    # A PublicKey message.
+    identity_key: bytes
     pinned_at_ms: int = Field(sa_type=BigInteger)
+    # When its successor took its place; empty for the one in force.
+    replaced_at_ms: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class AppRow(Table, table=True):

@@ -29,8 +29,10 @@ def upgrade() -> None:
         "pinned_identity",
         sa.Column("owner", sa.String(), primary_key=True),
         sa.Column("member", sa.String(), primary_key=True),
-        sa.Column("identity_key_id", sa.LargeBinary(), nullable=False),
+        sa.Column("identity_key_id", sa.LargeBinary(), primary_key=True),
+        sa.Column("identity_key", sa.LargeBinary(), nullable=False),
         sa.Column("pinned_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("replaced_at_ms", sa.BigInteger()),
     )
     op.create_table(
         "app",

@@ -7,19 +7,21 @@ from node.store.agreements import (
     StoredAgreement,
     check_pin,
     get_agreement,
+    known_keys,
     list_agreements,
     list_pins,
-    pinned_key_id,
     replace_pin,
     save_agreement,
 )
 from node.store.engine import Store
 from security.errors import Code, SimpulError
+from security.identifiers import MemberId
+from security.keys import Algorithm, generate
 
 PROVIDER = "ID/DAERAH/53.15"
 CONSUMER = "ID/KEMENTERIAN/KOMDIGI"
-OLD, NEW = b"\x01" * 32, b"\x02" * 32
-PIN = Pin(PROVIDER, CONSUMER, OLD)
+OLD, NEW, NEWER = (generate(Algorithm.ED25519).public for _ in range(3))
+PIN = Pin(MemberId.parse(PROVIDER), MemberId.parse(CONSUMER), OLD)
 OFFERED = StoredAgreement(b"h" * 32, b"bytes", b"provider", b"", PROVIDER, CONSUMER, 7)
 SIGNED = dataclasses.replace(OFFERED, consumer_signature=b"consumer")
 
@@ -50,27 +52,35 @@ def test_another_identity_key_is_refused_and_the_agreement_not_stored(store: Sto
     save_agreement(store, SIGNED, [PIN])
     other = dataclasses.replace(SIGNED, hash=b"a" * 32)
     with pytest.raises(SimpulError) as caught:
-        save_agreement(store, other, [dataclasses.replace(PIN, identity_key_id=NEW)])
+        save_agreement(store, other, [dataclasses.replace(PIN, key=NEW)])
     assert caught.value.code is Code.IDENTITY_CHANGED
     assert "compare the fingerprint" in caught.value.message
     assert list_agreements(store) == (SIGNED,)
-    assert pinned_key_id(store, PROVIDER, CONSUMER) == OLD
+    assert list_pins(store) == (PIN,)
 
 
 def test_a_pin_is_one_side_s_own(store: Store) -> None:
     save_agreement(store, SIGNED, [PIN])
     check_pin(store, PIN)
-    check_pin(store, Pin("ID/DAERAH/52.08", CONSUMER, NEW))
+    check_pin(store, Pin(MemberId.parse("ID/DAERAH/52.08"), PIN.member, NEW))
     with pytest.raises(SimpulError) as caught:
-        check_pin(store, Pin(PROVIDER, CONSUMER, NEW))
+        check_pin(store, dataclasses.replace(PIN, key=NEW))
     assert caught.value.code is Code.IDENTITY_CHANGED
 
 
 def test_a_pin_is_replaced_only_from_what_it_was(store: Store) -> None:
     save_agreement(store, SIGNED, [PIN])
     replace_pin(store, PIN, NEW, 9)
-    assert list_pins(store) == (Pin(PROVIDER, CONSUMER, NEW),)
+    assert list_pins(store) == (dataclasses.replace(PIN, key=NEW),)
     with pytest.raises(SimpulError) as caught:
-        replace_pin(store, PIN, b"\x03" * 32, 10)
+        replace_pin(store, PIN, NEWER, 10)
     assert caught.value.code is Code.CONFLICT
-    assert pinned_key_id(store, PROVIDER, CONSUMER) == NEW
+    assert known_keys(store).keys() == {OLD.key_id, NEW.key_id}
+
+
+def test_a_key_may_come_back_after_another(store: Store) -> None:
+    save_agreement(store, SIGNED, [PIN])
+    new = dataclasses.replace(PIN, key=NEW)
+    replace_pin(store, PIN, NEW, 9)
+    replace_pin(store, new, OLD, 10)
+    assert list_pins(store) == (PIN,)

@@ -80,10 +80,14 @@ def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_transaction_that_raises_changes_nothing(store: Store) -> None:
-    with pytest.raises(RuntimeError, match="half-way"), store.transaction() as session:
-        session.add(ChangeNumberRow(id=1, number=5))
-        session.flush()
-        raise RuntimeError("half-way")
+    def fail() -> None:
+        with store.transaction() as session:
+            session.add(ChangeNumberRow(id=1, number=5))
+            session.flush()
+            raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError, match="half-way"):
+        fail()
     with store.transaction() as session:
         assert session.get(ChangeNumberRow, 1) is None
 

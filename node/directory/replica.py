@@ -1,0 +1,205 @@
+"""Opens and renews a node's copy of the directory.
+
+It does not decide when, or whence: `watch` does. Rules:
+
+1. Opening the copy verifies every signature again, offline, from the enrolment's root.
+2. A renewal works in a folder of its own; until its last step the last good copy stays in use, and
+   any interruption leaves that copy whole.
+3. A copy becomes current only after its floors, its clock, its files and their meaning are checked.
+4. Floors are stored after the swap: a cut between the two leaves them low, never above the copy.
+
+Synchronous, and slow: call it through `asyncio.to_thread`. Calls queue behind one another.
+"""
+
+import secrets
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from threading import Lock
+
+from google.protobuf.message import DecodeError
+from tuf.api.exceptions import DownloadError, RepositoryError
+from tuf.api.metadata import TargetFile
+
+from node.directory.faults import mapped
+from node.directory.fetch import Fetcher, LocalFetcher, cap
+from node.directory.folder import (
+    DirectoryFolder,
+    Index,
+    absent,
+    generation,
+    read_index,
+    sync_file,
+)
+from node.directory.load import make_view, read_targets
+from node.directory.model import METADATA, TARGETS, Floors, Generation
+from node.directory.rules import check_clock, check_floors, check_record_number
+from node.directory.verify import SHA256, Verified, verify
+from node.store.engine import Store
+from node.store.floors import load_floors, save_floors
+from security.directory import DirectoryView
+from security.errors import Code, SimpulError
+from security.hashing import sha256
+from simpul.v1 import directory_pb2
+
+
+class Replica:
+    """One node's copy. `current` and `view` are those of the last call that succeeded."""
+
+    def __init__(self, path: Path, federation: str, root: bytes, store: Store) -> None:
+        """Touches nothing yet.
+
+        Args:
+            path: The `directory` folder of the home.
+            federation: The policy must name it.
+            root: The enrolment's root metadata.
+            store: Keeps the floors.
+        """
+        self._folder = DirectoryFolder(path)
+        self._federation = federation
+        self._root = root
+        self._root_sha256 = sha256(root)
+        self._store = store
+        self._lock = Lock()
+        self._floors: Floors | None = None
+        # Blobs whose content was hashed by this process.
+        self._whole: frozenset[str] = frozenset()
+        self.current: Generation | None = None
+        self.view: DirectoryView | None = None
+
+    def open_local(self, now_ms: int) -> Generation | None:
+        """Opens the copy on the disk, verified anew; None where there is none.
+
+        Raises:
+            SimpulError: DIRECTORY_ABSENT (damaged), DIRECTORY_DEAD (expired), DIRECTORY_UNTRUSTED,
+                DIRECTORY_ROLLBACK. `sync` may mend all of these.
+        """
+        with self._lock:
+            self._folder.prepare()
+            path = self._folder.current()
+            if path is None:
+                return None
+            index = read_index(path)
+            verified = self._verify_local(path)
+            self._check(verified.floors, now_ms)
+            if index != _index(self._federation, verified):
+                raise absent(path)
+            self._adopt(path, index, verified.floors, make_view(path, index))
+            return self.current
+
+    def sync(self, fetcher: Fetcher, now_ms: int) -> Generation:
+        """Brings the copy to what `fetcher` serves; gives the current one where that is the same.
+
+        Raises:
+            SimpulError: REGISTRY_UNREACHABLE (try again); DIRECTORY_UNTRUSTED, DIRECTORY_ROLLBACK,
+                DIRECTORY_SPLIT, DIRECTORY_DEAD (alarm). The last good copy stays.
+            OSError: the disk is full or failing; likewise.
+        """
+        with self._lock:
+            self._folder.prepare()
+            base = self._folder.current()
+            work = self._folder.begin(base)
+            try:
+                with mapped(fetcher.where, self._root_sha256):
+                    verified = verify(self._root, work / METADATA, fetcher)
+                self._check(verified.floors, now_ms)
+                if self.current is not None and verified.floors == self._floors:
+                    return self.current
+                with mapped(fetcher.where, self._root_sha256):
+                    self._fetch_targets(verified)
+                return self._commit(base, work, _index(self._federation, verified), verified.floors)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+
+    def _verify_local(self, path: Path) -> Verified:
+        scratch = self._folder.scratch()
+        fetcher = LocalFetcher(path / METADATA, self._folder.blobs)
+        try:
+            with mapped(str(path), self._root_sha256):
+                return verify(self._root, scratch, fetcher)
+        except SimpulError as error:
+            if isinstance(error.__cause__, DownloadError):
+                # A file of ours is missing: no weather, and nobody's attack on the network.
+                raise absent(path) from error
+            raise
+        finally:
+            shutil.rmtree(scratch)
+
+    def _check(self, new: Floors, now_ms: int) -> None:
+        check_clock(new.issued_at_ms, now_ms)
+        check_floors(load_floors(self._store), new)
+
+    def _commit(self, base: Path | None, work: Path, index: Index, floors: Floors) -> Generation:
+        view = make_view(work, index, self.view)
+        _check_records(base, work, index)
+        path = self._folder.commit(work, index)
+        adopted = self._adopt(path, index, floors, view)
+        self._folder.collect()
+        return adopted
+
+    def _adopt(self, path: Path, index: Index, floors: Floors, view: DirectoryView) -> Generation:
+        save_floors(self._store, floors)
+        self._floors = floors
+        self._whole = frozenset(index.targets.values())
+        self.view = view
+        self.current = generation(path, index)
+        return self.current
+
+    def _fetch_targets(self, verified: Verified) -> None:
+        for path, file in verified.targets.items():
+            if file.length > cap(f"{TARGETS}/{path}"):
+                raise RepositoryError(f"{path} is larger than a directory's file may be")
+            blob = self._folder.blobs / file.hashes[SHA256]
+            if blob.name in self._whole or _is_whole(blob, file):
+                continue
+            part = blob.with_name(f".{secrets.token_hex(8)}")
+            verified.updater.download_target(file, str(part))
+            sync_file(part)
+            part.replace(blob)
+
+
+def _is_whole(blob: Path, file: TargetFile) -> bool:
+    try:
+        file.verify_length_and_hashes(blob.read_bytes())
+    except (OSError, RepositoryError):
+        return False
+    return True
+
+
+def _index(federation: str, verified: Verified) -> Index:
+    floors = verified.floors
+    return Index(
+        federation=federation,
+        version=floors.snapshot_version,
+        hash=floors.snapshot_hash,
+        issued_at_ms=floors.issued_at_ms,
+        usable_until_ms=verified.usable_until_ms,
+        targets={path: file.hashes[SHA256] for path, file in verified.targets.items()},
+    )
+
+
+def _check_records(base: Path | None, work: Path, index: Index) -> None:
+    """A member's record that differs from the one before has a higher number."""
+    if base is None:
+        return
+    try:
+        before = read_index(base)
+        changed = {
+            path: blob
+            for path, blob in before.targets.items()
+            if path.startswith("members/") and index.targets.get(path, blob) != blob
+        }
+        old = read_targets(base, replace(before, targets=changed))
+    except SimpulError:
+        # The copy before is damaged: there is nothing left to compare with.
+        return
+    new = read_targets(work, replace(index, targets={path: index.targets[path] for path in old}))
+    for path, data in old.items():
+        check_record_number(path, _record_number(path, data), _record_number(path, new[path]))
+
+
+def _record_number(path: str, data: bytes) -> int:
+    try:
+        return directory_pb2.MemberRecord.FromString(data).number
+    except DecodeError as error:
+        raise SimpulError(Code.DIRECTORY_UNTRUSTED, f"{path} holds no member's record") from error
