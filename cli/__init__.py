@@ -1,0 +1,1 @@
+"""The `simpul` command: one file per group of subcommands."""
