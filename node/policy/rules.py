@@ -1,0 +1,185 @@
+"""Which agreement permits a call. Pure.
+
+It verifies no signature and knows no directory: whoever fills the book has verified what goes in,
+and leaves out what is suspended. Whether terms permit one call is `security.agreement.permit`'s to
+say; this finds the terms to ask. Rules:
+
+1. No agreement, no call; what is not named exactly is not permitted.
+2. Where purposes are several and the app named none, it must choose, and is told among which.
+3. Of several agreements for one purpose, the one issued last is used.
+
+Source: wire standard, "What a receiver checks", step 14; trust, "Agreements".
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from security.agreement import AgreementTerms, agreement_hash, parse_agreement, permit
+from security.errors import Code, SimpulError
+from security.identifiers import MemberId, SubsystemId
+from security.kinds import Open
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Who calls what."""
+
+    consumer: SubsystemId
+    provider: SubsystemId
+    service: str
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    hash: bytes
+    terms: AgreementTerms
+
+
+class AgreementBook:
+    """All agreements in force on a node at one moment. Immutable; a call is found by one look-up."""
+
+    __slots__ = ("by_hash", "by_target", "parties")
+
+    def __init__(self, agreements: Iterable[bytes] = ()) -> None:
+        """`agreements`: the bytes that both sides signed, verified before.
+
+        Raises:
+            SimpulError: AGREEMENT_INVALID, when one can't be read.
+        """
+        entries = [_Entry(agreement_hash(data), parse_agreement(data)) for data in agreements]
+        entries.sort(key=lambda entry: (-entry.terms.issued_at_ms, entry.hash))
+        by_target: defaultdict[_Target, list[_Entry]] = defaultdict(list)
+        for entry in entries:
+            for target in _targets(entry.terms):
+                by_target[target].append(entry)
+        # The terms of each, by the agreement's hash.
+        self.by_hash: Mapping[bytes, AgreementTerms] = MappingProxyType(
+            {entry.hash: entry.terms for entry in entries}
+        )
+        # The newest first.
+        self.by_target: Mapping[_Target, tuple[_Entry, ...]] = MappingProxyType(
+            {target: tuple(found) for target, found in by_target.items()}
+        )
+        self.parties = frozenset((target.consumer, target.provider) for target in by_target)
+
+
+def find_agreement(
+    book: AgreementBook,
+    *,
+    consumer: SubsystemId,
+    provider: SubsystemId,
+    service: str,
+    method: str,
+    purpose: str | None,
+    now_ms: int,
+) -> tuple[bytes, str]:
+    """The agreement and the purpose of a call that is about to be made: the consumer's side.
+
+    `purpose` is the app's `simpul-purpose`; None where it sent none.
+
+    Raises:
+        SimpulError: ACCESS_NO_AGREEMENT, ACCESS_METHOD, ACCESS_EXPIRED, ACCESS_PURPOSE.
+    """
+    target = _Target(consumer, provider, service, method)
+    found = book.by_target.get(target, ())
+    if len(found) == 0:
+        raise _none(book, target)
+    if len(found) == 1:
+        return found[0].hash, _permit(found[0].terms, target, purpose, now_ms)
+    return _choose(found, target, purpose, now_ms)
+
+
+def check_open(book: AgreementBook, *, opened: Open, sender: MemberId, now_ms: int) -> None:
+    """Passes where the agreement that an open names permits the call: the provider's side.
+
+    Args:
+        book: This node's own copy.
+        opened: What came, with an agreement.
+        sender: The member whose seal it bears.
+        now_ms: The time.
+
+    Raises:
+        SimpulError: ACCESS_NO_AGREEMENT, ACCESS_CONSUMER, ACCESS_METHOD, ACCESS_EXPIRED,
+            ACCESS_PURPOSE.
+    """
+    terms = None if opened.agreement is None else book.by_hash.get(opened.agreement)
+    if terms is None:
+        raise SimpulError(
+            Code.ACCESS_NO_AGREEMENT,
+            "the agreement that the call names is not in force at the provider: ask it for a new one",
+        )
+    if sender != opened.consumer.member or sender != terms.consumer.member:
+        raise SimpulError(
+            Code.ACCESS_CONSUMER,
+            f"the agreement is not with {sender}: call in the name of the member that it names",
+        )
+    if opened.purpose is None:
+        raise SimpulError(
+            Code.ACCESS_PURPOSE, "the open names no purpose: name one that the agreement lists"
+        )
+    service = opened.service
+    target = _Target(opened.consumer, service.subsystem, service.service, opened.method)
+    _permit(terms, target, opened.purpose, now_ms)
+
+
+def _targets(terms: AgreementTerms) -> Iterator[_Target]:
+    return (
+        _Target(consumer, terms.provider_subsystem, item.service, method)
+        for consumer in terms.consumer_subsystems
+        for item in terms.services
+        for method in item.methods
+    )
+
+
+def _permit(terms: AgreementTerms, target: _Target, purpose: str | None, now_ms: int) -> str:
+    return permit(
+        terms,
+        consumer=target.consumer,
+        provider=target.provider,
+        service=target.service,
+        method=target.method,
+        purpose=purpose,
+        now_ms=now_ms,
+    )
+
+
+def _choose(
+    found: tuple[_Entry, ...], target: _Target, purpose: str | None, now_ms: int
+) -> tuple[bytes, str]:
+    """Among several agreements: by purpose, the newest first."""
+    usable: dict[str, bytes] = {}
+    refusal: SimpulError | None = None
+    for entry in found:
+        for item in entry.terms.purposes:
+            try:
+                usable.setdefault(_permit(entry.terms, target, item.id, now_ms), entry.hash)
+            except SimpulError as error:
+                refusal = refusal or error
+    if not usable and refusal is not None:
+        raise refusal
+    if purpose is None and len(usable) == 1:
+        purpose = next(iter(usable))
+    if purpose is None or purpose not in usable:
+        given = "no purpose was given" if purpose is None else f"{purpose[:80]!a} is no purpose"
+        raise SimpulError(
+            Code.ACCESS_PURPOSE,
+            f"{given}; send simpul-purpose with one of: {', '.join(sorted(usable))}",
+        )
+    return usable[purpose], purpose
+
+
+def _none(book: AgreementBook, target: _Target) -> SimpulError:
+    called = f"{target.provider}/{target.service}/{target.method}"
+    if (target.consumer, target.provider) in book.parties:
+        return SimpulError(
+            Code.ACCESS_METHOD,
+            f"no agreement of {target.consumer} covers {called}: ask the provider for one that does",
+        )
+    return SimpulError(
+        Code.ACCESS_NO_AGREEMENT,
+        f"{target.consumer} has no agreement for {called}: ask the provider for one "
+        "(`simpul access allow`, at its node)",
+    )
