@@ -21,6 +21,7 @@ from node.journal.statements import Statement, bulk_insert
 from node.journal.tables import (
     CALL_ENTRIES,
     CALLS,
+    DIRECTIONS,
     ENDS,
     KINDS,
     LINKS,
@@ -129,6 +130,7 @@ class IndexGroup:
 
     def add(self, leaf: Leaf, slot: int, idx: int, link: int) -> None:
         """Takes up the entries of a parcel."""
+        direction = DIRECTIONS.index(leaf.record.direction)
         for number, entry in enumerate(leaf.entries):
             kind = entry.WhichOneof("kind") or ""
             key = (link, entry.call_id)
@@ -138,7 +140,8 @@ class IndexGroup:
             elif kind == "refuse":
                 code = self.name(entry.refuse.code)
                 self._end(key, call, (_REFUSED, entry.refuse.status, code, self._now_ms))
-            self._entries.append((slot, idx, number, call, _KINDS[kind], payload_blocks(entry)))
+            what = (direction, _KINDS[kind], payload_blocks(entry))
+            self._entries.append((slot, idx, number, call, *what))
 
     def note(self, note: CallNote) -> None:
         """Takes up an end that no entry says."""

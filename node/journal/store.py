@@ -18,10 +18,11 @@ with it the append it came in, but no other append of the group.
 **Errors.** `SimpulError` only:
 
     JOURNAL_FULL     no room. Nothing of the group was written; a later group may succeed.
-    JOURNAL_LOCKED   another holds the slot. The message names it. JOURNAL_CORRUPT  the database
-    contradicts itself. Nothing of the group was written. JOURNAL_FAILED   anything else, a failed
-    fsync above all. Whether the group is there is not known:
-                     no further append may be tried (PostgreSQL's "fsyncgate": a second fsync lies).
+    JOURNAL_LOCKED   another holds the slot. The message names it.
+    JOURNAL_CORRUPT  the database contradicts itself. Nothing of the group was written.
+    JOURNAL_FAILED   anything else, a failed fsync above all. What of the group is on the disk isn't
+                     known, and no further append may be tried: a second fsync would say "done"
+                     of pages that the system has dropped.
 
 One store serves one thread. It asks no clock: `now_ms` is an argument.
 

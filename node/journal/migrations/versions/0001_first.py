@@ -103,6 +103,7 @@ def _calls() -> None:
         sa.Column("idx", sa.BigInteger(), primary_key=True),
         sa.Column("entry_no", sa.SmallInteger(), primary_key=True),
         sa.Column("call", sa.BigInteger(), nullable=False),
+        sa.Column("direction", sa.SmallInteger(), nullable=False),
         sa.Column("kind", sa.SmallInteger(), nullable=False),
         sa.Column("blocks", sa.BigInteger(), nullable=False),
         sqlite_with_rowid=False,

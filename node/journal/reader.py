@@ -1,0 +1,241 @@
+"""Lists calls and shows one, from the index, for the command line and for tests.
+
+It judges nothing: `verify` does. It works while the node writes and when it's stopped.
+
+Source: docs/spec, "Journal: the index of calls".
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from sqlalchemy import ColumnElement, Connection, Row, func, select, tuple_
+
+from node.journal.blobs import unpack_entries
+from node.journal.model import CallDetail, CallEntry, CallFilter, CallRow, Direction, Role
+from node.journal.readonly import ReadOnly
+from node.journal.tables import (
+    CALL_ENTRIES,
+    CALLS,
+    DIRECTIONS,
+    KINDS,
+    LINKS,
+    NAMES,
+    NO_NAME,
+    OUTCOMES,
+    PARCELS,
+    ROLES,
+)
+from security.commitment import ROUND_BYTES
+from security.errors import Code, SimpulError
+
+MAX_LIMIT: Final = 10_000
+# One call's entries, past which the rest isn't shown.
+MAX_SHOWN_ENTRIES: Final = 100_000
+
+# The fields of a filter that are names, and columns of the same name.
+_NAMED: Final = ("consumer", "provider", "service", "method", "purpose", "code")
+
+
+class JournalReader:
+    """Reads the index of calls. A context manager; for one thread.
+
+    Raises:
+        SimpulError: from every method, as node.journal.readonly.ReadOnly says.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._journal = ReadOnly(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the journal."""
+        self._journal.close()
+
+    def list_calls(self, wanted: CallFilter) -> list[CallRow]:
+        """Returns the newest calls that match, at most `wanted.limit` (itself at most 10,000).
+
+        Raises:
+            SimpulError: REQUEST_MALFORMED, where the limit is out of bounds.
+        """
+        if not 0 < wanted.limit <= MAX_LIMIT:
+            raise SimpulError(
+                Code.REQUEST_MALFORMED, f"give a limit from 1 to {MAX_LIMIT}, not {wanted.limit}"
+            )
+        with self._journal.snapshot() as connection:
+            conditions = _conditions(connection, wanted)
+            if conditions is None:
+                return []
+            rows = connection.execute(
+                select(CALLS)
+                .where(*conditions)
+                .order_by(CALLS.c.opened_at_ms.desc(), CALLS.c.id.desc())
+                .limit(wanted.limit)
+            ).all()
+            return _call_rows(connection, rows)
+
+    def show_call(self, call_id: bytes) -> list[CallDetail]:
+        """Returns the calls of this id, the oldest first, with their entries; none is no error.
+
+        More than one: where both ends are hosted here, or a peer used an id again.
+        """
+        with self._journal.snapshot() as connection:
+            rows = connection.execute(
+                select(CALLS).where(CALLS.c.call_id == call_id).order_by(CALLS.c.id)
+            ).all()
+            calls = _call_rows(connection, rows)
+            return [
+                CallDetail(call, tuple(_entries(connection, int(row.id))))
+                for call, row in zip(calls, rows, strict=True)
+            ]
+
+
+def _conditions(connection: Connection, wanted: CallFilter) -> list[ColumnElement[bool]] | None:
+    """What the filter asks of a row; None where it names what no row has."""
+    found: list[ColumnElement[bool]] = []
+    texts = {name: getattr(wanted, name) for name in _NAMED}
+    texts["agreement"] = None if wanted.agreement is None else wanted.agreement.hex()
+    for column, text in texts.items():
+        if text is not None:
+            name = _name(connection, text)
+            if name is None:
+                return None
+            found.append(CALLS.c[column] == name)
+    if wanted.peer is not None:
+        peer = _name(connection, wanted.peer)
+        if peer is None:
+            return None
+        found.append(CALLS.c.link.in_(select(LINKS.c.id).where(LINKS.c.peer == peer)))
+    if wanted.role is not None:
+        found.append(CALLS.c.role == ROLES.index(wanted.role))
+    if wanted.outcome is not None:
+        found.append(CALLS.c.outcome == OUTCOMES.index(wanted.outcome))
+    if wanted.call_id is not None:
+        found.append(CALLS.c.call_id == wanted.call_id)
+    if wanted.status is not None:
+        found.append(CALLS.c.status == wanted.status)
+    return found + _times(wanted)
+
+
+def _times(wanted: CallFilter) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.since_ms is not None:
+        found.append(CALLS.c.opened_at_ms >= wanted.since_ms)
+    if wanted.until_ms is not None:
+        found.append(CALLS.c.opened_at_ms < wanted.until_ms)
+    if wanted.below is not None:
+        found.append(tuple_(CALLS.c.opened_at_ms, CALLS.c.id) < tuple_(*wanted.below))
+    return found
+
+
+def _name(connection: Connection, text: str) -> int | None:
+    row = connection.execute(select(NAMES.c.id).where(NAMES.c.text == text)).first()
+    return None if row is None else int(row.id)
+
+
+def _call_rows(connection: Connection, rows: Sequence[Row[tuple[object, ...]]]) -> list[CallRow]:
+    links = {
+        row.id: row
+        for row in connection.execute(
+            select(LINKS).where(LINKS.c.id.in_({row.link for row in rows}))
+        )
+    }
+    columns = ("consumer", "provider", "service", "method", "agreement", "purpose", "code")
+    ids = {getattr(row, column) for row in rows for column in columns}
+    names = _texts(connection, ids | {link.peer for link in links.values()})
+    sizes = _sizes(connection, [int(row.id) for row in rows])
+    return [_call_row(row, links.get(row.link), names, sizes[int(row.id)]) for row in rows]
+
+
+def _call_row(
+    row: Row[tuple[object, ...]],
+    link: Row[tuple[object, ...]] | None,
+    names: dict[int, str],
+    sizes: dict[Direction, int],
+) -> CallRow:
+    role = ROLES[row.role]
+    asked, answered = Direction.SENT, Direction.RECEIVED
+    if role is Role.PROVIDER:
+        asked, answered = answered, asked
+    return CallRow(
+        key=(row.opened_at_ms, row.id),
+        call_id=row.call_id,
+        role=role,
+        outcome=OUTCOMES[row.outcome],
+        peer=None if link is None else names[link.peer],
+        link_id=None if link is None else link.link_id,
+        consumer=names.get(row.consumer, ""),
+        provider=names.get(row.provider, ""),
+        service=names.get(row.service, ""),
+        method=names.get(row.method, ""),
+        agreement=None if row.agreement == NO_NAME else bytes.fromhex(names[row.agreement]),
+        purpose=names.get(row.purpose),
+        status=row.status,
+        code=names.get(row.code),
+        opened_at_ms=row.opened_at_ms,
+        closed_at_ms=row.closed_at_ms,
+        request_bytes=sizes[asked],
+        response_bytes=sizes[answered],
+    )
+
+
+def _texts(connection: Connection, ids: Iterable[int]) -> dict[int, str]:
+    rows = connection.execute(select(NAMES).where(NAMES.c.id.in_(set(ids))))
+    return {row.id: row.text for row in rows}
+
+
+def _sizes(connection: Connection, calls: list[int]) -> dict[int, dict[Direction, int]]:
+    """The payload bytes of each call and direction, as their commitments round them."""
+    found: dict[int, dict[Direction, int]] = defaultdict(lambda: dict.fromkeys(DIRECTIONS, 0))
+    rows = connection.execute(
+        select(CALL_ENTRIES.c.call, CALL_ENTRIES.c.direction, func.sum(CALL_ENTRIES.c.blocks))
+        .where(CALL_ENTRIES.c.call.in_(calls))
+        .group_by(CALL_ENTRIES.c.call, CALL_ENTRIES.c.direction)
+    )
+    for call, direction, blocks in rows:
+        found[call][DIRECTIONS[direction]] = int(blocks) * ROUND_BYTES
+    return found
+
+
+def _entries(connection: Connection, call: int) -> Iterable[CallEntry]:
+    rows = connection.execute(
+        select(CALL_ENTRIES, PARCELS, NAMES.c.text)
+        .join(
+            PARCELS,
+            (PARCELS.c.slot == CALL_ENTRIES.c.slot) & (PARCELS.c.idx == CALL_ENTRIES.c.idx),
+        )
+        .outerjoin(NAMES, NAMES.c.id == PARCELS.c.member)
+        .where(CALL_ENTRIES.c.call == call)
+        .order_by(CALL_ENTRIES.c.slot, CALL_ENTRIES.c.idx, CALL_ENTRIES.c.entry_no)
+        .limit(MAX_SHOWN_ENTRIES)
+    )
+    for row in rows.mappings():
+        entries = unpack_entries(row[PARCELS.c.entries])
+        number = row[CALL_ENTRIES.c.entry_no]
+        yield CallEntry(
+            slot=row[PARCELS.c.slot],
+            idx=row[PARCELS.c.idx],
+            entry_no=number,
+            kind=KINDS[row[CALL_ENTRIES.c.kind]],
+            direction=DIRECTIONS[row[PARCELS.c.direction]],
+            member=row[NAMES.c.text] or "",
+            number=row[PARCELS.c.number],
+            sealed_at_ms=row[PARCELS.c.sealed_at_ms],
+            recorded_at_ms=row[PARCELS.c.recorded_at_ms],
+            header_hash=row[PARCELS.c.header_hash],
+            leaf_hash=row[PARCELS.c.leaf_hash],
+            rounded_bytes=row[CALL_ENTRIES.c.blocks] * ROUND_BYTES,
+            entry=entries[number] if number < len(entries) else b"",
+        )

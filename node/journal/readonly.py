@@ -1,0 +1,109 @@
+"""Connections that only read the journal: while a node writes, after it stopped or was killed.
+
+Each read is a short transaction of its own, a snapshot. A long one would keep the writer from
+writing its log back; so whoever reads much reads in pages, and what was appended meanwhile is no
+part of what it began to read.
+
+It migrates nothing: a journal of another version is refused.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
+
+from node.journal.schema import HEAD, revision
+from node.journal.sqlite_store import meaning
+from security.errors import Code, SimpulError
+
+BUSY_TIMEOUT_MS: Final = 5_000
+
+
+class ReadOnly:
+    """An open journal. For one thread; a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens the journal at `path`.
+
+        Raises:
+            SimpulError: NOT_FOUND; CONFIG_INVALID, where another version wrote it;
+                JOURNAL_CORRUPT or JOURNAL_FAILED, where it can't be read.
+        """
+        if not path.is_file():
+            raise SimpulError(
+                Code.NOT_FOUND, f"no journal at {path}: start the node once", path=str(path)
+            )
+        self._path = path
+        self._engine = _engine(path)
+        try:
+            with self.snapshot() as connection:
+                found = revision(connection)
+            if found != HEAD:
+                raise SimpulError(
+                    Code.CONFIG_INVALID,
+                    f"{path} is of another version: start the node with this version once",
+                    path=str(path),
+                )
+        except BaseException:
+            self._engine.dispose()
+            raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the journal. Keep it short.
+
+        Raises:
+            SimpulError: JOURNAL_CORRUPT or JOURNAL_FAILED, where the journal can't be read.
+        """
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise meaning(self._path, error.orig) from error
+        except (TypeError, ValueError) as error:
+            # A column that isn't of its type: no program of ours wrote it.
+            raise SimpulError(
+                Code.JOURNAL_CORRUPT,
+                f"{self._path} holds values of a wrong kind: restore it from a backup",
+                path=str(self._path),
+            ) from error
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._engine.dispose()
+
+
+def _engine(path: Path) -> Engine:
+    def connect() -> sqlite3.Connection:
+        uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+        try:
+            connection = sqlite3.connect(uri, uri=True)
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError:
+            # In a folder that can't be written there is no room for the log's index. Without a log
+            # nobody writes, and the file may be read as it is.
+            if path.with_name(f"{path.name}-wal").exists():
+                raise
+            connection = sqlite3.connect(f"{uri}&immutable=1", uri=True)
+        return connection
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA query_only=ON")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
