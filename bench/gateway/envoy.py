@@ -21,7 +21,7 @@ _HTTP = "type.googleapis.com/envoy.extensions.filters.http"
 _HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3"
 _TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
 _STREAMS = 100_000
-# Envoy's default ends a connection, with all its calls, after 500 that were cancelled young.
+# At 500, the default, many calls cancelled unanswered within a second end their connection.
 _RUNTIME = {"overload.premature_reset_total_stream_count": 1_000_000}
 _WINDOW_BYTES = 262_144
 
