@@ -1,0 +1,324 @@
+"""A node, its gateway and a registry that implement the real services and hold all in memory."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from examples.gen.wisata.v1 import wisata_pb2 as wisata
+from runtime.grpc_errors import message_of, status_of, trailers_of
+from runtime.grpc_options import server_options
+from security.errors import Code, SimpulError
+from simpul.node.v1 import admin_pb2 as node_pb
+from simpul.node.v1 import admin_pb2_grpc as node_grpc
+from simpul.registry.v1 import admin_pb2 as registry_pb
+from simpul.registry.v1 import admin_pb2_grpc as registry_grpc
+
+PROTOSET = Path("examples/protos/wisata.protoset")
+PROVIDER = "ID/DAERAH/53.15/pariwisata"
+SERVICE = f"{PROVIDER}/wisata.v1.Wisata"
+CONSUMER = "ID/KEMENTERIAN/KOMDIGI/superapp"
+CALL_ID = "0198f3c2a5b47d3e8f10c2d4e6a8b0c1"
+HASH = "ab" * 32
+
+Context = grpc.ServicerContext
+
+
+@contextmanager
+def serving(address: str, add: Callable[[grpc.Server], None]) -> Iterator[int]:
+    """A real server on threads; yields its port (0 or 1 for a Unix socket)."""
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        server = grpc.server(pool, options=server_options())
+        add(server)
+        port = server.add_insecure_port(address)
+        server.start()
+        try:
+            yield port
+        finally:
+            server.stop(None).wait()
+
+
+def refuse(context: Context, error: SimpulError, *more: tuple[str, str | bytes]) -> None:
+    """Ends the call as the real programs do. Always raises."""
+    context.set_trailing_metadata((*trailers_of(error), *more))
+    context.abort(status_of(error), message_of(error))
+
+
+@dataclass
+class Heard:
+    """What a fake was asked, and which methods it refuses."""
+
+    requests: list[Any] = field(default_factory=list)
+    refusals: dict[str, SimpulError] = field(default_factory=dict)
+
+    def take(self, method: str, request: object, context: Context) -> None:
+        self.requests.append(request)
+        if method in self.refusals:
+            refuse(context, self.refusals[method])
+
+    def last(self) -> Any:
+        return self.requests[-1]
+
+
+class FakeNode(node_grpc.NodeAdminServicer):
+    """A node's admin API."""
+
+    def __init__(self) -> None:
+        self.heard = Heard()
+        self.gateway = "127.0.0.1:1"
+        self.contract = PROTOSET.read_bytes()
+        self.agreements = [agreement()]
+        self.apps: dict[str, node_pb.App] = {}
+        self.tokens: dict[str, str] = {}
+
+    def Status(self, request: node_pb.StatusRequest, context: Context) -> node_pb.StatusResponse:  # noqa: N802
+        self.heard.take("Status", request, context)
+        return node_pb.StatusResponse(
+            node="ID/~jakarta-1",
+            members=["ID/KEMENTERIAN/KOMDIGI"],
+            gateway=self.gateway,
+            link="127.0.0.1:8442",
+            metrics="127.0.0.1:8443",
+            directory_version=7,
+            directory_hash=b"\xcd" * 32,
+            directory_issued_at_ms=1_700_000_000_000,
+            workers_ready=1,
+            links=[
+                node_pb.LinkStatus(
+                    peer="ID/~labuan-bajo-1",
+                    dialled=True,
+                    link_id=b"\xef" * 32,
+                    parcels_sent=3,
+                    parcels_received=4,
+                )
+            ],
+        )
+
+    def PublishService(  # noqa: N802
+        self, request: node_pb.PublishServiceRequest, context: Context
+    ) -> node_pb.PublishServiceResponse:
+        self.heard.take("PublishService", request, context)
+        return node_pb.PublishServiceResponse(service_ids=[SERVICE], directory_version=8)
+
+    def ListServices(  # noqa: N802
+        self, request: node_pb.ListServicesRequest, context: Context
+    ) -> node_pb.ListServicesResponse:
+        self.heard.take("ListServices", request, context)
+        methods = [
+            node_pb.Method(name="Get"),
+            node_pb.Method(name="Chat", client_streaming=True, server_streaming=True),
+        ]
+        published = node_pb.PublishedService(id=SERVICE, target="127.0.0.1:50051", methods=methods)
+        return node_pb.ListServicesResponse(services=[published])
+
+    def AllowAccess(  # noqa: N802
+        self, request: node_pb.AllowAccessRequest, context: Context
+    ) -> node_pb.AllowAccessResponse:
+        self.heard.take("AllowAccess", request, context)
+        return node_pb.AllowAccessResponse(agreement=agreement())
+
+    def ListAgreements(  # noqa: N802
+        self, request: node_pb.ListAgreementsRequest, context: Context
+    ) -> node_pb.ListAgreementsResponse:
+        self.heard.take("ListAgreements", request, context)
+        return node_pb.ListAgreementsResponse(agreements=self.agreements)
+
+    def AddApp(self, request: node_pb.AddAppRequest, context: Context) -> node_pb.AddAppResponse:  # noqa: N802
+        self.heard.take("AddApp", request, context)
+        kind = "certificate" if request.certificate_pem else "token"
+        self.apps[request.name] = node_pb.App(
+            name=request.name, subsystems=request.subsystems, credential=kind
+        )
+        if kind == "certificate":
+            return node_pb.AddAppResponse(name=request.name)
+        token = f"simpul_app_{len(self.tokens)}"
+        self.tokens[token] = request.name
+        return node_pb.AddAppResponse(name=request.name, token=token)
+
+    def ListApps(  # noqa: N802
+        self, request: node_pb.ListAppsRequest, context: Context
+    ) -> node_pb.ListAppsResponse:
+        self.heard.take("ListApps", request, context)
+        return node_pb.ListAppsResponse(apps=self.apps.values())
+
+    def RemoveApp(  # noqa: N802
+        self, request: node_pb.RemoveAppRequest, context: Context
+    ) -> node_pb.RemoveAppResponse:
+        self.heard.take("RemoveApp", request, context)
+        if self.apps.pop(request.name, None) is None:
+            refuse(context, SimpulError(Code.NOT_FOUND, f"there is no app {request.name}"))
+        return node_pb.RemoveAppResponse()
+
+    def GetContract(  # noqa: N802
+        self, request: node_pb.GetContractRequest, context: Context
+    ) -> node_pb.GetContractResponse:
+        self.heard.take("GetContract", request, context)
+        return node_pb.GetContractResponse(descriptor_set=self.contract)
+
+
+def agreement(**changes: Any) -> node_pb.Agreement:
+    values: dict[str, Any] = {
+        "agreement": HASH,
+        "provider": PROVIDER,
+        "consumers": [CONSUMER],
+        "service": "wisata.v1.Wisata",
+        "methods": ["Get", "List"],
+        "purposes": ["layanan-wisata"],
+        "valid_from_ms": 1_700_000_000_000,
+        "valid_until_ms": 1_800_000_000_000,
+        "state": "active",
+        "side": "consumer",
+    }
+    return node_pb.Agreement(**{**values, **changes})
+
+
+class FakeGateway(grpc.GenericRpcHandler):
+    """The gateway of a node, with wisata.v1.Wisata behind it, as raw bytes."""
+
+    def __init__(self, node: FakeNode) -> None:
+        self._node = node
+        self.metadata: list[tuple[str, str | bytes]] = []
+        self.refusal: SimpulError | None = None
+        self.cancelled = threading.Event()
+        # What a service does that breaks its contract.
+        self.answers_twice = False
+        self.answers_garbage = False
+
+    def service(self, details: grpc.HandlerCallDetails) -> Any:
+        method = details.method.rpartition("/")[2]
+        return grpc.stream_stream_rpc_method_handler(
+            lambda requests, context: self._serve(method, requests, context)
+        )
+
+    def _serve(self, method: str, requests: Iterator[bytes], context: Context) -> Iterator[bytes]:
+        self.metadata = [(item.key, item.value) for item in context.invocation_metadata()]
+        context.add_callback(self.cancelled.set)
+        ended = (("simpul-call-id", CALL_ID),)
+        if dict(self.metadata).get("simpul-token") not in {*self._node.tokens, "given-token"}:
+            refuse(context, SimpulError(Code.APP_CREDENTIAL_WRONG, "unknown token"), *ended)
+        if self.refusal is not None:
+            refuse(context, self.refusal, *ended)
+        context.send_initial_metadata((("x-served-by", "fake"),))
+        context.set_trailing_metadata((*ended, ("x-raw-bin", b"\x01\x02")))
+        if self.answers_garbage:
+            yield b"\xff"
+            return
+        yield from getattr(self, f"_{method.lower()}")(requests, context)
+        if self.answers_twice:
+            yield b""
+
+    def _get(self, requests: Iterator[bytes], context: Context) -> Iterator[bytes]:
+        (request,) = map(wisata.GetRequest.FromString, requests)
+        if request.code == "hang":
+            context.add_callback(self.cancelled.set)
+            self.cancelled.wait(10)
+        if request.code != "53.15.40084":
+            context.abort(grpc.StatusCode.NOT_FOUND, f"no island {request.code}")
+        island = wisata.Island(code=request.code, name="Pulau Komodo")
+        yield wisata.GetResponse(island=island).SerializeToString()
+
+    def _list(self, requests: Iterator[bytes], context: Context) -> Iterator[bytes]:
+        (request,) = map(wisata.ListRequest.FromString, requests)
+        for number in range(request.limit):
+            island = wisata.Island(code=f"53.15.{number}")
+            yield wisata.ListResponse(island=island).SerializeToString()
+        if request.populated_only:
+            context.abort(grpc.StatusCode.DATA_LOSS, "the register is torn")
+
+    def _import(self, requests: Iterator[bytes], context: Context) -> Iterator[bytes]:
+        received = [wisata.ImportRequest.FromString(data).island.code for data in requests]
+        yield wisata.ImportResponse(received=len(received)).SerializeToString()
+
+    def _chat(self, requests: Iterator[bytes], context: Context) -> Iterator[bytes]:
+        for number, data in enumerate(requests):
+            asked = wisata.ChatRequest.FromString(data)
+            match = wisata.Match(island=wisata.Island(name=asked.name))
+            yield wisata.ChatResponse(question=number, matches=[match]).SerializeToString()
+
+
+class FakeRegistry(registry_grpc.RegistryAdminServicer):
+    """A registry's admin API."""
+
+    def __init__(self) -> None:
+        self.heard = Heard()
+
+    def Status(  # noqa: N802
+        self, request: registry_pb.StatusRequest, context: Context
+    ) -> registry_pb.StatusResponse:
+        self.heard.take("Status", request, context)
+        return registry_pb.StatusResponse(
+            federation="ID",
+            grpc="127.0.0.1:8450",
+            directory_url="http://127.0.0.1:8451",
+            root_file="/srv/r/root.json",
+            directory_version=7,
+            members=2,
+            nodes=1,
+            services=1,
+        )
+
+    def AddMember(  # noqa: N802
+        self, request: registry_pb.AddMemberRequest, context: Context
+    ) -> registry_pb.AddMemberResponse:
+        self.heard.take("AddMember", request, context)
+        return registry_pb.AddMemberResponse(member=_member(request.member))
+
+    def ListMembers(  # noqa: N802
+        self, request: registry_pb.ListMembersRequest, context: Context
+    ) -> registry_pb.ListMembersResponse:
+        self.heard.take("ListMembers", request, context)
+        return registry_pb.ListMembersResponse(members=[_member("ID/DAERAH/53.15")])
+
+    def SetMemberState(  # noqa: N802
+        self, request: registry_pb.SetMemberStateRequest, context: Context
+    ) -> registry_pb.SetMemberStateResponse:
+        self.heard.take("SetMemberState", request, context)
+        member = _member(request.member, state=request.state)
+        return registry_pb.SetMemberStateResponse(member=member, directory_version=9)
+
+    def CreateEnrolment(  # noqa: N802
+        self, request: registry_pb.CreateEnrolmentRequest, context: Context
+    ) -> registry_pb.CreateEnrolmentResponse:
+        self.heard.take("CreateEnrolment", request, context)
+        return registry_pb.CreateEnrolmentResponse(
+            token="simpul1_abc",
+            member=request.member,
+            node=f"ID/~{request.node_name}",
+            expires_at_ms=1_700_000_000_000,
+        )
+
+    def ListNodes(  # noqa: N802
+        self, request: registry_pb.ListNodesRequest, context: Context
+    ) -> registry_pb.ListNodesResponse:
+        self.heard.take("ListNodes", request, context)
+        node = registry_pb.Node(
+            id="ID/~labuan-bajo-1",
+            member="ID/DAERAH/53.15",
+            link_address="127.0.0.1:8442",
+            state="active",
+            certificate_expires_at_ms=1_700_000_000_000,
+            fingerprint="ABCD-EFGH",
+        )
+        return registry_pb.ListNodesResponse(nodes=[node])
+
+    def RevokeNode(  # noqa: N802
+        self, request: registry_pb.RevokeNodeRequest, context: Context
+    ) -> registry_pb.RevokeNodeResponse:
+        self.heard.take("RevokeNode", request, context)
+        return registry_pb.RevokeNodeResponse(directory_version=10)
+
+
+def _member(name: str, state: str = "active") -> registry_pb.Member:
+    return registry_pb.Member(
+        id=name,
+        legal_name="Kabupaten Manggarai Barat",
+        state=state,
+        region_codes=["53.15"],
+        nodes=["ID/~labuan-bajo-1"],
+        services=[SERVICE],
+    )
