@@ -25,7 +25,7 @@ Source: docs/spec, "Calls".
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from security.call_state import (
     RequestState,
@@ -105,8 +105,18 @@ def _after_request(call: Call, entry: ParsedEntry) -> Call:
         case Cancel(requests=said, responses=seen):
             _check_sent(entry, said, requests)
             _check_seen(entry, seen, call.responses)
-    return replace(
-        call, request_state=state, request_index=call.request_index + 1, requests=requests
+    # Not dataclasses.replace: it takes three times as long, on the path of every message.
+    return Call(
+        call.here,
+        call.consumer,
+        call.provider,
+        call.open_digest,
+        state,
+        call.response_state,
+        call.request_index + 1,
+        call.response_index,
+        requests,
+        call.responses,
     )
 
 
@@ -123,8 +133,17 @@ def _after_response(call: Call, entry: ParsedEntry) -> Call:
             _check_seen(entry, seen, call.requests)
         case Refuse(open_digest=named):
             _check_open(entry, named, call.open_digest)
-    return replace(
-        call, response_state=state, response_index=call.response_index + 1, responses=responses
+    return Call(
+        call.here,
+        call.consumer,
+        call.provider,
+        call.open_digest,
+        call.request_state,
+        state,
+        call.request_index,
+        call.response_index + 1,
+        call.requests,
+        responses,
     )
 
 

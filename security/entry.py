@@ -16,7 +16,7 @@ Whether it may come now is for `calls`; who may send it, for `receiver`.
 Source: docs/spec, "Entries"; simpul/v1/parcel.proto, `Entry` and `SealedEntry`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from security.commitment import (
@@ -65,9 +65,9 @@ class EntryDraft:
     kind: Kind
     call_id: bytes
     index: int
-    payload: bytes | None = None
+    payload: bytes | None = field(default=None, repr=False)
     compressed: bool = False
-    private: bytes | None = None
+    private: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +75,14 @@ class SealedEntry:
     """An entry's bytes and, beside them, what they commit to.
 
     A salt is empty where the entry commits to nothing. `payload` is None with a salt where the
-    bytes follow in chunks.
+    bytes follow in chunks. What is private is not shown by `repr`.
     """
 
     entry: bytes
-    payload: bytes | None = None
-    payload_salt: bytes = b""
-    private: bytes | None = None
-    private_salt: bytes = b""
+    payload: bytes | None = field(default=None, repr=False)
+    payload_salt: bytes = field(default=b"", repr=False)
+    private: bytes | None = field(default=None, repr=False)
+    private_salt: bytes = field(default=b"", repr=False)
 
     def to_proto(self) -> parcel_pb2.SealedEntry:
         """As it travels."""

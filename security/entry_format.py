@@ -18,6 +18,7 @@ from security.kinds import (
     Cancel,
     CancelReason,
     Close,
+    EntryKind,
     HalfClose,
     Head,
     Kind,
@@ -35,6 +36,10 @@ MAX_GRPC_STATUS: Final = 16
 # The package whose services nodes offer each other, without an agreement.
 OWN_PACKAGE: Final = "simpul.v1"
 
+_WITH_PAYLOAD: Final = frozenset({EntryKind.OPEN, EntryKind.MESSAGE, EntryKind.CLOSE})
+_WITH_PRIVATE: Final = frozenset(
+    {EntryKind.OPEN, EntryKind.HEAD, EntryKind.CLOSE, EntryKind.REFUSE}
+)
 _PURPOSE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 # RFC 9562: the version in the top half of byte 6, the variant in the top two bits of byte 8.
@@ -188,21 +193,14 @@ def _commitment(message: parcel_pb2.Commitment) -> Commitment:
 
 def _check_beside(entry: ParsedEntry) -> None:
     """Payload and private block only where the kind may have them."""
-    match entry.kind:
-        case Open(unary=unary):
-            fits = (entry.payload is not None) == unary
-        case Message():
-            fits = entry.payload is not None and entry.private is None
-        case Close():
-            fits = True
-        case Head() | Refuse():
-            fits = entry.payload is None
-        case HalfClose() | Cancel():
-            fits = entry.payload is None and entry.private is None
-    if not fits:
-        refuse(f"{entry.kind.kind} lacks a payload or has what it may not have beside it")
-    if entry.compressed and entry.payload is None:
-        refuse("it is compressed and has no payload")
+    kind = entry.kind
+    if entry.payload is None:
+        fits = kind.kind is not EntryKind.MESSAGE and not (isinstance(kind, Open) and kind.unary)
+        fits = fits and not entry.compressed
+    else:
+        fits = kind.kind in _WITH_PAYLOAD and not (isinstance(kind, Open) and not kind.unary)
+    if not fits or (entry.private is not None and kind.kind not in _WITH_PRIVATE):
+        refuse(f"{kind.kind} lacks a payload, or has what it may not have beside it")
 
 
 @lru_cache(maxsize=_REMEMBERED_NAMES)

@@ -9,14 +9,14 @@ What `verify_greeting` checks, in order; each is a link fault by this number:
     1  size, before parsing
     2  strict parse
     3  federation
-    4  sender: the peer that was meant, not this node itself, and listed
+    4  sender: the peer that was meant, not this node itself, listed and active
     5  signature, by the node key that the directory lists
     6  addressed to this node
     7  sent at most 60 s ago, and at most 60 s ahead
     8  in reply to: our greeting where we dialled; nothing where we accept
     9  a version that both speak
 
-Whether a peer is to be spoken to at all (its state, TLS name, budget) is for the node's link room.
+Whether a peer is to be spoken to at all (its TLS name, its budget) is for the node's link room.
 
 Source: docs/spec, "Greetings"; simpul/v1/exchange.proto.
 """
@@ -24,8 +24,9 @@ Source: docs/spec, "Greetings"; simpul/v1/exchange.proto.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn
 
+from security.directory import DirectoryView
 from security.errors import Code, LinkFault, SimpulError
 from security.hashing import CHILD_LINK, GREETING, GREETING_SIGNATURE, HASH_BYTES, LINK, digest
 from security.identifiers import NodeId, check_federation
@@ -112,21 +113,6 @@ class VerifiedGreeting:
     greeting: bytes
     fields: GreetingFields
     version: int
-
-
-class ListedNode(Protocol):
-    """A node as the directory shows it."""
-
-    @property
-    def node_key(self) -> PublicKey:
-        """The key that signs its greetings."""
-
-
-class Nodes(Protocol):
-    """What is asked of the directory; `directory.DirectoryView` answers."""
-
-    def node(self, node: NodeId, /) -> ListedNode:
-        """The node; raises SimpulError NODE_UNKNOWN (or NODE_REVOKED)."""
 
 
 def greeting_hash(greeting: bytes) -> bytes:
@@ -220,7 +206,7 @@ def verify_greeting(
     signed: exchange_pb2.SignedGreeting,
     *,
     expected: Expected,
-    directory: Nodes,
+    directory: DirectoryView,
     now_ms: int,
     versions: Sequence[int] = VERSIONS,
 ) -> VerifiedGreeting:
@@ -268,7 +254,7 @@ def _check_federation(fields: GreetingFields, expected: Expected) -> None:
         )
 
 
-def _sender_key(fields: GreetingFields, expected: Expected, directory: Nodes) -> PublicKey:
+def _sender_key(fields: GreetingFields, expected: Expected, directory: DirectoryView) -> PublicKey:
     """Step 4."""
     if fields.node == expected.my_node or expected.peer not in {None, fields.node}:
         raise LinkFault(
@@ -278,7 +264,7 @@ def _sender_key(fields: GreetingFields, expected: Expected, directory: Nodes) ->
             step=STEP_SENDER,
         )
     try:
-        return directory.node(fields.node).node_key
+        return directory.require_active_node(fields.node).node_key
     except SimpulError as error:
         raise _fault(STEP_SENDER, error) from None
 

@@ -41,6 +41,7 @@ _TEXT: Final = re.compile(rb"[\x20-\x7e]*")
 _BINARY: Final = "-bin"
 _REMEMBERED_KEYS: Final = 4096
 
+_FIELDS: Final = ("metadata", "trailers", "status_message", "user", "issue", "subject")
 _ALLOWED: Final[Mapping[EntryKind, frozenset[str]]] = MappingProxyType(
     {
         EntryKind.OPEN: frozenset({"metadata", "user", "issue", "subject"}),
@@ -49,11 +50,17 @@ _ALLOWED: Final[Mapping[EntryKind, frozenset[str]]] = MappingProxyType(
         EntryKind.REFUSE: frozenset({"status_message"}),
     }
 )
+_FORBIDDEN: Final[Mapping[EntryKind, tuple[str, ...]]] = MappingProxyType(
+    {
+        kind: tuple(name for name in _FIELDS if name not in _ALLOWED.get(kind, frozenset()))
+        for kind in EntryKind
+    }
+)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Private:
-    """A private block's content; an empty text or tuple where there is none."""
+    """A private block's content; an empty text or tuple where there is none. `repr` hides it."""
 
     metadata: Metadata = ()
     trailers: Metadata = ()
@@ -92,10 +99,6 @@ def parse_private(data: bytes, kind: EntryKind, limits: Limits) -> Private:
         code=Code.PARCEL_MALFORMED,
         too_large=Code.PARCEL_TOO_LARGE,
     )
-    allowed = _ALLOWED.get(kind, frozenset())
-    for field, _ in message.ListFields():
-        if field.name not in allowed:
-            _refuse(f"{kind} may not have {field.name}")
     content = Private(
         _metadata(message.metadata),
         _metadata(message.trailers),
@@ -104,7 +107,14 @@ def parse_private(data: bytes, kind: EntryKind, limits: Limits) -> Private:
         message.issue,
         message.subject,
     )
-    if max(len(content.user), len(content.issue), len(content.subject)) > MAX_PERSON_CHARS:
+    for name in _FORBIDDEN[kind]:
+        if getattr(content, name):
+            _refuse(f"{kind} may not have {name}")
+    if (
+        len(content.user) > MAX_PERSON_CHARS
+        or len(content.issue) > MAX_PERSON_CHARS
+        or len(content.subject) > MAX_PERSON_CHARS
+    ):
         _refuse(f"user, issue or subject has over {MAX_PERSON_CHARS} characters")
     return content
 
@@ -133,7 +143,7 @@ def _pairs(metadata: Metadata) -> Iterable[parcel_pb2.Metadatum]:
 
 
 def _metadata(pairs: Iterable[parcel_pb2.Metadatum]) -> Metadata:
-    found = tuple((pair.key, pair.value) for pair in pairs)
+    found = tuple([(pair.key, pair.value) for pair in pairs])
     try:
         for key, value in found:
             check_metadatum(key, value)

@@ -7,7 +7,8 @@
      5  sealed-at: not before the last parcel's, at most 60 s ahead                    link
      6  entry count and root equal the entries                                        link
      7  seal, by the key that the directory lists for member and key id               link
-     8  sending member: listed, active, hosted by the node at the other end           call
+     8  sending member: listed, active, hosted by the node at the other end, which is
+        active itself                                                                 call
      9  seal key: for that node, valid, not revoked                                   call
     10  each entry is allowed in its call's state, on this link                       link
     11  parties: an open is of the sending member, and later entries of the party on
@@ -49,18 +50,18 @@ from dataclasses import dataclass
 
 from security import receiver_steps as steps
 from security.call_state import Side
+from security.directory import DirectoryView
 from security.entry import ParsedEntry, SealedEntry
 from security.errors import CallFault
 from security.parcel import HeaderFields, header_hash
 from security.private import Private
-from security.receiver_steps import Directory, ReceiverState, UnknownKey
+from security.receiver_steps import ReceiverState, UnknownKey
 from security.sender import LinkContext, Sender
 from simpul.v1 import parcel_pb2
 
 __all__ = [
     "AcceptedEntry",
     "AcceptedParcel",
-    "Directory",
     "LinkContext",
     "Receiver",
     "ReceiverState",
@@ -125,7 +126,7 @@ class Receiver:
         parcel: parcel_pb2.Parcel | bytes,
         *,
         now_ms: int,
-        directory: Directory,
+        directory: DirectoryView,
         fetched: bool = False,
     ) -> AcceptedParcel:
         """Check a parcel in all twelve steps, and take it over: calls advance, credit is noted.

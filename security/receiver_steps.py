@@ -6,18 +6,15 @@ Those of steps 8, 9 and 11 that concern calls only hand back a `CallFault` inste
 Source: docs/spec, "What a receiver checks".
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from security import entry, merkle
 from security.call_state import Side
 from security.calls import Call, CallTable, advance, begin
 from security.commitment import rounded
+from security.directory import DirectoryView
 from security.entry import ParsedEntry, SealedEntry, entry_digest, parse_entry
 from security.errors import CallFault, Code, LinkFault, SimpulError
-from security.identifiers import MemberId, NodeId
-from security.keys import PublicKey
 from security.kinds import EntryKind, Open
 from security.limits import (
     CLOCK_AHEAD_MS,
@@ -47,50 +44,6 @@ STEP_PARTY = 11
 STEP_COMMITMENT = 12
 
 _NOT_LISTED = frozenset({Code.MEMBER_UNKNOWN, Code.KEY_UNKNOWN})
-
-
-class SealKeyPlace(Protocol):
-    """A seal key of a statement: all that is asked of it is its node."""
-
-    @property
-    def node(self) -> NodeId:
-        """The node on which the key seals."""
-
-
-class Statement(Protocol):
-    """A member's statement."""
-
-    @property
-    def seal_keys(self) -> Sequence[SealKeyPlace]:
-        """The keys that the member lists, whatever their validity."""
-
-
-class Member(Protocol):
-    """A member as the directory shows it."""
-
-    @property
-    def statement(self) -> Statement:
-        """What it says of its keys."""
-
-
-class Directory(Protocol):
-    """What a receiver asks; `directory.DirectoryView` answers."""
-
-    @property
-    def hash(self) -> bytes:
-        """Which directory this is: 32 bytes."""
-
-    def member(self, member: MemberId, /) -> Member:
-        """The member; raises SimpulError MEMBER_UNKNOWN."""
-
-    def require_active(self, member: MemberId, /) -> object:
-        """Raises SimpulError MEMBER_UNKNOWN or MEMBER_SUSPENDED."""
-
-    def seal_key_bytes(self, member: MemberId, key_id: bytes, /) -> PublicKey:
-        """The key, if listed at all; raises SimpulError MEMBER_UNKNOWN or KEY_UNKNOWN."""
-
-    def seal_key(self, member: MemberId, key_id: bytes, node: NodeId, now_ms: int, /) -> PublicKey:
-        """The key, if it seals on this node now; raises SimpulError for each reason it doesn't."""
 
 
 class UnknownKey(SimpulError):  # noqa: N818 (it is a question, answered by fetching, not an error)
@@ -262,7 +215,7 @@ def check_root(incoming: Incoming) -> None:
 
 
 def check_seal(
-    incoming: Incoming, header_hash: bytes, directory: Directory, *, fetched: bool
+    incoming: Incoming, header_hash: bytes, directory: DirectoryView, *, fetched: bool
 ) -> None:
     """Step 7: the seal, by the key that the directory lists, be it valid or not.
 
@@ -284,12 +237,12 @@ def check_seal(
 
 
 def member_fault(
-    fields: HeaderFields, context: LinkContext, directory: Directory
+    fields: HeaderFields, context: LinkContext, directory: DirectoryView
 ) -> CallFault | None:
     """Step 8: the sending member is listed, active, and hosted by the node at the other end."""
     try:
-        directory.require_active(fields.member)
-        keys = directory.member(fields.member).statement.seal_keys
+        keys = directory.require_active(fields.member).seal_keys.values()
+        directory.require_active_node(context.peer_node)
     except SimpulError as error:
         return CallFault(error.code, error.message, step=STEP_MEMBER, **error.details)
     if any(key.node == context.peer_node for key in keys):
@@ -302,7 +255,7 @@ def member_fault(
 
 
 def key_fault(
-    fields: HeaderFields, context: LinkContext, directory: Directory, now_ms: int
+    fields: HeaderFields, context: LinkContext, directory: DirectoryView, now_ms: int
 ) -> CallFault | None:
     """Step 9: the seal key is the member's, for that node, valid now, and not revoked."""
     try:
