@@ -74,10 +74,10 @@ class Subsystem:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service and the contract revision that it implements."""
+    """A service. `contract` is the SHA-256 of the target file of the revision it implements."""
 
     id: ServiceId
-    descriptor_sha256: bytes
+    contract: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,17 @@ class RevokedKey:
     member: MemberId
     revoked_at_ms: int
     suspected_since_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """Whose published files a change has made out of date. Contracts go by service and hash."""
+
+    members: frozenset[MemberId] = frozenset()
+    contracts: frozenset[tuple[str, bytes]] = frozenset()
+
+    def __or__(self, other: "Touched") -> "Touched":
+        return Touched(self.members | other.members, self.contracts | other.contracts)
 
 
 @dataclass(frozen=True, slots=True)

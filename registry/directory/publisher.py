@@ -67,7 +67,9 @@ class Publisher:
         self._state = state
         self._clean = False
         self._last_renewal_ms = 0
-        self.policy = directory_pb2.FederationPolicy.FromString(self._read_policy(state))
+        self.policy_file = self._read_policy(state)
+        policy = directory_pb2.FederationPolicy.FromString(self.policy_file)
+        self._dead_after_ms = policy.dead_after_ms
 
     @classmethod
     def create(
@@ -189,7 +191,7 @@ class Publisher:
 
     def _next_state(self, changed: list[Signed[Targets]], issued_at_ms: int, now_ms: int) -> _State:
         state = self._state
-        dead_after_ms = self.policy.dead_after_ms
+        dead_after_ms = self._dead_after_ms
         snapshot_due = due(
             {Role.SNAPSHOT: state.snapshot.expires_at_ms}, now_ms, dead_after_ms, allowance=1
         )
@@ -226,7 +228,7 @@ class Publisher:
             if key_role(name) in self._signers
         }
         allowance = MAX_PER_HOUR if rested else 0
-        return set(due(ours, now_ms, self.policy.dead_after_ms, allowance))
+        return set(due(ours, now_ms, self._dead_after_ms, allowance))
 
     def _commit(self, state: _State, files: Mapping[str, bytes]) -> None:
         self._clean = False

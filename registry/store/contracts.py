@@ -18,23 +18,37 @@ class ContractRow(SQLModel, table=True):
     service: str = Field(primary_key=True)
     descriptor_sha256: bytes = Field(sa_column=Column(BYTES, primary_key=True))
     descriptor_set: bytes = Field(sa_column=Column(BYTES, nullable=False))
+    # Of the target file, which names the publisher too.
+    file_sha256: bytes = Field(sa_column=Column(BYTES, nullable=False))
     publisher: str = Field(foreign_key="members.id")
     published_at_ms: int = Field(sa_column=Column(BIG, nullable=False))
 
 
-def ensure(session: Session, contract: Contract, now_ms: int) -> None:
-    """Keeps a revision; one that is kept already keeps its first publisher."""
-    if session.get(ContractRow, (contract.service, contract.descriptor_sha256)) is None:
-        session.add(
-            ContractRow(
-                service=contract.service,
-                descriptor_sha256=contract.descriptor_sha256,
-                descriptor_set=contract.descriptor_set,
-                publisher=str(contract.publisher),
-                published_at_ms=now_ms,
-            )
+def ensure(session: Session, contract: Contract, file_sha256: bytes, now_ms: int) -> bytes:
+    """Keeps a revision; one that is kept already keeps its first publisher.
+
+    Args:
+        session: The transaction.
+        contract: The revision.
+        file_sha256: Of the target file that publishes `contract`.
+        now_ms: The time.
+
+    Returns:
+        The SHA-256 of the target file of the revision that is kept.
+    """
+    row = session.get(ContractRow, (contract.service, contract.descriptor_sha256))
+    if row is None:
+        row = ContractRow(
+            service=contract.service,
+            descriptor_sha256=contract.descriptor_sha256,
+            descriptor_set=contract.descriptor_set,
+            file_sha256=file_sha256,
+            publisher=str(contract.publisher),
+            published_at_ms=now_ms,
         )
+        session.add(row)
         session.flush()
+    return row.file_sha256
 
 
 def find(session: Session, key: Key) -> Contract | None:

@@ -9,14 +9,14 @@ from security.identifiers import MemberId, ServiceId
 
 
 class ServiceRow(SQLModel, table=True):
-    """A service of a subsystem. `descriptor_sha256` names the revision in `contracts`."""
+    """A service of a subsystem. `contract` is the SHA-256 of its contract's target file."""
 
     __tablename__ = "services"
 
     id: str = Field(primary_key=True)
     member: str = Field(foreign_key="members.id", index=True)
     subsystem: str = Field(foreign_key="subsystems.id")
-    descriptor_sha256: bytes = Field(sa_column=Column(BYTES, nullable=False))
+    contract: bytes = Field(sa_column=Column(BYTES, nullable=False))
 
 
 def put(session: Session, service: Service) -> None:
@@ -27,9 +27,9 @@ def put(session: Session, service: Service) -> None:
             id=str(service.id),
             member=str(service.id.subsystem.member),
             subsystem=str(service.id.subsystem),
-            descriptor_sha256=service.descriptor_sha256,
+            contract=service.contract,
         )
-    row.descriptor_sha256 = service.descriptor_sha256
+    row.contract = service.contract
     session.add(row)
     session.flush()
 
@@ -59,4 +59,4 @@ def count(session: Session) -> int:
 
 
 def _service(row: ServiceRow) -> Service:
-    return Service(ServiceId.parse(row.id), row.descriptor_sha256)
+    return Service(ServiceId.parse(row.id), row.contract)

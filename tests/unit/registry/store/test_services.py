@@ -10,6 +10,7 @@ from security.identifiers import MemberId, ServiceId
 from tests.unit.registry.store.conftest import KOMODO, LABUAN, MEMBER, NOW, a_node
 
 WISATA = ServiceId.parse("ID/DAERAH/53.15/pariwisata/wisata.v1.Wisata")
+FILE, NEWER_FILE = b"f" * 32, b"n" * 32
 
 
 def a_contract(content: bytes = b"set", publisher: MemberId = KOMODO) -> Contract:
@@ -21,13 +22,13 @@ def listed(store: Store) -> Store:
     with store.transaction() as session:
         members.add(session, MEMBER, NOW)
         subsystems.ensure(session, Subsystem(WISATA.subsystem, "Pariwisata"))
-        contracts.ensure(session, a_contract(), NOW)
-        services.put(session, Service(WISATA, a_contract().descriptor_sha256))
+        contracts.ensure(session, a_contract(), FILE, NOW)
+        services.put(session, Service(WISATA, FILE))
     return store
 
 
 def test_they_come_back_as_they_were(listed: Store) -> None:
-    service = Service(WISATA, a_contract().descriptor_sha256)
+    service = Service(WISATA, FILE)
     with listed.transaction() as session:
         assert subsystems.of_member(session, KOMODO) == (Subsystem(WISATA.subsystem, "Pariwisata"),)
         assert services.of_member(session, KOMODO) == (service,)
@@ -39,10 +40,10 @@ def test_they_come_back_as_they_were(listed: Store) -> None:
 def test_a_service_moves_to_another_revision_and_both_stay(listed: Store) -> None:
     newer = a_contract(b"newer")
     with listed.transaction() as session:
-        contracts.ensure(session, newer, NOW)
-        services.put(session, Service(WISATA, newer.descriptor_sha256))
+        contracts.ensure(session, newer, NEWER_FILE, NOW)
+        services.put(session, Service(WISATA, NEWER_FILE))
     with listed.transaction() as session:
-        assert services.find(session, WISATA) == Service(WISATA, newer.descriptor_sha256)
+        assert services.find(session, WISATA) == Service(WISATA, NEWER_FILE)
         assert services.count(session) == 1
         assert len(contracts.every_key(session)) == 2
 
@@ -50,7 +51,7 @@ def test_a_service_moves_to_another_revision_and_both_stay(listed: Store) -> Non
 def test_a_revision_keeps_its_first_publisher_and_a_subsystem_its_name(listed: Store) -> None:
     other = MemberId.parse("ID/DAERAH/74.07")
     with listed.transaction() as session:
-        contracts.ensure(session, a_contract(publisher=other), NOW)
+        assert contracts.ensure(session, a_contract(publisher=other), NEWER_FILE, NOW) == FILE
         subsystems.ensure(session, Subsystem(WISATA.subsystem, "Another"))
     with listed.transaction() as session:
         assert contracts.find(session, contracts.every_key(session)[0]) == a_contract()

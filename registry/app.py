@@ -1,0 +1,226 @@
+"""Puts a registry together, and runs it until it is told to stop.
+
+`init` makes a home; `serve` runs one in the foreground; `running` is a running registry for a
+`with` block. Nothing here decides anything. Order of a start: lock, store, what is published, what
+the store holds beyond that, servers, and last `run/endpoints.json`, which says that all is up.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import grpc
+import structlog
+
+from registry import config, home
+from registry.admin import AdminService, Facts
+from registry.authorization import AuthorizationInterceptor, Listener
+from registry.config import RegistryConfig
+from registry.desk import Desk
+from registry.directory import content, signers
+from registry.directory.http import DirectoryServer
+from registry.directory.publisher import Publisher
+from registry.directory.schedule import Press, Schedule, Timing
+from registry.directory.watchers import Watchers
+from registry.home import Endpoints, NewRegistry, RegistryHome
+from registry.metrics import Metrics
+from registry.registrar import Registrar
+from registry.requests import MAX_CHANGE_BYTES
+from registry.service import RegistryService
+from registry.store.database import Store
+from registry.writer import Writer
+from runtime import clock, log, metrics
+from runtime.files import PRIVATE_MODE, folder_lock, make_private_folder
+from runtime.grpc_errors import ErrorInterceptor
+from runtime.grpc_options import server_options
+from runtime.ports import TcpAddress, UnixAddress, ensure_free
+from security import certificate
+from security.directory_records import parse_policy
+from security.errors import Code, SimpulError
+from simpul.registry.v1 import admin_pb2_grpc
+from simpul.v1 import registry_pb2_grpc
+
+MAX_MESSAGE_BYTES: Final = MAX_CHANGE_BYTES + 64 * 1024
+STOP_GRACE_S: Final = 2.0
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+def init(path: Path, new: NewRegistry | None = None) -> RegistryHome:
+    """Makes a registry's home at `path`; it does not run yet.
+
+    Raises:
+        SimpulError: as `home.create` says.
+    """
+    return home.create(path, NewRegistry() if new is None else new, clock.now_ms())
+
+
+async def serve(path: Path, ready: Callable[[Endpoints], None] | None = None) -> None:
+    """Runs the registry at `path` until SIGTERM or SIGINT, and stops it in order.
+
+    Args:
+        path: Its home.
+        ready: Called once, when all is up.
+
+    Raises:
+        SimpulError: HOME_MISSING, HOME_LOCKED, HOME_FOREIGN, CONFIG_INVALID, PORT_IN_USE,
+            DATABASE_CORRUPT, DIRECTORY_UNTRUSTED and the like: it did not start.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with running(path, configure_log=True) as endpoints:
+            if ready is not None:
+                ready(endpoints)
+            await stop.wait()
+            _log.info("stopping")
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+@asynccontextmanager
+async def running(path: Path, *, configure_log: bool = False) -> AsyncIterator[Endpoints]:
+    """A registry that runs until the block ends. Raises as `serve` does."""
+    place = RegistryHome.open(path)
+    settings = config.load(place.settings_file, os.environ)
+    if configure_log:
+        log.configure("registry", level=settings.log.level, form=settings.log.form)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(folder_lock(place.path))
+        make_private_folder(place.run)
+        place.endpoints_file.unlink(missing_ok=True)
+        core = await _start_core(stack, place, settings)
+        endpoints = await _start_servers(stack, core)
+        place.write_endpoints(endpoints)
+        stack.callback(partial(place.endpoints_file.unlink, missing_ok=True))
+        _log.info("registry runs", federation=settings.federation, grpc=endpoints.grpc)
+        yield endpoints
+
+
+@dataclass(frozen=True, slots=True)
+class _Core:
+    """What runs before any server does."""
+
+    place: RegistryHome
+    settings: RegistryConfig
+    registrar: Registrar
+    desk: Desk
+    watchers: Watchers
+    metrics: Metrics
+    metrics_address: TcpAddress
+
+
+async def _start_core(
+    stack: AsyncExitStack, place: RegistryHome, settings: RegistryConfig
+) -> _Core:
+    collectors = metrics.new_registry()
+    shown = stack.enter_context(metrics.metrics_server(collectors, settings.metrics.listen))
+    measures = Metrics(collectors)
+    store = Store.open(place.database_url(settings))
+    stack.callback(store.close)
+    writer = Writer()
+    stack.callback(writer.close)
+    folder = place.directory
+    publisher = Publisher.open(folder, signers.load(place.keys))
+    policy = parse_policy(publisher.policy_file)
+    if policy.federation != settings.federation:
+        raise SimpulError(
+            Code.HOME_FOREIGN,
+            f"{place.path} publishes the directory of {policy.federation}, and registry.toml says "
+            f"{settings.federation}: mend federation in registry.toml",
+        )
+    watchers = Watchers(settings.grpc.max_watchers, measures)
+    read = partial(content.read_committed, store, policy)
+    timing = Timing(settings.directory.coalesce_s, settings.directory.heartbeat_s)
+    press = Press(publisher, folder, read, clock.now_ms)
+    schedule = Schedule(press, writer, watchers, measures, timing)
+    # What was stored and not published before the process ended.
+    await schedule.start(await writer.run(lambda: content.everything(store)))
+    publishing = asyncio.create_task(schedule.run())
+    stack.push_async_callback(_cancel, publishing)
+    desk = Desk(writer, schedule)
+    stack.push_async_callback(desk.close, STOP_GRACE_S)
+    registrar = Registrar(store, policy, place.authority())
+    return _Core(place, settings, registrar, desk, watchers, measures, shown.address)
+
+
+async def _start_servers(stack: AsyncExitStack, core: _Core) -> Endpoints:
+    settings, place = core.settings, core.place
+    files = DirectoryServer(
+        place.directory.path, settings.directory.listen, setting="directory.listen"
+    )
+    stack.callback(files.close)
+    identity = place.server_identity()
+    credentials = grpc.ssl_server_credentials(
+        [(identity.key_pem, certificate.to_pem(identity.certificate_der))]
+    )
+    ensure_free(settings.grpc.listen, "grpc.listen")
+    nodes = _server(Listener.PUBLIC)
+    port = nodes.add_secure_port(str(settings.grpc.listen), credentials)
+    endpoints = Endpoints(
+        grpc=settings.grpc.public or str(TcpAddress(settings.grpc.listen.host, port)),
+        directory=settings.directory.public_url or f"http://{files.address}",
+        metrics=str(core.metrics_address),
+        admin=str(place.admin_address),
+    )
+    service = RegistryService(
+        core.registrar, core.desk, core.watchers, core.metrics, endpoints.directory, clock.now_ms
+    )
+    registry_pb2_grpc.add_RegistryServicer_to_server(service, nodes)
+    facts = Facts(
+        endpoints=endpoints,
+        root_file=str(place.root_file),
+        root_sha256=place.root_sha256(),
+        certificate_sha256=identity.certificate_sha256,
+        token_life_s=settings.tokens.life_s,
+    )
+    await _start_admin(stack, core, facts)
+    await nodes.start()
+    stack.push_async_callback(_stop_nodes, nodes, core.watchers)
+    return endpoints
+
+
+async def _start_admin(stack: AsyncExitStack, core: _Core, facts: Facts) -> None:
+    server = _server(Listener.ADMIN)
+    admin = AdminService(core.registrar, core.desk, facts, clock.now_ms)
+    admin_pb2_grpc.add_RegistryAdminServicer_to_server(admin, server)
+    _listen_privately(server, core.place.admin_address)
+    await server.start()
+    stack.push_async_callback(server.stop, STOP_GRACE_S)
+
+
+def _listen_privately(server: grpc.aio.Server, address: UnixAddress) -> None:
+    socket_file = Path(address.path)
+    # The home's lock is held: what lies here was left by a process that is gone.
+    socket_file.unlink(missing_ok=True)
+    server.add_insecure_port(str(address))
+    # Until here only the 0700 of its folder keeps others out, and it does.
+    socket_file.chmod(PRIVATE_MODE)
+
+
+def _server(listener: Listener) -> grpc.aio.Server:
+    return grpc.aio.server(
+        interceptors=[ErrorInterceptor(), AuthorizationInterceptor(listener)],
+        options=server_options(max_message_bytes=MAX_MESSAGE_BYTES),
+    )
+
+
+async def _stop_nodes(server: grpc.aio.Server, watchers: Watchers) -> None:
+    # Watches never end by themselves, and would take the whole grace.
+    watchers.end()
+    await server.stop(STOP_GRACE_S)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

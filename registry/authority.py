@@ -1,0 +1,50 @@
+"""The built-in certificate authority: issues the nodes' TLS certificates.
+
+It decides nothing: who gets a certificate is for `rules`, and what one looks like for
+`security.certificate`. Serial numbers are drawn here, 159 random bits each.
+
+What a thief of its key can do: speak TLS as any node, and so read what he can also intercept. He
+can greet and seal as nobody: those keys are in the directory.
+"""
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Final
+
+from security import certificate
+from security.identifiers import NodeId
+
+# A node renews at two thirds of it.
+DAYS: Final = certificate.NODE_DAYS
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate with its issuer's, both DER, the node's first."""
+
+    chain: tuple[bytes, ...]
+    expires_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """An authority's key (PEM) and certificate (DER)."""
+
+    key_pem: bytes = field(repr=False)
+    certificate_der: bytes
+
+    def issue(self, request_der: bytes, node: NodeId, now_ms: int) -> Issued:
+        """A certificate for `node`, valid for 30 days.
+
+        Raises:
+            SimpulError: CHANGE_INVALID, when the request is malformed, or asks for another name.
+        """
+        made = certificate.issue(
+            self.key_pem, self.certificate_der, request_der, node, now_ms, DAYS, new_serial()
+        )
+        return Issued((made, self.certificate_der), certificate.expires_at_ms(made))
+
+
+def new_serial() -> int:
+    """A random serial number, never 0."""
+    return secrets.randbits(certificate.MAX_SERIAL_BITS - 1) + 1

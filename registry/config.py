@@ -1,0 +1,136 @@
+"""`registry.toml`: each setting, its default, its unit. `SIMPUL_REGISTRY__…` overrides a key."""
+
+import random
+import socket
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field
+
+from runtime import config
+from runtime.config import ListenTcp, Section
+from runtime.log import Form, Level
+from runtime.ports import TcpAddress
+from security.errors import Code, SimpulError
+
+PREFIX: Final = "SIMPUL_REGISTRY__"
+
+LOOPBACK: Final = "127.0.0.1"
+# Below what systems give to outgoing connections: a client that dials such a port while nobody
+# listens there may be connected to itself, and then holds the port.
+FREE_PORTS: Final = range(20_000, 32_000)
+
+
+class GrpcSection(Section):
+    """Where nodes enrol, ask for changes and watch, over TLS."""
+
+    listen: ListenTcp = Field(TcpAddress(LOOPBACK, 0), description="Port 0 takes a free one.")
+    public: str = Field("", description="HOST:PORT that nodes are told; empty: what is bound.")
+    max_watchers: int = Field(5_000, ge=1, description="Nodes that watch at once.")
+
+
+class DirectorySection(Section):
+    """The static server over the published folder, and when it is published."""
+
+    listen: ListenTcp = Field(TcpAddress(LOOPBACK, 0), description="Port 0 takes a free one.")
+    public_url: str = Field(
+        "",
+        pattern="^(https?://[^/]+(/[^?#]*[^/?#])?)?$",
+        description="Base URL that nodes are told, this server's or a mirror's; empty: its own.",
+    )
+    heartbeat_s: float = Field(
+        60.0, ge=0.1, le=600, description="An unchanged directory is signed anew so often."
+    )
+    coalesce_s: float = Field(
+        0.1, ge=0, le=10, description="Changes closer than this are published together."
+    )
+
+
+class MetricsSection(Section):
+    """For Prometheus."""
+
+    listen: ListenTcp = Field(TcpAddress(LOOPBACK, 0), description="Port 0 takes a free one.")
+
+
+class TokensSection(Section):
+    """Enrolment tokens."""
+
+    life_s: int = Field(
+        7 * 24 * 60 * 60, ge=1, le=90 * 24 * 60 * 60, description="Unless the operator says less."
+    )
+
+
+class DatabaseSection(Section):
+    """Where members, nodes and contracts are kept."""
+
+    url: str = Field("", description="An SQLAlchemy URL; empty: registry.db in the home folder.")
+
+
+class LogSection(Section):
+    """Logs go to stderr."""
+
+    level: Level = Field("info", description="The least that is written.")
+    form: Form = Field("auto", description="auto: for people on a terminal, JSON otherwise.")
+
+
+class RegistryConfig(Section):
+    """The whole file."""
+
+    federation: str = Field(description="ID")
+    grpc: GrpcSection = GrpcSection()
+    directory: DirectorySection = DirectorySection()
+    metrics: MetricsSection = MetricsSection()
+    tokens: TokensSection = TokensSection()
+    database: DatabaseSection = DatabaseSection()
+    log: LogSection = LogSection()
+
+
+def load(file: Path, env: Mapping[str, str]) -> RegistryConfig:
+    """Reads `registry.toml` with what the environment overrides.
+
+    Raises:
+        SimpulError: CONFIG_INVALID, one line.
+    """
+    return config.load(RegistryConfig, file, env, PREFIX)
+
+
+def first_file(
+    federation: str, grpc: TcpAddress, directory: TcpAddress, metrics: TcpAddress
+) -> str:
+    """The text of a new registry's file: what differs from one registry to the next."""
+    return f"""\
+# This registry's settings. Every key can be overridden by the environment:
+# {config.variable(PREFIX, "grpc.listen")} for grpc.listen.
+federation = "{federation}"
+
+[grpc]
+listen = "{grpc}"
+
+[directory]
+listen = "{directory}"
+
+[metrics]
+listen = "{metrics}"
+"""
+
+
+def free_addresses(count: int) -> tuple[TcpAddress, ...]:
+    """Different loopback addresses where nobody listens now, so that a restart keeps its ports.
+
+    Raises:
+        SimpulError: PORT_IN_USE, when there are too few.
+    """
+    found: list[TcpAddress] = []
+    with ExitStack() as held:
+        for port in random.sample(FREE_PORTS, 50 * count):
+            probe = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            with suppress(OSError):
+                probe.bind((LOOPBACK, port))
+                found.append(TcpAddress(LOOPBACK, port))
+            if len(found) == count:
+                return tuple(found)
+    raise SimpulError(
+        Code.PORT_IN_USE, "this machine has hardly a free port: say which ones the registry may use"
+    )

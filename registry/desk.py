@@ -1,0 +1,73 @@
+"""Runs a request to its end: stored by the writer, then published, then answered.
+
+Rule: what was stored is published, whether or not the caller still waits. A call that is cancelled
+in between leaves its request to go on alone.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from registry.directory.schedule import Schedule
+from registry.model import Touched
+from registry.writer import Writer
+from security.errors import Code, SimpulError
+
+T = TypeVar("T")
+
+MAX_WAITING: Final = 2_000
+
+
+class Desk:
+    """Takes so many requests at once, and no more."""
+
+    def __init__(self, writer: Writer, schedule: Schedule, limit: int = MAX_WAITING) -> None:
+        self._writer = writer
+        self._schedule = schedule
+        self._limit = limit
+        self._under_way: set[asyncio.Task[object]] = set()
+
+    @property
+    def schedule(self) -> Schedule:
+        """What publishes."""
+        return self._schedule
+
+    async def read(self, work: Callable[[], T]) -> T:
+        """Runs what changes nothing."""
+        self._check_room()
+        return await self._writer.run(work)
+
+    async def change(self, work: Callable[[], T], touched: Callable[[T], Touched]) -> tuple[T, int]:
+        """Runs `work`, publishes what it touched, and returns its result and the version.
+
+        Raises:
+            SimpulError: what `work` raises; OVERLOADED, when too many wait.
+        """
+        self._check_room()
+        task = asyncio.ensure_future(self._change(work, touched))
+        self._under_way.add(task)
+        task.add_done_callback(self._forget)
+        return await asyncio.shield(task)
+
+    async def close(self, timeout_s: float) -> None:
+        """Waits for what is under way, but no longer than `timeout_s`."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=timeout_s)
+        for task in tuple(self._under_way):
+            task.cancel()
+
+    async def _change(
+        self, work: Callable[[], T], touched: Callable[[T], Touched]
+    ) -> tuple[T, int]:
+        result = await self._writer.run(work)
+        return result, await self._schedule.publish(touched(result))
+
+    def _check_room(self) -> None:
+        if len(self._under_way) >= self._limit:
+            raise SimpulError(Code.OVERLOADED, "the registry has too much to do: try again later")
+
+    def _forget(self, task: asyncio.Task[object]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            # Nobody may wait any more: then the error was told to nobody, which is as it must be.
+            task.exception()

@@ -1,0 +1,63 @@
+"""Reads target files out of the store: those that a change touched, or all of them."""
+
+from collections.abc import Mapping
+
+import structlog
+from sqlmodel import Session
+
+from registry.directory.records import contract_file, member_file
+from registry.model import Touched
+from registry.store import contracts, listings, members
+from registry.store.database import Store
+from security.directory_records import PolicyView
+from security.errors import Code, SimpulError
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+def read(session: Session, policy: PolicyView, touched: Touched) -> Mapping[str, bytes]:
+    """The files of `touched` as they are now, by target path.
+
+    Raises:
+        SimpulError: CHANGE_INVALID, when a node would refuse one.
+    """
+    files = dict(
+        member_file(listings.get(session, member), policy)
+        for member in sorted(touched.members, key=str)
+    )
+    for key in sorted(touched.contracts):
+        contract = contracts.find(session, key)
+        if contract is None:
+            raise SimpulError(Code.INTERNAL, f"a contract of {key[0]} is not in the store")
+        path, data = contract_file(contract)
+        files[path] = data
+    return files
+
+
+def read_committed(store: Store, policy: PolicyView, touched: Touched) -> Mapping[str, bytes]:
+    """`read` in a transaction of its own, without what a node would refuse.
+
+    Nothing such is ever committed; but a policy may change after a commit, and then one file that
+    stays as it was is better than a directory that is not renewed.
+    """
+    single = (
+        *(Touched(members=frozenset({member})) for member in touched.members),
+        *(Touched(contracts=frozenset({key})) for key in touched.contracts),
+    )
+    files: dict[str, bytes] = {}
+    with store.transaction() as session:
+        for item in single:
+            try:
+                files |= read(session, policy, item)
+            except SimpulError as error:
+                _log.error("file not published", code=error.code, reason=error.message)
+    return files
+
+
+def everything(store: Store) -> Touched:
+    """Every member and every contract: what is compared with what is published, at a start."""
+    with store.transaction() as session:
+        return Touched(
+            frozenset(member.id for member in members.every(session)),
+            frozenset(contracts.every_key(session)),
+        )

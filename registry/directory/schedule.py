@@ -1,0 +1,177 @@
+"""When the directory is published: at once after a change, and every minute without one.
+
+It decides no content and signs nothing. Rules: a change that comes alone is published at once;
+those that come while a publication runs, or shortly after it, go together in the next; who waits is
+told a version that holds his change; what fails is repeated until it succeeds, and no change is
+forgotten; an unchanged directory is signed anew every heartbeat, so that its age says how long ago
+the registry was heard.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from registry.directory.collector import collect
+from registry.directory.folder import PublishedFolder
+from registry.directory.layout import Role, key_role
+from registry.directory.publisher import Publication, Publisher
+from registry.directory.watchers import Watchers
+from registry.metrics import MS_PER_S, Metrics
+from registry.model import Touched
+from registry.writer import Writer
+
+COLLECT_EVERY_S: Final = 24 * 60 * 60.0
+FIRST_COLLECT_S: Final = 60 * 60.0
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How often, in seconds."""
+
+    coalesce_s: float = 0.1
+    heartbeat_s: float = 60.0
+    retry_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """What publishing works with. `read` gives the files of what was touched, from the store."""
+
+    publisher: Publisher
+    folder: PublishedFolder
+    read: Callable[[Touched], Mapping[str, bytes]]
+    clock_ms: Callable[[], int]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Changes that go out together, and who waits for them."""
+
+    touched: Touched = field(default_factory=Touched)
+    waiting: list[asyncio.Future[int]] = field(default_factory=list)
+
+
+class Schedule:
+    """Runs in the event loop; the work itself is the writer's."""
+
+    def __init__(
+        self, press: Press, writer: Writer, watchers: Watchers, metrics: Metrics, timing: Timing
+    ) -> None:
+        self._press = press
+        self._writer = writer
+        self._watchers = watchers
+        self._metrics = metrics
+        self._timing = timing
+        self._batch = _Batch()
+        self._wake = asyncio.Event()
+        self._current = press.publisher.current
+
+    @property
+    def current(self) -> Publication:
+        """The directory in force, with its timestamp as the only file."""
+        return self._current
+
+    async def publish(self, touched: Touched) -> int:
+        """Waits until what was touched is published; returns the version that holds it."""
+        if not touched.members and not touched.contracts:
+            return self._current.version
+        waiting: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._batch.touched |= touched
+        self._batch.waiting.append(waiting)
+        self._wake.set()
+        return await waiting
+
+    async def run(self) -> None:
+        """Publishes for ever; cancel it to stop."""
+        loop = asyncio.get_running_loop()
+        last = float("-inf")
+        heartbeat_at = loop.time() + self._timing.heartbeat_s
+        collect_at = loop.time() + FIRST_COLLECT_S
+        while True:
+            await self._woken_before(heartbeat_at)
+            await asyncio.sleep(max(0.0, last + self._timing.coalesce_s - loop.time()))
+            await self._publish_until_done()
+            last = loop.time()
+            heartbeat_at = last + self._timing.heartbeat_s
+            if last >= collect_at:
+                collect_at = last + COLLECT_EVERY_S
+                await self._collect()
+
+    async def start(self, touched: Touched) -> None:
+        """The first publication: what the store holds and the folder does not, or it raises."""
+        batch = _Batch(touched)
+        self._done(batch, await self._writer.run(lambda: self._work(batch.touched)))
+
+    async def _woken_before(self, at: float) -> None:
+        try:
+            async with asyncio.timeout_at(at):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _publish_until_done(self) -> None:
+        batch = _Batch()
+        while True:
+            self._wake.clear()
+            newer, self._batch = self._batch, _Batch()
+            batch.touched |= newer.touched
+            batch.waiting += newer.waiting
+            try:
+                publication = await self._writer.run(lambda: self._work(batch.touched))
+            except Exception:  # noqa: BLE001  (logged, counted and repeated)
+                # Whatever it is: a registry that no longer publishes is dead to its nodes.
+                self._metrics.failures.inc()
+                _log.exception("directory not published", retry_s=self._timing.retry_s)
+                await asyncio.sleep(self._timing.retry_s)
+                continue
+            self._done(batch, publication)
+            return
+
+    def _work(self, touched: Touched) -> Publication:
+        """In the writer's thread."""
+        with self._metrics.publishing.time():
+            return self._press.publisher.publish(self._press.read(touched), self._press.clock_ms())
+
+    def _done(self, batch: _Batch, publication: Publication) -> None:
+        is_new = publication.version > self._current.version
+        self._current = self._press.publisher.current
+        self._watchers.push(publication)
+        for waiting in batch.waiting:
+            if not waiting.done():
+                waiting.set_result(publication.version)
+        self._metrics.publications.labels("version" if is_new else "heartbeat").inc()
+        self._metrics.version.set(publication.version)
+        self._metrics.issued.set(publication.issued_at_ms / MS_PER_S)
+        for role, at in _first_to_expire(self._press.publisher.expiries()).items():
+            self._metrics.expires.labels(role).set(at / MS_PER_S)
+        if is_new:
+            _log.info(
+                "directory published",
+                version=publication.version,
+                files=len(publication.files),
+                members=len(batch.touched.members),
+                contracts=len(batch.touched.contracts),
+            )
+
+    async def _collect(self) -> None:
+        now_ms = self._press.clock_ms()
+        try:
+            removed = await self._writer.run(lambda: collect(self._press.folder, now_ms))
+        except Exception:  # noqa: BLE001  (logged; a full folder stops nothing)
+            _log.exception("old files not removed")
+            return
+        _log.info("old files removed", files=len(removed))
+
+
+def _first_to_expire(expiries: Mapping[str, int]) -> Mapping[Role, int]:
+    """By key, when the first of what it signed expires, in ms since the epoch."""
+    first: dict[Role, int] = {}
+    for name, at in expiries.items():
+        role = key_role(name)
+        first[role] = min(at, first.get(role, at))
+    return first

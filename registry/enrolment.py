@@ -1,0 +1,93 @@
+"""Joins a node: the steps of `rules`, in order, in one transaction.
+
+Either all of it is stored (token used, node listed, statement in force) or nothing. The certificate
+is issued inside, so that none leaves for a node that isn't listed. Publishing comes after: the
+caller does it, and a start of the registry does, should the process end in between.
+"""
+
+from dataclasses import dataclass
+
+from registry import rules
+from registry.authority import Issued
+from registry.directory import content
+from registry.model import Node, Touched
+from registry.registrar import Registrar
+from registry.requests import MAX_ENROLMENT_BYTES, parse_enrolment
+from registry.rules import step
+from registry.store import members, nodes, tokens
+from security.errors import Code
+from security.identifiers import NodeId
+from security.token import secret_hash
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """The node that joined, its certificate, and what must be published."""
+
+    node: NodeId
+    issued: Issued
+    touched: Touched
+
+
+def enrol(registrar: Registrar, data: bytes, signature: bytes, now_ms: int) -> Enrolled:
+    """Grants or refuses an Enrolment.
+
+    Args:
+        registrar: What to go by.
+        data: The Enrolment, as it was signed.
+        signature: By the new node key.
+        now_ms: The time.
+
+    Raises:
+        SimpulError: of the step that refused, its number in the detail `step`.
+    """
+    with step(1):
+        rules.check_size(data, MAX_ENROLMENT_BYTES)
+    with step(2):
+        request = parse_enrolment(data)
+    with step(3):
+        rules.check_federation(
+            request.federation, registrar.federation, Code.TOKEN_OTHER_FEDERATION
+        )
+    with registrar.store.transaction() as session:
+        hashed = secret_hash(request.secret)
+        with step(4):
+            token = rules.check_token_known(tokens.find(session, hashed), hashed)
+        with step(5):
+            rules.check_token_unused(token)
+        with step(6):
+            rules.check_token_unexpired(token, now_ms)
+        with step(7):
+            rules.check_token_names(token, request)
+        with step(8):
+            rules.verify_enrolment_signature(request, data, signature)
+        with step(9):
+            member = members.get(session, request.member)
+            rules.check_active(member)
+        with step(10):
+            by_name = nodes.find(session, request.node)
+            by_key = nodes.find_by_key(session, request.node_key)
+            rules.check_node_new(by_name, by_key, request)
+        with step(11):
+            rules.check_reachable(request.link_address, request.slots)
+        with step(12):
+            statement = rules.verify_next_statement(request.statement, member)
+        with step(13):
+            rules.check_lists_node(statement, request.node, now_ms)
+        with step(14):
+            issued = registrar.authority.issue(request.certificate_request, request.node, now_ms)
+        tokens.use(session, token, now_ms)
+        node = Node(
+            id=request.node,
+            owner=request.member,
+            key=request.node_key,
+            link_address=request.link_address,
+            slots=request.slots,
+            certificate_expires_at_ms=issued.expires_at_ms,
+        )
+        nodes.add(session, node, now_ms)
+        members.set_statement(session, member, request.statement.SerializeToString())
+        touched = Touched(frozenset({request.member}))
+        with step(15):
+            content.read(session, registrar.policy, touched)
+    return Enrolled(request.node, issued, touched)

@@ -1,0 +1,21 @@
+"""What enrolments, changes and administration work with."""
+
+from dataclasses import dataclass
+
+from registry.authority import Authority
+from registry.store.database import Store
+from security.directory_records import PolicyView
+
+
+@dataclass(frozen=True, slots=True)
+class Registrar:
+    """The store, the policy that is published, and the authority."""
+
+    store: Store
+    policy: PolicyView
+    authority: Authority
+
+    @property
+    def federation(self) -> str:
+        """`ID`."""
+        return self.policy.federation

@@ -1,0 +1,185 @@
+"""What nodes send, strictly parsed: enrolments and changes. Pure.
+
+A parsed request is well-formed and nothing more: whether it is granted is for `rules`. Source:
+protos/simpul/v1/registry.proto.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from security import strict
+from security.contract import MAX_DESCRIPTOR_SET_BYTES
+from security.errors import Code, SimpulError
+from security.identifiers import MemberId, NodeId, ServiceId, SubsystemId
+from security.keys import Algorithm, PublicKey
+from security.statement import MAX_STATEMENT_BYTES
+from simpul.v1 import registry_pb2, statement_pb2
+
+FORMAT_VERSION: Final = 1
+SECRET_BYTES: Final = 32
+MAX_CERTIFICATE_REQUEST_BYTES: Final = 16 * 1024
+MAX_ENROLMENT_BYTES: Final = MAX_STATEMENT_BYTES + MAX_CERTIFICATE_REQUEST_BYTES + 16 * 1024
+MAX_CHANGE_BYTES: Final = MAX_DESCRIPTOR_SET_BYTES + 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """A node's request to join."""
+
+    secret: bytes
+    federation: str
+    member: MemberId
+    node: NodeId
+    node_key: PublicKey
+    certificate_request: bytes
+    link_address: str
+    statement: statement_pb2.SignedStatement
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublishService:
+    """A service to list, with its contract's descriptor set."""
+
+    service: ServiceId
+    descriptor_set: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawService:
+    """A service to take from the list."""
+
+    service: ServiceId
+
+
+@dataclass(frozen=True, slots=True)
+class RenewCertificate:
+    """A DER PKCS #10 request for a new TLS certificate."""
+
+    certificate_request: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SetLinkAddress:
+    """Where the node takes links from now on."""
+
+    link_address: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceStatement:
+    """A member's next statement."""
+
+    member: MemberId
+    statement: statement_pb2.SignedStatement
+
+
+Kind = PublishService | WithdrawService | RenewCertificate | SetLinkAddress | ReplaceStatement
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A node's request to change what the registry says; `kind_name` as in the proto."""
+
+    federation: str
+    node: NodeId
+    number: int
+    made_at_ms: int
+    kind_name: str
+    kind: Kind
+
+
+def parse_enrolment(data: bytes) -> Enrolment:
+    """Reads an Enrolment.
+
+    Raises:
+        SimpulError: REQUEST_MALFORMED, ID_MALFORMED or KEY_MALFORMED.
+    """
+    message = strict.parse(registry_pb2.Enrolment, data, MAX_ENROLMENT_BYTES)
+    _check_version(message.version)
+    if len(message.secret) != SECRET_BYTES:
+        raise _malformed(f"an enrolment secret has {SECRET_BYTES} bytes")
+    if not message.HasField("statement") or not message.HasField("node_key"):
+        raise _malformed("an enrolment has a statement and a node key")
+    node_key = PublicKey.from_proto(message.node_key)
+    if node_key.algorithm is not Algorithm.ED25519:
+        raise _malformed("a node key is Ed25519")
+    return Enrolment(
+        secret=message.secret,
+        federation=message.federation,
+        member=MemberId.parse(message.member),
+        node=NodeId.parse(message.node),
+        node_key=node_key,
+        certificate_request=_certificate_request(message.certificate_request),
+        link_address=message.link_address,
+        statement=message.statement,
+        slots=message.slots,
+    )
+
+
+def parse_change(data: bytes) -> Change:
+    """Reads a Change.
+
+    Raises:
+        SimpulError: REQUEST_MALFORMED or ID_MALFORMED.
+    """
+    message = strict.parse(registry_pb2.Change, data, MAX_CHANGE_BYTES)
+    _check_version(message.version)
+    if message.number == 0 or message.number >= 1 << 63:
+        raise _malformed("a change's number is 1 or more")
+    kind_name = message.WhichOneof("kind")
+    if kind_name is None:
+        raise _malformed("a change has a kind")
+    return Change(
+        federation=message.federation,
+        node=NodeId.parse(message.node),
+        number=message.number,
+        made_at_ms=message.made_at_ms,
+        kind_name=kind_name,
+        kind=_kind(message, kind_name),
+    )
+
+
+def _kind(message: registry_pb2.Change, name: str) -> Kind:
+    match name:
+        case "publish_service":
+            publish = message.publish_service
+            subsystem = SubsystemId.parse(publish.subsystem)
+            return PublishService(ServiceId(subsystem, publish.service), publish.descriptor_set)
+        case "withdraw_service":
+            withdraw = message.withdraw_service
+            return WithdrawService(
+                ServiceId(SubsystemId.parse(withdraw.subsystem), withdraw.service)
+            )
+        case "renew_certificate":
+            request = message.renew_certificate.certificate_request
+            return RenewCertificate(_certificate_request(request))
+        case "set_link_address":
+            return SetLinkAddress(message.set_link_address.link_address)
+        case "replace_statement":
+            signed = message.replace_statement.statement
+            inner = strict.parse(
+                statement_pb2.MemberStatement, signed.statement, MAX_STATEMENT_BYTES
+            )
+            return ReplaceStatement(MemberId.parse(inner.member), signed)
+        case _:
+            raise _malformed(f"a change of kind {name} is not known")
+
+
+def _certificate_request(data: bytes) -> bytes:
+    if not 0 < len(data) <= MAX_CERTIFICATE_REQUEST_BYTES:
+        raise _malformed(
+            f"a certificate request has {len(data)} bytes, not 1 to {MAX_CERTIFICATE_REQUEST_BYTES}"
+        )
+    return data
+
+
+def _check_version(version: int) -> None:
+    if version != FORMAT_VERSION:
+        raise _malformed(f"the format's version is {version}, not {FORMAT_VERSION}")
+
+
+def _malformed(what: str) -> SimpulError:
+    return SimpulError(
+        Code.REQUEST_MALFORMED, f"{what}: send what the published protos of version 1 say"
+    )

@@ -1,0 +1,22 @@
+"""Everything that is published of a member, read in one go."""
+
+from sqlmodel import Session
+
+from registry.model import Listing
+from registry.store import members, nodes, services, subsystems
+from security.identifiers import MemberId
+
+
+def get(session: Session, member: MemberId) -> Listing:
+    """The member's listing.
+
+    Raises:
+        SimpulError: MEMBER_UNKNOWN.
+    """
+    return Listing(
+        member=members.get(session, member),
+        subsystems=subsystems.of_member(session, member),
+        services=services.of_member(session, member),
+        nodes=nodes.of_owner(session, member),
+        revoked_keys=members.revoked_keys(session, member),
+    )
