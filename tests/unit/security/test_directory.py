@@ -1,0 +1,449 @@
+"""The directory: built in numbered steps, looked up, aged."""
+
+from collections.abc import Callable
+from functools import partial
+from time import perf_counter
+
+import pytest
+
+from security.directory import DirectoryView, MemberState, NodeState
+from security.directory_records import (
+    POLICY_PATH,
+    check_link_address,
+    contract_path,
+    member_path,
+)
+from security.errors import Code, SimpulError
+from security.hashing import sha256
+from security.identifiers import MemberId, NodeId, RegionCode, SubsystemId
+from security.keys import Algorithm, PrivateKey, PublicKey
+from simpul.v1 import directory_pb2
+from tests.conformance import fixed
+from tests.support import directories
+from tests.support.directories import build, directory, targets
+
+NOW = fixed.NOW_MS
+REGENCY_PATH = "members/DAERAH/53.15"
+SEAL = fixed.key(f"{fixed.REGENCY} seal")
+IDENTITY = fixed.key(f"{fixed.REGENCY} identity")
+REGION = RegionCode("53.15")
+STRANGER = MemberId.parse("ID/DAERAH/74.07")
+
+ChangeRecord = Callable[[directory_pb2.MemberRecord], object]
+ChangePolicy = Callable[[directory_pb2.FederationPolicy], object]
+ChangeContract = Callable[[directory_pb2.ContractRevision], object]
+
+
+def regency(change: ChangeRecord = lambda _: None) -> directory_pb2.MemberRecord:
+    record = directories.regency_record()
+    change(record)
+    return record
+
+
+def view(change: ChangeRecord = lambda _: None) -> DirectoryView:
+    return directory(regency(change), directories.ministry_record())
+
+
+def code_of(call: Callable[[], object]) -> Code:
+    with pytest.raises(SimpulError) as caught:
+        call()
+    return caught.value.code
+
+
+def refused_at(step: int, files: dict[str, bytes]) -> str:
+    with pytest.raises(SimpulError) as caught:
+        build(files)
+    assert caught.value.code is Code.DIRECTORY_UNTRUSTED
+    assert caught.value.details["step"] == str(step)
+    assert "\n" not in caught.value.message
+    return caught.value.details["path"]
+
+
+def test_it_is_built_whole() -> None:
+    built = view()
+    assert (built.version, built.hash, built.issued_at_ms) == (7, directories.HASH, NOW)
+    assert set(built.members) == {fixed.REGENCY, fixed.MINISTRY}
+    assert set(built.nodes) == {fixed.REGENCY_NODE, fixed.MINISTRY_NODE}
+    assert built.policy.limits.max_entries == 256
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["policies", "members/DAERAH", "members/DAERAH/53.15/x", "contract/a.B/00", "../policy", ""],
+)
+def test_step_1_paths(path: str) -> None:
+    assert refused_at(1, targets(changed={path: b""})) == path
+
+
+def test_step_1_paths_the_policy_is_there() -> None:
+    files = targets()
+    del files[POLICY_PATH]
+    assert refused_at(1, files) == POLICY_PATH
+
+
+BAD_POLICY: dict[str, ChangePolicy] = {
+    "version 2": lambda p: setattr(p, "version", 2),
+    "another federation": lambda p: setattr(p, "federation", "MY"),
+    "no stale age": lambda p: p.ClearField("stale_after_ms"),
+    "dead before stale": lambda p: setattr(p, "dead_after_ms", p.stale_after_ms),
+    "no authority": lambda p: p.ClearField("tls_authorities"),
+    "an empty authority": lambda p: p.tls_authorities.append(b""),
+    "no class": lambda p: p.ClearField("member_classes"),
+    "a class twice": lambda p: p.member_classes.append("DAERAH"),
+    "a class that is none": lambda p: p.member_classes.append("daerah"),
+    "no limits": lambda p: p.ClearField("limits"),
+    "one limit missing": lambda p: p.limits.ClearField("max_call_ms"),
+}
+
+
+@pytest.mark.parametrize("change", BAD_POLICY.values(), ids=BAD_POLICY)
+def test_step_2_policy(change: ChangePolicy) -> None:
+    policy = directories.policy()
+    change(policy)
+    assert refused_at(2, targets(changed={POLICY_PATH: policy.SerializeToString()})) == POLICY_PATH
+
+
+def test_step_2_policy_is_parsed_strictly() -> None:
+    refused_at(2, targets(changed={POLICY_PATH: b"\xff"}))
+
+
+BAD_CONTRACT: dict[str, ChangeContract] = {
+    "version 2": lambda c: setattr(c, "version", 2),
+    "another federation": lambda c: setattr(c, "federation", "MY"),
+    "another service": lambda c: setattr(c, "service", "bandara.v1.Bandara"),
+    "no service": lambda c: c.ClearField("service"),
+    "other descriptors": lambda c: setattr(c, "descriptor_set", b""),
+    "no publisher": lambda c: c.ClearField("publisher"),
+}
+
+
+@pytest.mark.parametrize("change", BAD_CONTRACT.values(), ids=BAD_CONTRACT)
+def test_step_3_contracts(change: ChangeContract) -> None:
+    path, content = directories.contract_file()
+    contract = directory_pb2.ContractRevision.FromString(content)
+    change(contract)
+    assert refused_at(3, targets(changed={path: contract.SerializeToString()})) == path
+
+
+def test_step_3_contracts_are_parsed_strictly() -> None:
+    path, content = directories.contract_file()
+    refused_at(3, targets(changed={path: content + b"\x78\x01"}))
+
+
+BAD_RECORD: dict[str, ChangeRecord] = {
+    "version 2": lambda m: setattr(m, "version", 2),
+    "another federation": lambda m: setattr(m, "federation", "MY"),
+    "another member": lambda m: setattr(m, "member", str(STRANGER)),
+    "no member": lambda m: m.ClearField("member"),
+    "no number": lambda m: m.ClearField("number"),
+    "no name": lambda m: m.ClearField("legal_name"),
+    "too long a name": lambda m: setattr(m, "legal_name", "a" * 257),
+    "no state": lambda m: m.ClearField("state"),
+    "a region that is none": lambda m: m.regions.add(code="5", valid_from_ms=1),
+    "a region with no start": lambda m: m.regions.add(code="53"),
+    "a region that ends at once": lambda m: m.regions.add(
+        code="53", valid_from_ms=1, valid_until_ms=1
+    ),
+    "another member's subsystem": lambda m: m.subsystems.add(id=f"{STRANGER}/a"),
+    "a subsystem twice": lambda m: m.subsystems.append(m.subsystems[0]),
+    "a service of no subsystem": lambda m: m.services.add(
+        id=f"{fixed.REGENCY}/x/a.B", contract=m.services[0].contract
+    ),
+    "a service twice": lambda m: m.services.append(m.services[0]),
+    "a contract's hash cut short": lambda m: setattr(m.services[0], "contract", b"h"),
+    "a node of another federation": lambda m: setattr(m.nodes[0], "id", "MY/~a"),
+    "a node with no key": lambda m: m.nodes[0].ClearField("node_key"),
+    "a node whose key isn't Ed25519": lambda m: m.nodes[0].node_key.CopyFrom(
+        fixed.key("n", Algorithm.ECDSA_P256_SHA256).public.to_proto()
+    ),
+    "a node with no address": lambda m: m.nodes[0].ClearField("link_address"),
+    "a node with no state": lambda m: m.nodes[0].ClearField("state"),
+    "a node with no slot": lambda m: m.nodes[0].ClearField("slots"),
+    "a slot with no number": lambda m: m.nodes[0].slots[0].ClearField("number"),
+    "a slot with no origin": lambda m: m.nodes[0].slots[0].ClearField("origin"),
+    "slots out of order": lambda m: setattr(m.nodes[0].slots[0], "number", 1),
+    "a revoked key that is none": lambda m: m.revoked_keys.add(key_id=b"k", revoked_at_ms=1),
+    "a revocation at no time": lambda m: m.revoked_keys.add(key_id=b"k" * 32),
+    "a suspicion after the revocation": lambda m: m.revoked_keys.add(
+        key_id=b"k" * 32, revoked_at_ms=1, suspected_since_ms=2
+    ),
+    "a revocation twice": lambda m: m.revoked_keys.extend(
+        [directory_pb2.RevokedKey(key_id=b"k" * 32, revoked_at_ms=1)] * 2
+    ),
+}
+
+
+@pytest.mark.parametrize("change", BAD_RECORD.values(), ids=BAD_RECORD)
+def test_step_4_members(change: ChangeRecord) -> None:
+    files = targets(changed={REGENCY_PATH: regency(change).SerializeToString()})
+    assert refused_at(4, files) == REGENCY_PATH
+
+
+def test_step_4_members_of_a_class_that_the_policy_has() -> None:
+    policy = directories.policy()
+    policy.member_classes.remove("DAERAH")
+    refused_at(4, targets(changed={POLICY_PATH: policy.SerializeToString()}))
+
+
+def test_step_4_members_are_parsed_strictly() -> None:
+    refused_at(4, targets(changed={REGENCY_PATH: b"\xff"}))
+
+
+def test_step_5_statements() -> None:
+    def another(record: directory_pb2.MemberRecord) -> None:
+        record.statement.CopyFrom(directories.statement(fixed.MINISTRY, fixed.MINISTRY_NODE))
+
+    def unsigned(record: directory_pb2.MemberRecord) -> None:
+        record.statement.ClearField("signature")
+
+    for change in (another, unsigned):
+        files = targets(changed={REGENCY_PATH: regency(change).SerializeToString()})
+        assert refused_at(5, files) == REGENCY_PATH
+
+
+def test_step_6_contracts_of_services() -> None:
+    path, content = directories.contract_file("bandara.v1.Bandara")
+    missing = regency(lambda m: setattr(m.services[0], "contract", sha256(b"none")))
+    refused_at(6, targets(missing))
+    other = regency(lambda m: setattr(m.services[0], "contract", sha256(content)))
+    refused_at(6, targets(other, changed={path: content}))
+
+
+def test_step_7_nodes() -> None:
+    ministry = directories.ministry_record()
+    ministry.nodes[0].id = str(fixed.REGENCY_NODE)
+    refused_at(7, targets(regency(), ministry))
+
+
+def test_a_member_may_have_no_statement_and_offer_nothing_yet() -> None:
+    def empty(record: directory_pb2.MemberRecord) -> None:
+        record.ClearField("statement")
+        record.ClearField("nodes")
+
+    built = view(empty)
+    assert built.nodes_of(fixed.REGENCY, NOW) == ()
+    key_id = SEAL.public.key_id
+    assert code_of(lambda: built.seal_key_bytes(fixed.REGENCY, key_id)) is Code.KEY_UNKNOWN
+    assert code_of(lambda: built.identity_key(fixed.REGENCY)) is Code.KEY_UNKNOWN
+
+
+def test_members_and_subsystems() -> None:
+    built = view()
+    assert built.member(fixed.REGENCY).legal_name == "Badan 53.15"
+    assert built.subsystem(fixed.TOURISM).name == "Pariwisata"
+    assert code_of(lambda: built.member(STRANGER)) is Code.MEMBER_UNKNOWN
+    unknown = SubsystemId(fixed.REGENCY, "x")
+    assert code_of(lambda: built.subsystem(unknown)) is Code.SUBSYSTEM_UNKNOWN
+    assert code_of(lambda: built.subsystem(SubsystemId(STRANGER, "x"))) is Code.MEMBER_UNKNOWN
+
+
+def test_services_and_their_methods() -> None:
+    built = view()
+    service = built.service(fixed.TOURISM, fixed.SERVICE)
+    assert service.contract.methods["List"].server_streaming
+    assert service.contract.methods is service.contract.methods
+    assert (
+        code_of(lambda: built.service(fixed.TOURISM, "bandara.v1.Bandara")) is Code.SERVICE_UNKNOWN
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "named"),
+    [
+        (directory_pb2.MEMBER_STATE_SUSPENDED, MemberState.SUSPENDED),
+        (directory_pb2.MEMBER_STATE_REMOVED, MemberState.REMOVED),
+    ],
+)
+def test_a_member_that_isnt_active_neither_seals_nor_provides(
+    state: directory_pb2.MemberState.ValueType, named: MemberState
+) -> None:
+    built = view(lambda m: setattr(m, "state", state))
+    assert built.member(fixed.REGENCY).state is named
+    for call in (
+        lambda: built.require_active(fixed.REGENCY),
+        lambda: built.nodes_of(fixed.REGENCY, NOW),
+        lambda: built.seal_key(fixed.REGENCY, SEAL.public.key_id, fixed.REGENCY_NODE, NOW),
+    ):
+        assert code_of(call) is Code.MEMBER_SUSPENDED
+    assert code_of(lambda: built.providers(fixed.SERVICE, REGION, NOW)) is Code.REGION_UNKNOWN
+    assert built.seal_key_bytes(fixed.REGENCY, SEAL.public.key_id) == SEAL.public
+
+
+def test_nodes() -> None:
+    built = view()
+    node = built.node(fixed.REGENCY_NODE)
+    assert (node.owner, node.link_address) == (fixed.REGENCY, "127.0.0.1:7101")
+    assert [slot.number for slot in node.slots] == [0]
+    assert built.require_active_node(fixed.REGENCY_NODE) is node
+    assert built.nodes_of(fixed.REGENCY, NOW) == (node,)
+    assert code_of(lambda: built.node(NodeId("ID", "x"))) is Code.NODE_UNKNOWN
+
+
+@pytest.mark.parametrize("by_key", [False, True])
+def test_a_revoked_node_is_of_no_use(by_key: bool) -> None:
+    def revoke(record: directory_pb2.MemberRecord) -> None:
+        if by_key:
+            key_id = fixed.key(f"{fixed.REGENCY_NODE} node").public.key_id
+            record.revoked_keys.add(key_id=key_id, revoked_at_ms=NOW)
+        else:
+            record.nodes[0].state = directory_pb2.NODE_STATE_REVOKED
+
+    built = view(revoke)
+    assert built.node(fixed.REGENCY_NODE).state is NodeState.REVOKED
+    assert code_of(lambda: built.require_active_node(fixed.REGENCY_NODE)) is Code.NODE_REVOKED
+    assert built.nodes_of(fixed.REGENCY, NOW) == ()
+
+
+def test_a_node_may_host_another_member() -> None:
+    def hosted(record: directory_pb2.MemberRecord) -> None:
+        record.ClearField("nodes")
+        record.statement.CopyFrom(directories.statement(fixed.REGENCY, fixed.MINISTRY_NODE))
+
+    built = view(hosted)
+    assert [item.id for item in built.nodes_of(fixed.REGENCY, NOW)] == [fixed.MINISTRY_NODE]
+    key_id = SEAL.public.key_id
+    assert built.seal_key(fixed.REGENCY, key_id, fixed.MINISTRY_NODE, NOW) == SEAL.public
+
+
+def test_a_statement_may_name_a_node_that_is_gone() -> None:
+    built = view(lambda m: m.ClearField("nodes"))
+    assert built.nodes_of(fixed.REGENCY, NOW) == ()
+
+
+def test_a_seal_key_is_found() -> None:
+    found = view().seal_key(fixed.REGENCY, SEAL.public.key_id, fixed.REGENCY_NODE, NOW)
+    assert found == SEAL.public
+
+
+@pytest.mark.parametrize("key_id", [b"k" * 32, b"", fixed.key("other seal").public.key_id])
+def test_a_seal_key_that_isnt_listed_is_unknown(key_id: bytes) -> None:
+    built = view()
+    for call in (
+        lambda: built.seal_key(fixed.REGENCY, key_id, fixed.REGENCY_NODE, NOW),
+        lambda: built.seal_key_bytes(fixed.REGENCY, key_id),
+    ):
+        assert code_of(call) is Code.KEY_UNKNOWN
+
+
+def test_a_seal_key_of_another_member_is_unknown() -> None:
+    key_id = fixed.key(f"{fixed.MINISTRY} seal").public.key_id
+    assert view().seal_key_bytes(fixed.MINISTRY, key_id).key_id == key_id
+    assert code_of(lambda: view().seal_key_bytes(fixed.REGENCY, key_id)) is Code.KEY_UNKNOWN
+
+
+@pytest.mark.parametrize("key", [SEAL, IDENTITY], ids=["the key", "its identity key"])
+def test_a_revoked_seal_key_is_refused_but_still_checks_signatures(
+    key: PrivateKey,
+) -> None:
+    built = view(lambda m: m.revoked_keys.add(key_id=key.public.key_id, revoked_at_ms=NOW))
+    seal_id = SEAL.public.key_id
+    node = fixed.REGENCY_NODE
+    found = code_of(lambda: built.seal_key(fixed.REGENCY, seal_id, node, NOW))
+    assert found is Code.KEY_REVOKED
+    assert built.nodes_of(fixed.REGENCY, NOW) == ()
+    assert built.seal_key_bytes(fixed.REGENCY, seal_id) == SEAL.public
+
+
+@pytest.mark.parametrize(
+    ("days", "is_valid"),
+    [(-1, True), (-1.001, False), (363.999, True), (364, False)],
+)
+def test_a_seal_key_is_valid_from_its_start_until_before_its_end(
+    days: float, is_valid: bool
+) -> None:
+    built, now = view(), NOW + round(days * fixed.DAY_MS)
+
+    def find() -> PublicKey:
+        return built.seal_key(fixed.REGENCY, SEAL.public.key_id, fixed.REGENCY_NODE, now)
+
+    if is_valid:
+        assert find() == SEAL.public
+    else:
+        assert code_of(find) is Code.KEY_NOT_VALID
+    assert (built.nodes_of(fixed.REGENCY, now) != ()) is is_valid
+
+
+def test_a_seal_key_is_for_one_node() -> None:
+    built, key_id = view(), SEAL.public.key_id
+    node = fixed.MINISTRY_NODE
+    found = code_of(lambda: built.seal_key(fixed.REGENCY, key_id, node, NOW))
+    assert found is Code.KEY_NOT_VALID
+
+
+def test_providers_are_found_by_region() -> None:
+    assert view().providers(fixed.SERVICE, REGION, NOW) == (fixed.TOURISM,)
+
+
+@pytest.mark.parametrize(
+    ("service", "region"), [(fixed.SERVICE, "53"), ("bandara.v1.Bandara", "53.15")]
+)
+def test_a_region_where_nobody_offers_the_service_is_unknown(service: str, region: str) -> None:
+    call = partial(view().providers, service, RegionCode(region), NOW)
+    assert code_of(call) is Code.REGION_UNKNOWN
+
+
+def test_a_member_speaks_for_a_region_while_it_is_valid() -> None:
+    def period(record: directory_pb2.MemberRecord) -> None:
+        record.ClearField("regions")
+        record.regions.add(code="53.15", valid_from_ms=NOW, valid_until_ms=NOW + 10)
+        record.regions.add(code="53.15", valid_from_ms=NOW + 5, valid_until_ms=NOW + 10)
+
+    built = view(period)
+    assert built.providers(fixed.SERVICE, REGION, NOW + 9) == (fixed.TOURISM,)
+    for now in (NOW - 1, NOW + 10):
+        call = partial(built.providers, fixed.SERVICE, REGION, now)
+        assert code_of(call) is Code.REGION_UNKNOWN
+
+
+def test_ages() -> None:
+    built = view()
+    assert not built.is_stale(NOW + 600_000)
+    assert built.is_stale(NOW + 600_001)
+    built.check_age(NOW - 1000)
+    built.check_age(NOW + 7 * fixed.DAY_MS)
+    assert code_of(lambda: built.check_age(NOW + 7 * fixed.DAY_MS + 1)) is Code.DIRECTORY_DEAD
+
+
+@pytest.mark.parametrize("text", ["node.example:7101", "127.0.0.1:1", "[::1]:65535", "a:443"])
+def test_link_addresses(text: str) -> None:
+    check_link_address(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a",
+        "a:",
+        ":1",
+        "a:0",
+        "a:65536",
+        "a:01",
+        "a:1 ",
+        "a b:1",
+        "http://a:1",
+        "::1:1",
+        "a:1\n",
+        "a" * 260 + ":1",
+    ],
+)
+def test_what_is_no_link_address_is_refused(text: str) -> None:
+    assert code_of(lambda: check_link_address(text)) is Code.CHANGE_INVALID
+
+
+def test_paths() -> None:
+    assert member_path(fixed.REGENCY) == REGENCY_PATH
+    assert contract_path("a.B", b"") == f"contracts/a.B/{sha256(b'').hex()}"
+
+
+def test_a_country_is_built_in_seconds() -> None:
+    records = [
+        directories.member_record(MemberId("ID", "DAERAH", str(at)), NodeId("ID", f"n{at}"))
+        for at in range(1200)
+    ]
+    files = targets(*records)
+    start = perf_counter()
+    built = build(files)
+    elapsed_s = perf_counter() - start
+    assert len(built.members) == 1200
+    assert elapsed_s < 10, "a new directory must reach every worker within seconds"
