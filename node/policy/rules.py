@@ -39,7 +39,7 @@ class _Entry:
 
 
 class AgreementBook:
-    """All agreements in force on a node at one moment. Immutable; a call is found by one look-up."""
+    """All agreements in force on a node at one moment. Immutable; one look-up finds a call."""
 
     __slots__ = ("by_hash", "by_target", "parties")
 
@@ -109,7 +109,7 @@ def check_open(book: AgreementBook, *, opened: Open, sender: MemberId, now_ms: i
     if terms is None:
         raise SimpulError(
             Code.ACCESS_NO_AGREEMENT,
-            "the agreement that the call names is not in force at the provider: ask it for a new one",
+            "the agreement that the call names is not in force at the provider: ask for one",
         )
     if sender != opened.consumer.member or sender != terms.consumer.member:
         raise SimpulError(
@@ -176,7 +176,7 @@ def _none(book: AgreementBook, target: _Target) -> SimpulError:
     if (target.consumer, target.provider) in book.parties:
         return SimpulError(
             Code.ACCESS_METHOD,
-            f"no agreement of {target.consumer} covers {called}: ask the provider for one that does",
+            f"no agreement of {target.consumer} covers {called}: ask the provider for another",
         )
     return SimpulError(
         Code.ACCESS_NO_AGREEMENT,

@@ -1,0 +1,239 @@
+"""A node's configuration: `node.toml`, read strictly, every key overridable by environment.
+
+`SIMPUL_NODE__GATEWAY__LISTEN` overrides `gateway.listen` (see `runtime.config`). It holds no
+secret: keys are files of the home. Defaults are those of one node on one machine; what is refused
+by default stays refused until somebody writes otherwise here.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, PositiveInt
+
+from node.home import NodeHome
+from runtime.config import ListenAddress, ListenTcp, Section, load
+from runtime.files import write_durably
+from runtime.ports import TcpAddress
+from security.directory_records import MAX_SLOTS
+from security.errors import Code, SimpulError
+from security.identifiers import MemberId, NodeId, SubsystemId
+
+ENV_PREFIX = "SIMPUL_NODE__"
+KIB = 1024
+MIB = 1024 * KIB
+
+
+def _node_id(text: str) -> str:
+    return _checked(NodeId, text)
+
+
+def _member_id(text: str) -> str:
+    return _checked(MemberId, text)
+
+
+def _subsystem_id(text: str) -> str:
+    return _checked(SubsystemId, text)
+
+
+def _checked(kind: type[NodeId] | type[MemberId] | type[SubsystemId], text: str) -> str:
+    try:
+        return str(kind.parse(text))
+    except SimpulError as error:
+        raise ValueError(error.message) from error
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
+
+
+class NodeSection(Section):
+    """Who the node is. Set by `simpul node init`."""
+
+    id: Annotated[str, AfterValidator(_node_id)] = Field(
+        description="The node's id, ID/~labuan-bajo-1."
+    )
+    members: tuple[Annotated[str, AfterValidator(_member_id)], ...] = Field(
+        min_length=1, description="The members that this node hosts."
+    )
+    workers: PositiveInt = Field(
+        default=1, le=256, description="Worker processes; no more than journal.slots."
+    )
+
+
+class RegistrySection(Section):
+    """Where the registry is. Set by `simpul node init`."""
+
+    address: str = Field(description="HOST:PORT of its gRPC port.")
+    directory_url: str = Field(
+        pattern=r"^https?://[^\s?#]+$", description="Where the directory's files are served."
+    )
+    certificate_sha256: str = Field(
+        pattern=r"^[0-9a-f]{64}$",
+        description="SHA-256 of the certificate that its gRPC port shows, in hex.",
+    )
+    refresh_s: PositiveInt = Field(
+        default=60, le=3600, description="Seconds between looks at the directory's URL."
+    )
+
+
+class GatewaySection(Section):
+    """Where this node's apps call."""
+
+    listen: ListenAddress = Field(
+        default=TcpAddress("127.0.0.1", 8441), description="The address for apps."
+    )
+
+
+class LinkSection(Section):
+    """Where other nodes open links."""
+
+    listen: ListenTcp = Field(
+        default=TcpAddress("0.0.0.0", 8442),  # noqa: S104  (other nodes come from everywhere)
+        description="The address that the node listens on.",
+    )
+    advertise: ListenTcp = Field(
+        description="The address that the directory tells other nodes, HOST:PORT."
+    )
+
+
+class MetricsSection(Section):
+    """Where Prometheus reads."""
+
+    listen: ListenTcp = Field(
+        default=TcpAddress("127.0.0.1", 8443), description="The address for metrics."
+    )
+
+
+class JournalSection(Section):
+    """The record of every parcel."""
+
+    slots: PositiveInt = Field(
+        default_factory=_cores,
+        le=MAX_SLOTS,
+        description="Journals with a tree of their own, listed in the directory; default: cores.",
+    )
+
+
+class LimitsSection(Section):
+    """What one call may take. The federation's policy may be stricter."""
+
+    max_message_bytes: PositiveInt = Field(
+        default=4 * MIB, le=64 * MIB, description="The largest gRPC message, in bytes."
+    )
+    max_metadata_bytes: PositiveInt = Field(
+        default=64 * KIB, le=64 * KIB, description="All metadata of a request or answer, in bytes."
+    )
+
+
+class AppsSection(Section):
+    """How apps prove themselves."""
+
+    loopback_subsystem: Annotated[str, AfterValidator(_subsystem_id)] | None = Field(
+        default=None,
+        description="The one subsystem for apps on this machine that show no credential; "
+        "none: they are refused.",
+    )
+
+
+class AgreementsSection(Section):
+    """What the node does with agreements that providers offer."""
+
+    countersign: Literal["auto", "never"] = Field(
+        default="auto",
+        description="auto: sign those that name a member hosted here as the consumer; "
+        "never: refuse all.",
+    )
+
+
+class LogSection(Section):
+    """What the node says of its work."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least that is logged."
+    )
+    form: Literal["auto", "json", "console"] = Field(
+        default="auto", description="auto: console on a terminal, otherwise JSON lines."
+    )
+
+
+class NodeConfig(Section):
+    """All of `node.toml`."""
+
+    node: NodeSection
+    registry: RegistrySection
+    gateway: GatewaySection = GatewaySection()
+    link: LinkSection
+    metrics: MetricsSection = MetricsSection()
+    journal: JournalSection = JournalSection()
+    limits: LimitsSection = LimitsSection()
+    apps: AppsSection = AppsSection()
+    agreements: AgreementsSection = AgreementsSection()
+    log: LogSection = LogSection()
+
+    @property
+    def node_id(self) -> NodeId:
+        """The node's id."""
+        return NodeId.parse(self.node.id)
+
+    @property
+    def federation(self) -> str:
+        """The federation that the node belongs to."""
+        return self.node_id.federation
+
+    @property
+    def member_ids(self) -> tuple[MemberId, ...]:
+        """The members that this node hosts."""
+        return tuple(MemberId.parse(text) for text in self.node.members)
+
+    @property
+    def loopback_subsystem(self) -> SubsystemId | None:
+        """Whom apps without a credential act for, on this machine."""
+        text = self.apps.loopback_subsystem
+        return None if text is None else SubsystemId.parse(text)
+
+
+def load_config(home: NodeHome, env: Mapping[str, str]) -> NodeConfig:
+    """Reads a home's configuration, with what `env` overrides.
+
+    Raises:
+        SimpulError: CONFIG_INVALID, one line with the key.
+    """
+    config = load(NodeConfig, home.config, env, ENV_PREFIX)
+    if config.node.workers > config.journal.slots:
+        raise _invalid(
+            "node.workers",
+            f"{config.node.workers} workers need as many journal.slots, and there are "
+            f"{config.journal.slots}: raise the one or lower the other",
+        )
+    for member in config.member_ids:
+        if member.federation != config.federation:
+            raise _invalid("node.members", f"{member} is not of federation {config.federation}")
+    loopback = config.loopback_subsystem
+    if loopback is not None and loopback.member not in config.member_ids:
+        raise _invalid(
+            "apps.loopback_subsystem", f"{loopback} is not of a member that this node hosts"
+        )
+    return config
+
+
+def write_config(file: Path, values: Mapping[str, Mapping[str, object]]) -> None:
+    """Writes a new `node.toml`: sections of keys, text, numbers or lists. None is left out."""
+    lines = [
+        "# A Simpul node. docs/reference has every key; unknown ones are refused.",
+    ]
+    for section, keys in values.items():
+        lines += ["", f"[{section}]"]
+        # A JSON text, number or list of texts is a TOML one too.
+        lines += [
+            f"{key} = {json.dumps(value, ensure_ascii=False)}"
+            for key, value in keys.items()
+            if value is not None
+        ]
+    write_durably(file, ("\n".join(lines) + "\n").encode())
+
+
+def _invalid(key: str, message: str) -> SimpulError:
+    return SimpulError(Code.CONFIG_INVALID, f"{key}: {message}", key=key)

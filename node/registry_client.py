@@ -1,0 +1,169 @@
+"""What a node asks of the registry: enrolment, signed changes, the watch.
+
+The connection trusts one certificate, the one that the enrolment pinned, under the registry's own
+name. Rules: every call has a deadline but the watch, which keepalive guards; a change bears a
+number that was never used before, and is stored as used before it is sent, so that a repeated
+answer applies nothing twice; every failure is a SimpulError.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+
+from node.store.changes import next_change_number
+from node.store.engine import Store
+from runtime.grpc_errors import from_rpc_error
+from runtime.grpc_options import channel_options
+from security.certificate import registry_dns_name
+from security.errors import Code, SimpulError
+from security.hashing import CHANGE_SIGNATURE, ENROLMENT_SIGNATURE
+from security.identifiers import NodeId, ServiceId
+from security.keys import PrivateKey
+from simpul.v1 import registry_pb2, registry_pb2_grpc, statement_pb2
+
+TIMEOUT_S = 30.0
+FORMAT_VERSION = 1
+# The largest contract, and room for what is around it.
+MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+_WHAT = "the registry"
+
+
+class RegistryClient:
+    """A connection to the registry. Use it in the event loop that made it, and close it."""
+
+    def __init__(self, address: str, certificate_pem: bytes, federation: str) -> None:
+        """Connects at the first call.
+
+        Args:
+            address: `HOST:PORT`.
+            certificate_pem: The only certificate that is trusted.
+            federation: Whose registry it is: the name in the certificate.
+        """
+        options = channel_options(
+            max_message_bytes=MAX_MESSAGE_BYTES, target_name=registry_dns_name(federation)
+        )
+        credentials = grpc.ssl_channel_credentials(root_certificates=certificate_pem)
+        self._channel = grpc.aio.secure_channel(address, credentials, options=options)
+        self._stub = registry_pb2_grpc.RegistryStub(self._channel)
+
+    async def enrol(
+        self, enrolment: registry_pb2.Enrolment, node_key: PrivateKey
+    ) -> registry_pb2.EnrolResponse:
+        """Signs an enrolment and sends it.
+
+        Raises:
+            SimpulError: TOKEN_*, what else the registry refuses it for, REGISTRY_UNREACHABLE.
+        """
+        data = enrolment.SerializeToString(deterministic=True)
+        signature = node_key.sign(ENROLMENT_SIGNATURE, data)
+        request = registry_pb2.EnrolRequest(enrolment=data, signature=signature)
+        try:
+            return await self._stub.Enrol(request, timeout=TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise _failed(error) from error
+
+    async def change(
+        self, change: registry_pb2.Change, node_key: PrivateKey
+    ) -> registry_pb2.ChangeResponse:
+        """Signs a change and sends it.
+
+        Raises:
+            SimpulError: what the registry refuses it for, REGISTRY_UNREACHABLE.
+        """
+        data = change.SerializeToString(deterministic=True)
+        signature = node_key.sign(CHANGE_SIGNATURE, data)
+        request = registry_pb2.ChangeRequest(change=data, signature=signature)
+        try:
+            return await self._stub.Change(request, timeout=TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise _failed(error) from error
+
+    async def watch(self, version: int) -> AsyncIterator[registry_pb2.WatchResponse]:
+        """Each new version of the directory, until the stream ends.
+
+        Args:
+            version: The one that the node has; 0: none.
+
+        Raises:
+            SimpulError: REGISTRY_UNREACHABLE, when the stream breaks or the registry ends it.
+        """
+        call = self._stub.Watch(registry_pb2.WatchRequest(directory_version=version))
+        try:
+            async for response in call:
+                yield response
+        except grpc.aio.AioRpcError as error:
+            raise _failed(error) from error
+        finally:
+            call.cancel()
+        raise SimpulError(
+            Code.REGISTRY_UNREACHABLE, "the registry ended the watch: it is tried again"
+        )
+
+    async def close(self) -> None:
+        """Closes the connection, and what is under way on it."""
+        await self._channel.close()
+
+
+class NodeChanges:
+    """The changes that one node asks for, each with a number of its own."""
+
+    def __init__(
+        self, client: RegistryClient, node: NodeId, node_key: PrivateKey, store: Store
+    ) -> None:
+        """`store` keeps the numbers."""
+        self._client = client
+        self._node = node
+        self._key = node_key
+        self._store = store
+
+    async def publish_service(self, service: ServiceId, descriptor_set: bytes, now_ms: int) -> int:
+        """Lists a service, and its subsystem where it is new; gives the directory that holds it."""
+        change = self._new(now_ms)
+        change.publish_service.subsystem = str(service.subsystem)
+        change.publish_service.service = service.service
+        change.publish_service.descriptor_set = descriptor_set
+        return (await self._send(change)).directory_version
+
+    async def withdraw_service(self, service: ServiceId, now_ms: int) -> int:
+        """Lists a service no more; gives the directory that says so."""
+        change = self._new(now_ms)
+        change.withdraw_service.subsystem = str(service.subsystem)
+        change.withdraw_service.service = service.service
+        return (await self._send(change)).directory_version
+
+    async def renew_certificate(self, certificate_request: bytes, now_ms: int) -> tuple[bytes, ...]:
+        """A new TLS certificate: the chain in DER, the node's own first."""
+        change = self._new(now_ms)
+        change.renew_certificate.certificate_request = certificate_request
+        return tuple((await self._send(change)).certificate_chain)
+
+    async def set_link_address(self, link_address: str, now_ms: int) -> int:
+        """Where other nodes reach this one; gives the directory that says so."""
+        change = self._new(now_ms)
+        change.set_link_address.link_address = link_address
+        return (await self._send(change)).directory_version
+
+    async def replace_statement(self, statement: statement_pb2.SignedStatement, now_ms: int) -> int:
+        """A member's next statement; gives the directory that holds it."""
+        change = self._new(now_ms)
+        change.replace_statement.statement.CopyFrom(statement)
+        return (await self._send(change)).directory_version
+
+    def _new(self, now_ms: int) -> registry_pb2.Change:
+        return registry_pb2.Change(
+            version=FORMAT_VERSION,
+            federation=self._node.federation,
+            node=str(self._node),
+            number=0,
+            made_at_ms=now_ms,
+        )
+
+    async def _send(self, change: registry_pb2.Change) -> registry_pb2.ChangeResponse:
+        number = await asyncio.to_thread(next_change_number, self._store, change.made_at_ms)
+        change.number = number
+        return await self._client.change(change, self._key)
+
+
+def _failed(error: grpc.aio.AioRpcError) -> SimpulError:
+    return from_rpc_error(error, what=_WHAT, unreachable=Code.REGISTRY_UNREACHABLE)
