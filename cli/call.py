@@ -123,7 +123,7 @@ def call(
         str | None,
         typer.Option(
             metavar="TOKEN",
-            envvar="SIMPUL_TOKEN",
+            envvar="SIMPUL_APP_TOKEN",
             help="An app's token; none: the node is asked for one that lives for a minute.",
         ),
     ] = None,

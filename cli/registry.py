@@ -1,5 +1,6 @@
 """`simpul registry`: the central program, its members and its nodes."""
 
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,9 +16,12 @@ from cli.output import (
     print_next,
     print_pairs,
     print_table,
+    refusal,
     to_dict,
     when,
 )
+from runtime.ports import TcpAddress, parse_address
+from security.errors import Code
 
 if TYPE_CHECKING:
     from simpul.registry.v1.admin_pb2 import CreateEnrolmentResponse, Member, StatusResponse
@@ -30,6 +34,7 @@ app.add_typer(members, name="member")
 app.add_typer(nodes, name="node")
 
 SECONDS_PER_HOUR = 3_600
+FREE = "none: a free port on loopback, kept"
 
 MemberArgument = Annotated[
     str, typer.Argument(metavar="MEMBER", help="The member's id: ID/DAERAH/53.15.")
@@ -45,6 +50,81 @@ Regions = Annotated[
         help="A region code it speaks for: 53.15; may be given several times.",
     ),
 ]
+
+
+@app.command(
+    "init",
+    epilog=examples(
+        "simpul registry init --home R --federation ID",
+        "simpul registry init --home R --grpc 0.0.0.0:8440 --directory 0.0.0.0:8439",
+    ),
+)
+def init(
+    home: RegistryHomeDir,
+    federation: Annotated[
+        str, typer.Option(metavar="ID", help="The federation's short name, in capitals.")
+    ] = "ID",
+    grpc: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help=f"Where nodes join and watch; {FREE}."),
+    ] = None,
+    directory: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help=f"Where the directory is served; {FREE}."),
+    ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help=f"Where Prometheus reads; {FREE}."),
+    ] = None,
+    member_class: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CLASS",
+            help="A class of members; may be given several times. None: KEMENTERIAN, LEMBAGA, "
+            "PROVINSI, DAERAH, BUMN.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a registry: its keys, its certificate authority, the first directory."""
+    from registry import config
+    from registry.home import MEMBER_CLASSES, NewRegistry, create
+    from runtime.clock import now_ms
+
+    new = NewRegistry(
+        federation=federation,
+        grpc=_tcp(grpc, "--grpc"),
+        directory=_tcp(directory, "--directory"),
+        metrics=_tcp(metrics, "--metrics"),
+        member_classes=tuple(member_class) if member_class else MEMBER_CLASSES,
+    )
+    made = create(home, new, now_ms())
+    settings = config.load(made.settings_file, os.environ)
+    row = {
+        "federation": federation,
+        "home": str(made.path),
+        "root": str(made.root_file),
+        "grpc": str(settings.grpc.listen),
+        "directory": str(settings.directory.listen),
+        "metrics": str(settings.metrics.listen),
+    }
+    if as_json:
+        print_json(row)
+        return
+    print_pairs(row.items())
+    print_done("made: its keys lie in files here, so keep the folder to yourself")
+    print_next(
+        f"simpul registry serve --home {home}",
+        f"simpul registry enrol {federation}/DAERAH/53.15 --node NAME --home {home}",
+    )
+
+
+@app.command("serve", epilog=examples("simpul registry serve --home R"))
+def serve(home: RegistryHomeDir) -> None:
+    """Run the registry until it is stopped (Ctrl-C or SIGTERM)."""
+    from registry.app import serve as serve_registry
+
+    serve_registry(home)
 
 
 @app.command(
@@ -262,3 +342,12 @@ def _member_rows(found: "Iterable[Member]") -> Iterable[tuple[str, ...]]:
             listed(item.nodes),
             str(len(item.services)),
         )
+
+
+def _tcp(text: str | None, option: str) -> TcpAddress | None:
+    if text is None:
+        return None
+    address = parse_address(text)
+    if isinstance(address, TcpAddress):
+        return address
+    raise refusal(Code.CONFIG_INVALID, f"{option} is {text}: give HOST:PORT")

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -18,8 +17,9 @@ from simpul.node.v1 import admin_pb2 as node_pb
 from simpul.node.v1 import admin_pb2_grpc as node_grpc
 from simpul.registry.v1 import admin_pb2 as registry_pb
 from simpul.registry.v1 import admin_pb2_grpc as registry_grpc
+from tests.architecture.project import PROJECT
 
-PROTOSET = Path("examples/protos/wisata.protoset")
+PROTOSET = PROJECT / "examples/protos/wisata.protoset"
 PROVIDER = "ID/DAERAH/53.15/pariwisata"
 SERVICE = f"{PROVIDER}/wisata.v1.Wisata"
 CONSUMER = "ID/KEMENTERIAN/KOMDIGI/superapp"
@@ -196,7 +196,7 @@ class FakeGateway(grpc.GenericRpcHandler):
         )
 
     def _serve(self, method: str, requests: Iterator[bytes], context: Context) -> Iterator[bytes]:
-        self.metadata = [(item.key, item.value) for item in context.invocation_metadata()]
+        self.metadata = [(key, value) for key, value in context.invocation_metadata()]
         context.add_callback(self.cancelled.set)
         ended = (("simpul-call-id", CALL_ID),)
         if dict(self.metadata).get("simpul-token") not in {*self._node.tokens, "given-token"}:
@@ -230,11 +230,11 @@ class FakeGateway(grpc.GenericRpcHandler):
         if request.populated_only:
             context.abort(grpc.StatusCode.DATA_LOSS, "the register is torn")
 
-    def _import(self, requests: Iterator[bytes], context: Context) -> Iterator[bytes]:
+    def _import(self, requests: Iterator[bytes], _context: Context) -> Iterator[bytes]:
         received = [wisata.ImportRequest.FromString(data).island.code for data in requests]
         yield wisata.ImportResponse(received=len(received)).SerializeToString()
 
-    def _chat(self, requests: Iterator[bytes], context: Context) -> Iterator[bytes]:
+    def _chat(self, requests: Iterator[bytes], _context: Context) -> Iterator[bytes]:
         for number, data in enumerate(requests):
             asked = wisata.ChatRequest.FromString(data)
             match = wisata.Match(island=wisata.Island(name=asked.name))

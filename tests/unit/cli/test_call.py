@@ -29,9 +29,8 @@ def error(ran: Ran) -> dict[str, str]:
     return found
 
 
-def test_unary_prints_the_answer_and_the_call_id_apart(
-    simpul: Simpul, gateway: FakeGateway
-) -> None:
+@pytest.mark.usefixtures("gateway")
+def test_unary_prints_the_answer_and_the_call_id_apart(simpul: Simpul) -> None:
     ran = simpul("call", SERVICE, "Get", "-d", KOMODO).ok()
     assert ran.json()["island"]["name"] == "Pulau Komodo"
     # Every field is there under the contract's name, whatever its value.
@@ -39,9 +38,8 @@ def test_unary_prints_the_answer_and_the_call_id_apart(
     assert ran.err.strip() == f"call_id {CALL_ID}"
 
 
-def test_unary_as_json_has_the_call_id_and_the_metadata(
-    simpul: Simpul, gateway: FakeGateway
-) -> None:
+@pytest.mark.usefixtures("gateway")
+def test_unary_as_json_has_the_call_id_and_the_metadata(simpul: Simpul) -> None:
     ran = simpul("call", SERVICE, "Get", "-d", KOMODO, "--json").ok()
     found = ran.json()
     assert found["call_id"] == CALL_ID
@@ -54,15 +52,15 @@ def test_unary_as_json_has_the_call_id_and_the_metadata(
     assert ran.err == ""
 
 
-def test_server_stream_prints_a_line_for_each_message(
-    simpul: Simpul, gateway: FakeGateway
-) -> None:
+@pytest.mark.usefixtures("gateway")
+def test_server_stream_prints_a_line_for_each_message(simpul: Simpul) -> None:
     ran = simpul("call", SERVICE, "List", "-d", '{"limit": 3}').ok()
     codes = [item["island"]["code"] for item in ran.json_lines()]
     assert codes == ["53.15.0", "53.15.1", "53.15.2"]
 
 
-def test_server_stream_as_json_ends_with_the_call_id(simpul: Simpul, gateway: FakeGateway) -> None:
+@pytest.mark.usefixtures("gateway")
+def test_server_stream_as_json_ends_with_the_call_id(simpul: Simpul) -> None:
     *messages, last = simpul("call", SERVICE, "List", "-d", '{"limit": 2}', "--json").json_lines()
     assert [set(item) for item in messages] == [{"response"}] * 2
     assert last["call_id"] == CALL_ID
@@ -77,8 +75,9 @@ def test_server_stream_as_json_ends_with_the_call_id(simpul: Simpul, gateway: Fa
         '{"island": {"code": "a"}} {"island": {"code": "b"}}',
     ],
 )
+@pytest.mark.usefixtures("gateway")
 def test_client_stream_takes_a_list_or_one_value_after_the_other(
-    simpul: Simpul, gateway: FakeGateway, data: str, tmp_path: Path
+    simpul: Simpul, data: str, tmp_path: Path
 ) -> None:
     assert simpul("call", SERVICE, "Import", "-d", data).ok().json()["received"] == 2
     file = tmp_path / "islands.jsonl"
@@ -86,18 +85,19 @@ def test_client_stream_takes_a_list_or_one_value_after_the_other(
     assert simpul("call", SERVICE, "Import", "-d", f"@{file}").ok().json()["received"] == 2
 
 
-def test_client_stream_reads_lines_from_stdin(simpul: Simpul, gateway: FakeGateway) -> None:
+@pytest.mark.usefixtures("gateway")
+def test_client_stream_reads_lines_from_stdin(simpul: Simpul) -> None:
     lines = '{"island": {}}\n\n{"island": {}}\n{}'
     assert simpul("call", SERVICE, "Import", "-d", "-", stdin=lines).ok().json()["received"] == 3
 
 
-def test_client_stream_without_data_is_empty(simpul: Simpul, gateway: FakeGateway) -> None:
+@pytest.mark.usefixtures("gateway")
+def test_client_stream_without_data_is_empty(simpul: Simpul) -> None:
     assert simpul("call", SERVICE, "Import").ok().json()["received"] == 0
 
 
-def test_a_chat_answers_each_line_while_stdin_is_open(
-    simpul: Simpul, gateway: FakeGateway
-) -> None:
+@pytest.mark.usefixtures("gateway")
+def test_a_chat_answers_each_line_while_stdin_is_open(simpul: Simpul) -> None:
     with simpul.start("call", SERVICE, "Chat", "-d", "-") as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -137,9 +137,8 @@ def test_the_credential_is_short_lived_and_removed(
     assert ("simpul-to", PROVIDER) in gateway.metadata
 
 
-def test_the_credential_is_removed_after_a_failure_too(
-    simpul: Simpul, node: FakeNode, gateway: FakeGateway
-) -> None:
+@pytest.mark.usefixtures("gateway")
+def test_the_credential_is_removed_after_a_failure_too(simpul: Simpul, node: FakeNode) -> None:
     assert simpul("call", SERVICE, "Get", "-d", '{"code": "x"}').code == 1
     assert node.tokens
     assert node.apps == {}
@@ -167,9 +166,8 @@ def test_what_the_user_says_travels_as_metadata(simpul: Simpul, gateway: FakeGat
     assert found["x-two-bin"] == b"\x01\x02"
 
 
-def test_several_possible_callers_must_be_chosen_from(
-    simpul: Simpul, node: FakeNode, gateway: FakeGateway
-) -> None:
+@pytest.mark.usefixtures("gateway")
+def test_several_possible_callers_must_be_chosen_from(simpul: Simpul, node: FakeNode) -> None:
     node.agreements.append(agreement(consumers=[f"{CONSUMER}2"]))
     found = error(simpul("call", SERVICE, "Get", "-d", KOMODO, "--json"))
     assert found["code"] == Code.APP_SUBSYSTEM_AMBIGUOUS
@@ -185,8 +183,9 @@ def test_several_possible_callers_must_be_chosen_from(
         {"provider": "ID/DAERAH/74.07/pariwisata"},
     ],
 )
+@pytest.mark.usefixtures("gateway")
 def test_without_an_agreement_nobody_is_known_to_call(
-    simpul: Simpul, node: FakeNode, gateway: FakeGateway, other: dict[str, str]
+    simpul: Simpul, node: FakeNode, other: dict[str, str]
 ) -> None:
     node.agreements[:] = [agreement(**other)]
     found = error(simpul("call", SERVICE, "Get", "-d", KOMODO, "--json"))
@@ -208,7 +207,8 @@ def test_a_refusal_by_simpul_keeps_its_code_and_call_id(
     assert found["grpc_status"] == "PERMISSION_DENIED"
 
 
-def test_a_status_of_the_service_is_told_apart(simpul: Simpul, gateway: FakeGateway) -> None:
+@pytest.mark.usefixtures("gateway")
+def test_a_status_of_the_service_is_told_apart(simpul: Simpul) -> None:
     found = error(simpul("call", SERVICE, "Get", "-d", '{"code": "x"}', "--json"))
     assert found["code"] == "NOT_FOUND"
     assert found["message"] == "no island x"
@@ -219,7 +219,8 @@ def test_a_status_of_the_service_is_told_apart(simpul: Simpul, gateway: FakeGate
     assert plain.err.splitlines()[1] == "simpul: NOT_FOUND: no island x"
 
 
-def test_a_stream_that_fails_keeps_what_came_before(simpul: Simpul, gateway: FakeGateway) -> None:
+@pytest.mark.usefixtures("gateway")
+def test_a_stream_that_fails_keeps_what_came_before(simpul: Simpul) -> None:
     torn = '{"limit": 2, "populated_only": true}'
     ran = simpul("call", SERVICE, "List", "-d", torn, "--json")
     assert [set(item) for item in ran.json_lines()] == [{"response"}, {"response"}, {"error"}]
@@ -232,15 +233,15 @@ def test_a_deadline_passes(simpul: Simpul, gateway: FakeGateway) -> None:
     assert gateway.cancelled.wait(5)
 
 
-def test_a_gateway_that_is_not_there(simpul: Simpul, node: FakeNode) -> None:
+@pytest.mark.usefixtures("node")
+def test_a_gateway_that_is_not_there(simpul: Simpul) -> None:
     found = error(simpul("call", SERVICE, "Get", "-d", KOMODO, "--json"))
     assert found["code"] == Code.NOT_RUNNING
     assert "127.0.0.1:1" in found["message"]
 
 
-def test_a_method_that_is_not_there_names_those_that_are(
-    simpul: Simpul, node: FakeNode, gateway: FakeGateway
-) -> None:
+@pytest.mark.usefixtures("gateway")
+def test_a_method_that_is_not_there_names_those_that_are(simpul: Simpul, node: FakeNode) -> None:
     found = error(simpul("call", SERVICE, "get", "--json"))
     assert found["code"] == Code.METHOD_UNKNOWN
     assert "did you mean Get?" in found["message"]
@@ -248,9 +249,8 @@ def test_a_method_that_is_not_there_names_those_that_are(
     assert node.tokens == {}
 
 
-def test_a_field_that_is_not_there_names_the_nearest(
-    simpul: Simpul, node: FakeNode, gateway: FakeGateway
-) -> None:
+@pytest.mark.usefixtures("gateway")
+def test_a_field_that_is_not_there_names_the_nearest(simpul: Simpul, node: FakeNode) -> None:
     found = error(simpul("call", SERVICE, "Get", "-d", '{"kode": "x"}', "--json"))
     assert found["code"] == Code.REQUEST_MALFORMED
     assert "no field kode; did you mean code?" in found["message"]
@@ -294,27 +294,27 @@ def test_a_bad_line_of_stdin_cancels_the_call(simpul: Simpul, gateway: FakeGatew
         ("x=é", "not plain ASCII"),
     ],
 )
-def test_bad_metadata(simpul: Simpul, gateway: FakeGateway, header: str, told: str) -> None:
+@pytest.mark.usefixtures("gateway")
+def test_bad_metadata(simpul: Simpul, header: str, told: str) -> None:
     found = error(simpul("call", SERVICE, "Get", "-d", KOMODO, "-H", header, "--json"))
     assert found["code"] == Code.METADATA_MALFORMED
     assert told in found["message"]
 
 
-def test_a_malformed_service_id(simpul: Simpul, gateway: FakeGateway) -> None:
+@pytest.mark.usefixtures("gateway")
+def test_a_malformed_service_id(simpul: Simpul) -> None:
     assert error(simpul("call", "wisata", "Get", "--json"))["code"] == Code.ID_MALFORMED
 
 
-def test_the_node_says_that_a_service_is_unknown(
-    simpul: Simpul, node: FakeNode, gateway: FakeGateway
-) -> None:
+@pytest.mark.usefixtures("gateway")
+def test_the_node_says_that_a_service_is_unknown(simpul: Simpul, node: FakeNode) -> None:
     node.heard.refusals["GetContract"] = SimpulError(Code.SERVICE_UNKNOWN, "nobody offers it")
     found = error(simpul("call", SERVICE, "Get", "--json"))
     assert (found["code"], found["message"]) == (Code.SERVICE_UNKNOWN, "nobody offers it")
 
 
-def test_a_contract_without_the_service(
-    simpul: Simpul, node: FakeNode, gateway: FakeGateway
-) -> None:
+@pytest.mark.usefixtures("node", "gateway")
+def test_a_contract_without_the_service(simpul: Simpul) -> None:
     found = error(simpul("call", f"{PROVIDER}/other.v1.Other", "Get", "--json"))
     assert found["code"] == Code.PROTOSET_LACKS_SERVICE
 
