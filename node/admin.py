@@ -1,0 +1,180 @@
+"""The operators' service on the Unix socket of a node's home: parses, calls an operation, converts.
+
+Whoever may open the socket may do everything here: it lies in a folder of mode 0700.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from google.protobuf.message import Message
+from grpc import aio
+
+from node.operations import access, apps, services
+from node.operations.desk import Desk
+from node.store.agreements import StoredAgreement
+from security.agreement import LegalBasis
+from security.errors import Code, SimpulError
+from security.identifiers import ServiceId, SubsystemId
+from simpul.node.v1 import admin_pb2, admin_pb2_grpc
+
+Context = aio.ServicerContext[Message, Message]
+
+
+class NodeAdmin(admin_pb2_grpc.NodeAdminServicer):
+    """Thin: every method is a line or two of `operations`."""
+
+    def __init__(self, desk: Desk, status: Callable[[], admin_pb2.StatusResponse]) -> None:
+        self._desk = desk
+        self._status = status
+
+    async def Status(
+        self, request: admin_pb2.StatusRequest, context: Context
+    ) -> admin_pb2.StatusResponse:  # noqa: N802, E501
+        """How the node is."""
+        del request, context
+        return self._status()
+
+    async def PublishService(
+        self, request: admin_pb2.PublishServiceRequest, context: Context
+    ) -> admin_pb2.PublishServiceResponse:  # noqa: N802, E501
+        """Publish services of a subsystem."""
+        del context
+        ids, version = await services.publish(
+            self._desk,
+            SubsystemId.parse(request.subsystem),
+            request.target,
+            request.descriptor_set,
+            request.services,
+        )
+        return admin_pb2.PublishServiceResponse(
+            service_ids=[str(service) for service in ids], directory_version=version
+        )
+
+    async def ListServices(
+        self, request: admin_pb2.ListServicesRequest, context: Context
+    ) -> admin_pb2.ListServicesResponse:  # noqa: N802, E501
+        """The services of this node."""
+        del request, context
+        found = await asyncio.to_thread(services.published, self._desk)
+        return admin_pb2.ListServicesResponse(services=[_service(each) for each in found])
+
+    async def AllowAccess(
+        self, request: admin_pb2.AllowAccessRequest, context: Context
+    ) -> admin_pb2.AllowAccessResponse:  # noqa: N802, E501
+        """Let a consumer in."""
+        del context
+        stored = await access.allow(self._desk, _allow_request(request))
+        return admin_pb2.AllowAccessResponse(agreement=_agreement(self._desk, stored))
+
+    async def ListAgreements(
+        self, request: admin_pb2.ListAgreementsRequest, context: Context
+    ) -> admin_pb2.ListAgreementsResponse:  # noqa: N802, E501
+        """All agreements, whatever their state."""
+        del request, context
+        stored = await asyncio.to_thread(access.agreements, self._desk)
+        return admin_pb2.ListAgreementsResponse(
+            agreements=[_agreement(self._desk, each) for each in stored]
+        )
+
+    async def AddApp(
+        self, request: admin_pb2.AddAppRequest, context: Context
+    ) -> admin_pb2.AddAppResponse:  # noqa: N802, E501
+        """Let an app call."""
+        del context
+        subsystems = [SubsystemId.parse(text) for text in request.subsystems]
+        token = await apps.add(
+            self._desk, request.name, subsystems, request.certificate_pem, request.ttl_s
+        )
+        return admin_pb2.AddAppResponse(name=request.name, token=token)
+
+    async def ListApps(
+        self, request: admin_pb2.ListAppsRequest, context: Context
+    ) -> admin_pb2.ListAppsResponse:  # noqa: N802, E501
+        """The apps that may call."""
+        del request, context
+        found = await asyncio.to_thread(apps.apps, self._desk)
+        return admin_pb2.ListAppsResponse(
+            apps=[
+                admin_pb2.App(
+                    name=app.name,
+                    subsystems=[str(subsystem) for subsystem in app.subsystems],
+                    credential="certificate" if app.token_sha256 is None else "token",
+                    expires_at_ms=app.expires_at_ms or 0,
+                )
+                for app in found
+            ]
+        )
+
+    async def RemoveApp(
+        self, request: admin_pb2.RemoveAppRequest, context: Context
+    ) -> admin_pb2.RemoveAppResponse:  # noqa: N802, E501
+        """Let an app call no more."""
+        del context
+        await apps.remove(self._desk, request.name)
+        return admin_pb2.RemoveAppResponse()
+
+    async def GetContract(
+        self, request: admin_pb2.GetContractRequest, context: Context
+    ) -> admin_pb2.GetContractResponse:  # noqa: N802, E501
+        """The contract of any service in the directory."""
+        del context
+        found = services.contract(self._desk, ServiceId.parse(request.service_id))
+        return admin_pb2.GetContractResponse(descriptor_set=found)
+
+
+def _allow_request(request: admin_pb2.AllowAccessRequest) -> access.AllowRequest:
+    default = access.AllowRequest(
+        SubsystemId.parse(request.consumer), ServiceId.parse(request.service_id)
+    )
+    return access.AllowRequest(
+        default.consumer,
+        default.service,
+        tuple(request.methods),
+        request.purpose or default.purpose,
+        _legal_basis(request.legal_basis) if request.legal_basis else default.legal_basis,
+        request.purpose_description,
+        request.valid_days or default.valid_days,
+    )
+
+
+def _legal_basis(text: str) -> LegalBasis:
+    try:
+        return LegalBasis[text]
+    except KeyError:
+        raise SimpulError(
+            Code.REQUEST_MALFORMED,
+            f"{text[:40]!a} is no legal basis; give one of {', '.join(LegalBasis.__members__)}",
+        ) from None
+
+
+def _service(service: services.Published) -> admin_pb2.PublishedService:
+    return admin_pb2.PublishedService(
+        id=str(service.id),
+        target=service.target,
+        methods=[
+            admin_pb2.Method(
+                name=name,
+                client_streaming=kind.client_streaming,
+                server_streaming=kind.server_streaming,
+            )
+            for name, kind in service.methods.items()
+        ],
+    )
+
+
+def _agreement(desk: Desk, stored: StoredAgreement) -> admin_pb2.Agreement:
+    terms, state, side = access.describe(desk, stored)
+    return admin_pb2.Agreement(
+        agreement=stored.hash.hex(),
+        provider=str(terms.provider_subsystem),
+        consumers=[str(consumer) for consumer in terms.consumer_subsystems],
+        service=", ".join(item.service for item in terms.services),
+        methods=[method for item in terms.services for method in item.methods],
+        purposes=[purpose.id for purpose in terms.purposes],
+        valid_from_ms=terms.valid_from_ms,
+        valid_until_ms=terms.valid_until_ms,
+        state=state,
+        side=side,
+    )

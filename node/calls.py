@@ -1,0 +1,146 @@
+"""Calls as events: the boundary between the HTTP/2 stacks and the exchange.
+
+A call comes in from an app (`InboundCall`, made by the gateway) and goes out to a service
+(`OutboundCall`, made by the provider's side). Both speak the same five events, so the exchange knows
+nothing of HTTP/2, and a stack can be changed without touching it. The events are gRPC's own: headers,
+messages, half-close, trailers, cancellation (gRPC over HTTP/2, "Requests" and "Responses").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+# Keys and values in wire order, repeated keys kept; the values of `-bin` keys are the bytes
+# themselves, all others printable ASCII.
+from security.private import Metadata as Metadata
+
+NO_METADATA: Final[Metadata] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One gRPC message, never parsed; `compressed` as its length prefix says."""
+
+    data: bytes
+    compressed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HalfClose:
+    """The side that asks sends no more messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The app is gone: it cancelled, its deadline passed, or its connection broke."""
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """Initial metadata of an answer, at most once and before its first message."""
+
+    metadata: Metadata = NO_METADATA
+
+
+@dataclass(frozen=True, slots=True)
+class Trailers:
+    """The end of an answer: a gRPC status (0 to 16), its message and the trailing metadata."""
+
+    status: int
+    message: str = ""
+    metadata: Metadata = NO_METADATA
+
+
+RequestEvent = Message | HalfClose | Cancelled
+ResponseEvent = Headers | Message | Trailers
+
+
+@dataclass(frozen=True, slots=True)
+class CallRequest:
+    """What the gateway knows of a call when its headers have arrived."""
+
+    # `/wisata.v1.Wisata/Get`, as the app sent it.
+    path: str
+    metadata: Metadata
+    # The app's own deadline, counted from now; None where it set none.
+    deadline_left_ms: int | None
+    # What the app proves itself with; both may be absent.
+    token: str | None = None
+    certificate_sha256: bytes | None = None
+    # The app reached the gateway over loopback or a Unix socket.
+    local: bool = False
+    details: dict[str, str] = field(default_factory=dict)
+
+
+class InboundCall(Protocol):
+    """A call that an app makes through this node's gateway."""
+
+    @property
+    def request(self) -> CallRequest: ...
+
+    async def receive(self) -> RequestEvent:
+        """Wait for the next event. After HalfClose only Cancelled can follow."""
+        ...
+
+    async def send(self, event: ResponseEvent) -> None:
+        """Send one event; waits while the app reads slowly. After Trailers nothing may follow.
+
+        An app that is gone makes this a no-op: the cancellation is told by `receive` or `on_cancel`.
+        """
+        ...
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """Ask for `callback`, once, when the app is gone while nobody waits in `receive`."""
+        ...
+
+
+class OutboundCall(Protocol):
+    """A call that this node makes to a service of its own member."""
+
+    async def send(self, event: Message | HalfClose) -> None:
+        """Send one event; waits while the service reads slowly. A no-op once the call has ended."""
+        ...
+
+    async def receive(self) -> ResponseEvent:
+        """Wait for the next event. Trailers come exactly once and last, whatever happens."""
+        ...
+
+    def cancel(self) -> None:
+        """Give the call up. `receive` then ends with Trailers of status CANCELLED (1)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundRequest:
+    """What a service gets to see of a call before its first message."""
+
+    path: str
+    metadata: Metadata
+    timeout_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnaryAnswer:
+    """All of a unary answer: `message` is None where the service sent none (an error, as a rule)."""
+
+    headers: Metadata
+    message: Message | None
+    trailers: Trailers
+
+
+class Services(Protocol):
+    """The way to the services behind this node."""
+
+    async def unary(self, target: str, request: OutboundRequest, message: Message) -> UnaryAnswer:
+        """Call a unary method and wait for the whole answer.
+
+        A service that can't be reached answers with UNAVAILABLE trailers that carry
+        `simpul-error`; cancelling the waiting task cancels the call.
+        """
+        ...
+
+    def start(self, target: str, request: OutboundRequest) -> OutboundCall:
+        """Begin a streaming call."""
+        ...

@@ -1,0 +1,148 @@
+"""A worker's side of its supervisor: snapshots and orders come in, answers and questions go out.
+
+A worker that has lost its supervisor for a second refuses new opens: it can't know what was revoked
+meanwhile (architecture.md, "Processes"). It goes on with the calls it has, and attaches again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable
+from typing import Protocol, TypeVar
+
+import structlog
+from grpc import aio
+
+from node.model import Current
+from runtime.grpc_errors import from_rpc_error
+from security.errors import Code, SimpulError
+from simpul.node.v1 import control_pb2, control_pb2_grpc
+from simpul.v1 import agreement_pb2
+
+T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
+
+LOST_AFTER_S = 1.0
+RETRY_S = 0.1
+# Countersigning writes to the disk and reaches every worker.
+COUNTERSIGN_TIMEOUT_S = 10.0
+# wire.md, check 9: fetch once, at most 2 s.
+REFRESH_TIMEOUT_S = 2.0
+
+
+class Orders(Protocol):
+    """What a worker does when its supervisor says so. Each may raise SimpulError."""
+
+    async def take_snapshot(self, snapshot: control_pb2.Snapshot) -> None:
+        """Go by this snapshot from now on."""
+        ...
+
+    async def send_offer(
+        self, offer: agreement_pb2.SignedAgreement
+    ) -> agreement_pb2.SignedAgreement:
+        """Offer an agreement to the consumer's node; returns it with both signatures."""
+        ...
+
+    async def drain(self, grace_s: float) -> None:
+        """End the calls in flight, take no new ones, then stop."""
+        ...
+
+
+class ControlClient:
+    """Keeps a worker attached to its supervisor."""
+
+    def __init__(self, channel: aio.Channel, worker: int, orders: Orders, current: Current) -> None:
+        self._stub = control_pb2_grpc.ControlAsyncStub(channel)
+        self._worker = worker
+        self._orders = orders
+        self._current = current
+        self._running: set[asyncio.Task[None]] = set()
+        # Orders run side by side; a stream takes one write at a time.
+        self._writing = asyncio.Lock()
+        self._lost: asyncio.TimerHandle | None = None
+
+    async def run(self) -> None:
+        """Attach, serve orders, attach again; until cancelled."""
+        while True:
+            try:
+                await self._attach()
+            except aio.AioRpcError as error:
+                _log.warning("supervisor lost", status=error.code().name)
+            if self._lost is None:
+                loop = asyncio.get_running_loop()
+                self._lost = loop.call_later(LOST_AFTER_S, self._current.replace, None)
+            await asyncio.sleep(RETRY_S)
+
+    async def countersign(
+        self, offer: agreement_pb2.SignedAgreement
+    ) -> agreement_pb2.SignedAgreement:
+        """Ask the supervisor to check, sign and keep an agreement that a peer offers.
+
+        Raises:
+            SimpulError: It refused, or is lost.
+        """
+        request = control_pb2.CountersignRequest(agreement=offer)
+        response = await _asked(self._stub.Countersign(request, timeout=COUNTERSIGN_TIMEOUT_S))
+        return response.agreement
+
+    async def refresh_directory(self, version: int, digest: bytes) -> None:
+        """Ask the supervisor to fetch the directory now; a new one arrives as a snapshot.
+
+        Raises:
+            SimpulError: It could not within 2 s, or is lost.
+        """
+        request = control_pb2.RefreshDirectoryRequest(version=version, hash=digest)
+        await _asked(self._stub.RefreshDirectory(request, timeout=REFRESH_TIMEOUT_S))
+
+    async def _attach(self) -> None:
+        call = self._stub.Attach()
+        hello = control_pb2.Hello(worker=self._worker, pid=os.getpid())
+        await call.write(control_pb2.AttachRequest(hello=hello))
+        try:
+            while isinstance(order := await call.read(), control_pb2.AttachResponse):
+                task = asyncio.create_task(self._obey(call, order))
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
+        finally:
+            call.cancel()
+
+    async def _obey(
+        self,
+        call: aio.StreamStreamCall[control_pb2.AttachRequest, control_pb2.AttachResponse],
+        order: control_pb2.AttachResponse,
+    ) -> None:
+        done = control_pb2.Done(number=order.number)
+        try:
+            match order.WhichOneof("kind"):
+                case "snapshot":
+                    await self._orders.take_snapshot(order.snapshot)
+                    self._found()
+                case "offer":
+                    done.agreement.CopyFrom(await self._orders.send_offer(order.offer))
+                case "drain":
+                    await self._orders.drain(order.drain.grace_ms / 1000)
+                case other:
+                    raise SimpulError(Code.INTERNAL, f"a worker knows no order {other}")
+        except SimpulError as error:
+            done.error_code, done.error_message = error.code, error.message
+        except Exception:
+            _log.exception("order failed", kind=order.WhichOneof("kind"))
+            done.error_code, done.error_message = Code.INTERNAL, "the worker failed; see its log"
+        async with self._writing:
+            await call.write(control_pb2.AttachRequest(done=done))
+
+    def _found(self) -> None:
+        if self._lost is not None:
+            self._lost.cancel()
+            self._lost = None
+
+
+async def _asked(call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except aio.AioRpcError as error:
+        raise from_rpc_error(
+            error, what="this node's supervisor", unreachable=Code.SUPERVISOR_LOST
+        ) from error

@@ -1,0 +1,97 @@
+"""What of a call's metadata means something to Simpul, and what a service gets to see.
+
+Keys beginning `simpul-` belong to the nodes: an app's are read here and never passed on as they came;
+a service's are dropped; the provider's node sets its own, so that a service can trust them (wire.md,
+"Metadata the app sees"). Everything else passes both ways, in order, unread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from node.calls import Metadata, Trailers
+from runtime.grpc_errors import message_of, trailers_of
+from security.errors import ERRORS, Code, SimpulError
+
+PREFIX = "simpul-"
+TO = "simpul-to"
+REGION = "simpul-region"
+FROM = "simpul-from"
+PURPOSE = "simpul-purpose"
+USER = "simpul-user"
+ISSUE = "simpul-issue"
+SUBJECT = "simpul-subject"
+TOKEN = "simpul-token"  # noqa: S105 - the name of a key, not a secret
+CALL_ID = "simpul-call-id"
+AGREEMENT = "simpul-agreement"
+ERROR = "simpul-error"
+
+_FROM_APPS = frozenset({TO, REGION, FROM, PURPOSE, USER, ISSUE, SUBJECT, TOKEN})
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What an app says of its call in `simpul-*` keys; None where it does not."""
+
+    to: str | None = None
+    region: str | None = None
+    sender: str | None = None
+    purpose: str | None = None
+    user: str | None = None
+    issue: str | None = None
+    subject: str | None = None
+
+
+def read_address(metadata: Metadata) -> Address:
+    """Read an app's `simpul-*` keys.
+
+    Raises:
+        SimpulError: A key is unknown, repeated or not UTF-8 (METADATA_MALFORMED).
+    """
+    said: dict[str, str] = {}
+    for key, value in metadata:
+        if not key.startswith(PREFIX):
+            continue
+        if key not in _FROM_APPS:
+            raise SimpulError(
+                Code.METADATA_MALFORMED,
+                f"{key} is not a key that an app may send; leave it out (the nodes set their own)",
+            )
+        if key in said:
+            raise SimpulError(Code.METADATA_MALFORMED, f"{key} stands twice; send it once")
+        try:
+            said[key] = value.decode("utf-8")
+        except UnicodeDecodeError:
+            raise SimpulError(Code.METADATA_MALFORMED, f"the value of {key} is not UTF-8") from None
+    return Address(
+        to=said.get(TO),
+        region=said.get(REGION),
+        sender=said.get(FROM),
+        purpose=said.get(PURPOSE),
+        user=said.get(USER),
+        issue=said.get(ISSUE),
+        subject=said.get(SUBJECT),
+    )
+
+
+def passed_on(metadata: Metadata) -> Metadata:
+    """The metadata without the nodes' own keys."""
+    return tuple(item for item in metadata if not item[0].startswith(PREFIX))
+
+
+def with_call_id(metadata: Metadata, call_id: bytes) -> Metadata:
+    """Trailing metadata for the app: what the service said, and the call's id."""
+    return (*passed_on(metadata), (CALL_ID, call_id.hex().encode()))
+
+
+def error_trailers(error: SimpulError, call_id: bytes) -> Trailers:
+    """The end of a call that Simpul ended: status, message, `simpul-error`, details, call id."""
+    said = tuple(
+        (key, value if isinstance(value, bytes) else value.encode())
+        for key, value in trailers_of(error)
+    )
+    return Trailers(
+        ERRORS[error.code].grpc_status,
+        message_of(error),
+        (*said, (CALL_ID, call_id.hex().encode())),
+    )

@@ -1,0 +1,297 @@
+"""The provider's side of a call: from a sealed open to the service and back.
+
+Step 5 of a call (architecture.md). Entries reach this module when their parcel is durable in this
+node's journal, and what is said here is durable before it leaves. The agreement is checked again, with
+this node's own copy (wire.md, check 14), and only then the service is called, at most once for each
+call id. A refusal is sealed and journaled like an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+
+from node.calls import (
+    HalfClose,
+    Headers,
+    Message,
+    Metadata,
+    OutboundCall,
+    OutboundRequest,
+    Services,
+    Trailers,
+)
+from node.exchange.metadata import (
+    AGREEMENT,
+    CALL_ID,
+    FROM,
+    ISSUE,
+    PURPOSE,
+    USER,
+    error_trailers,
+    passed_on,
+)
+from node.exchange.watch import CallMetrics
+from node.link.link import Link
+from node.link.model import CallHandler, ReceivedEntry
+from node.model import Current
+from node.policy.rules import check_open
+from security import kinds
+from security.errors import ERRORS, Code, SimpulError
+from security.identifiers import MemberId
+from security.private import Private, make_private
+
+_log = structlog.get_logger(__name__)
+
+# A service of the nodes themselves: takes the request and who asks, returns the answer's bytes.
+BuiltIn = Callable[[bytes, MemberId], Awaitable[bytes]]
+
+_CANCELLED = 1
+
+
+class Providing:
+    """Answers the calls that come over links. One for each worker."""
+
+    def __init__(
+        self,
+        current: Current,
+        services: Services,
+        built_in: Mapping[tuple[str, str], BuiltIn],
+        metrics: CallMetrics,
+        *,
+        max_open: int,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._current = current
+        self._services = services
+        self._built_in = built_in
+        self._metrics = metrics
+        self._max_open = max_open
+        self._now_ms = now_ms
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def open_calls(self) -> int:
+        """How many calls are being answered."""
+        return len(self._tasks)
+
+    def on_open(self, link: Link, entry: ReceivedEntry) -> CallHandler:
+        """Begin to answer a call whose open is durable. Never waits."""
+        if not isinstance(entry.kind, kinds.Open):
+            raise TypeError("an open was promised")
+        answer = _Answer(link, entry, entry.kind)
+        handler: CallHandler = answer
+        if entry.fault is not None:
+            answer.refuse(entry.fault)
+            return handler
+        if len(self._tasks) >= self._max_open:
+            answer.refuse(
+                SimpulError(Code.OVERLOADED, "the provider's node is full; try again in a moment")
+            )
+            return handler
+        task = asyncio.get_running_loop().create_task(self._serve(answer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        answer.task = task
+        return handler
+
+    async def drain(self) -> None:
+        """Wait until every call that was begun has ended."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _serve(self, answer: _Answer) -> None:
+        opened = answer.opened
+        with self._metrics.around("provider") as outcome:
+            try:
+                status = await self._dispatch(answer)
+            except SimpulError as error:
+                _log.info(
+                    "call refused", call_id=answer.call_id.hex(), code=error.code,
+                    consumer=str(opened.consumer), peer=str(answer.link.peer),
+                )  # fmt: skip
+                outcome.failed(error.code)
+                answer.refuse(error)
+            except Exception:
+                _log.exception("call failed here", call_id=answer.call_id.hex())
+                outcome.failed(Code.INTERNAL)
+                answer.refuse(
+                    SimpulError(Code.INTERNAL, "the provider's node failed; its log says why")
+                )
+            else:
+                outcome.ended(status)
+
+    async def _dispatch(self, answer: _Answer) -> int:
+        opened = answer.opened
+        built_in = self._built_in.get((opened.service.service, opened.method))
+        if opened.agreement is None:
+            if built_in is None:
+                raise SimpulError(
+                    Code.METHOD_UNKNOWN, "without an agreement only the nodes' own services answer"
+                )
+            return await self._answer_built_in(answer, built_in)
+        snapshot = self._current.snapshot
+        check_open(snapshot.agreements, opened=opened, sender=answer.member, now_ms=self._now_ms())
+        target = snapshot.targets.get(opened.service)
+        if target is None:
+            raise SimpulError(
+                Code.SERVICE_UNKNOWN,
+                f"{opened.service} is not served by this node; ask its operators to publish it",
+            )
+        request = _request(answer)
+        if opened.unary and answer.link.shared:
+            return await self._answer_unary(answer, target, request)
+        return await answer.carry(self._services.start(target, request))
+
+    async def _answer_unary(self, answer: _Answer, target: str, request: OutboundRequest) -> int:
+        message = answer.request
+        if message is None:
+            raise SimpulError(Code.REQUEST_MALFORMED, "a unary call without a message")
+        got = await self._services.unary(target, request, message)
+        headers = Headers(passed_on(got.headers))
+        answer.close(_clean(got.trailers), headers=headers, message=got.message)
+        return got.trailers.status
+
+    async def _answer_built_in(self, answer: _Answer, built_in: BuiltIn) -> int:
+        if answer.request is None:
+            raise SimpulError(Code.REQUEST_MALFORMED, "the nodes' own services are unary")
+        data = await built_in(answer.request.data, answer.member)
+        answer.close(Trailers(0), headers=Headers(), message=Message(data))
+        return 0
+
+
+class _Answer:
+    """One call on the provider's side; the link delivers its later entries here."""
+
+    def __init__(self, link: Link, entry: ReceivedEntry, opened: kinds.Open) -> None:
+        self.link = link
+        self.opened = opened
+        self.call_id = entry.call_id
+        self.member = entry.member
+        self.private = entry.private
+        self.request = entry.message
+        self.task: asyncio.Task[None] | None = None
+        # Something of the service's has gone out.
+        self._spoken = False
+        self._ended = False
+        self._service: OutboundCall | None = None
+        self._begun = asyncio.Event()
+        self._cancelled = False
+
+    async def on_entry(self, entry: ReceivedEntry) -> None:
+        """Take the consumer's next entry; on a child link it waits while the service is slow."""
+        if isinstance(entry.kind, kinds.Cancel):
+            self._give_up()
+            return
+        if entry.fault is not None:
+            self._give_up()
+            self.refuse(entry.fault)
+            return
+        await self._begun.wait()
+        if self._service is not None:
+            event = HalfClose() if entry.message is None else entry.message
+            await self._service.send(event)
+
+    def on_lost(self, error: SimpulError) -> None:
+        """The link broke: nobody hears the answer any more."""
+        del error
+        self._ended = True
+        self._give_up()
+
+    async def carry(self, service: OutboundCall) -> int:
+        """Carry a streaming call's messages from the service to the link, to the end."""
+        self._service = service
+        self._begun.set()
+        if self._cancelled:
+            service.cancel()
+        if self.request is not None:
+            await service.send(self.request)
+        if self.opened.unary:
+            await service.send(HalfClose())
+        while True:
+            event = await service.receive()
+            if isinstance(event, Trailers):
+                self.close(_clean(event))
+                return event.status
+            await self.link.room()
+            if isinstance(event, Headers):
+                private = Private(metadata=passed_on(event.metadata))
+                self._say(kinds.Head(), private=private)
+            else:
+                self._say(kinds.Message(), event)
+
+    def close(
+        self, trailers: Trailers, *, headers: Headers | None = None, message: Message | None = None
+    ) -> None:
+        """End the call with what the service said; `headers` and `message` are a unary answer's."""
+        if not self._ended:
+            private = Private(
+                metadata=() if headers is None else headers.metadata,
+                trailers=trailers.metadata,
+                status_message=trailers.message,
+            )
+            self._say(kinds.Close(trailers.status), message, private)
+        self._finish()
+
+    def refuse(self, error: SimpulError) -> None:
+        """End the call with this node's own no."""
+        status = ERRORS[error.code].grpc_status
+        if self._spoken and not self._ended:
+            # A refusal is the first word or none: after that, the call closes with its status.
+            self.close(error_trailers(error, self.call_id))
+            return
+        if not self._ended:
+            private = Private(status_message=error.message)
+            self._say(kinds.Refuse(error.code.value, status), private=private)
+        self._finish()
+
+    def _finish(self) -> None:
+        self._ended = True
+        self._begun.set()
+
+    def _give_up(self) -> None:
+        """Stop the service's work. Its end, CANCELLED, then closes the call in the usual way."""
+        self._cancelled = True
+        if self._service is not None:
+            self._service.cancel()
+        elif self.task is not None and self.opened.unary:
+            self.task.cancel()
+            self.close(Trailers(_CANCELLED, "the consumer gave the call up"))
+
+    def _say(
+        self, kind: kinds.Kind, message: Message | None = None, private: Private | None = None
+    ) -> None:
+        self._spoken = True
+        self.link.say(
+            kind,
+            self.call_id,
+            payload=None if message is None else message.data,
+            compressed=message is not None and message.compressed,
+            private=None if private is None else make_private(private),
+        )
+
+
+def _request(answer: _Answer) -> OutboundRequest:
+    """What the service gets to see: the app's metadata, and the nodes' own word on the call."""
+    opened, private = answer.opened, answer.private
+    own = [
+        (FROM, str(opened.consumer)),
+        (CALL_ID, answer.call_id.hex()),
+        (AGREEMENT, "" if opened.agreement is None else opened.agreement.hex()),
+        (PURPOSE, opened.purpose or ""),
+        (USER, private.user),
+        (ISSUE, private.issue),
+    ]
+    metadata: Metadata = (
+        *passed_on(private.metadata),
+        *((key, value.encode("ascii", "replace")) for key, value in own if value),
+    )
+    return OutboundRequest(
+        f"/{opened.service.service}/{opened.method}", metadata, opened.deadline_left_ms
+    )
+
+
+def _clean(trailers: Trailers) -> Trailers:
+    return Trailers(trailers.status, trailers.message, passed_on(trailers.metadata))

@@ -1,0 +1,193 @@
+"""The links that this worker opens to other nodes, and the calls' way onto them.
+
+To each node there is one *shared* link for unary calls, and one *bulk* connection, greeted once, for
+the child links of streaming calls: nothing large shares a connection with small calls (wire.md,
+"Why"). Both are dialled when first needed, by one dial for all that wait, and again when they break.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import grpc
+import structlog
+from grpc import aio
+
+from node.journal.model import LinkEnd
+from node.link.accept import METHOD
+from node.link.frames import child_frame, max_frame_bytes
+from node.link.greet import Greeter, child_context, require_active
+from node.link.link import Link
+from node.link.model import LinkRooms
+from node.link.stream import DialledStream
+from runtime.grpc_options import channel_options
+from security.directory import NodeView
+from security.errors import Code, SimpulError
+from security.greeting import child_link_id
+from security.identifiers import NodeId
+
+_log = structlog.get_logger(__name__)
+
+CONNECT_TIMEOUT_S: Final = 5.0
+# A link lives this long; then a new one takes the new calls, so keys and certificates rotate.
+MAX_LINK_AGE_S: Final = 3600.0
+
+
+class _Purpose(StrEnum):
+    SHARED = "shared"
+    BULK = "bulk"
+
+
+@dataclass(slots=True, eq=False)
+class _Dialled:
+    """A connection with its greeted link."""
+
+    channel: aio.Channel
+    link: Link
+    running: asyncio.Task[None]
+    born_s: float
+    # The directory's node, as it was dialled.
+    node: NodeView
+
+    def serves(self, node: NodeView, now_s: float) -> bool:
+        """New calls may go out on it."""
+        same = self.node.link_address == node.link_address and self.node.node_key == node.node_key
+        return same and self.link.alive and now_s - self.born_s < MAX_LINK_AGE_S
+
+
+class Dialler:
+    """The outgoing links of one worker (`consuming.Peers`)."""
+
+    def __init__(
+        self,
+        greeter: Greeter,
+        rooms: LinkRooms,
+        credentials: Callable[[], grpc.ChannelCredentials],
+    ) -> None:
+        self._greeter = greeter
+        self._rooms = rooms
+        self._credentials = credentials
+        self._dialled: dict[tuple[NodeId, _Purpose], _Dialled] = {}
+        self._dialling: dict[tuple[NodeId, _Purpose], asyncio.Task[_Dialled]] = {}
+        self._children: set[asyncio.Task[None]] = set()
+        self._running: set[Link] = set()
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """The links that are up."""
+        return tuple(self._running)
+
+    async def shared(self, node: NodeView) -> Link:
+        """The link for unary calls to `node`.
+
+        Raises:
+            SimpulError: PEER_UNREACHABLE, or what the peer refuses us for.
+        """
+        return (await self._get(node, _Purpose.SHARED)).link
+
+    async def child(self, node: NodeView, call_id: bytes) -> Link:
+        """A link of its own for one streaming call; its caller ends it with `finish`.
+
+        Raises:
+            SimpulError: PEER_UNREACHABLE, or what the peer refuses us for.
+        """
+        bulk = await self._get(node, _Purpose.BULK)
+        parent = bulk.link.context
+        stream = DialledStream(_stream(bulk.channel), str(node.id))
+        await stream.write(child_frame(parent.link_id, call_id))
+        context = child_context(
+            parent, child_link_id(parent.link_id, call_id), call_id, dialled=True
+        )
+        link = Link(context, stream, self._rooms, LinkEnd.DIALLER)
+        self._start(link)
+        return link
+
+    def sever(self, unwanted: Callable[[NodeId], SimpulError | None]) -> None:
+        """Cut the links to nodes that must not be spoken to any more."""
+        for link in self.links:
+            error = unwanted(link.peer)
+            if error is not None:
+                link.cut(error)
+
+    async def close(self) -> None:
+        """End every link in order."""
+        for task in self._dialling.values():
+            task.cancel()
+        await asyncio.gather(*(link.finish() for link in self.links))
+        await asyncio.gather(*(each.channel.close() for each in self._dialled.values()))
+
+    async def _get(self, node: NodeView, purpose: _Purpose) -> _Dialled:
+        key = (node.id, purpose)
+        now_s = asyncio.get_running_loop().time()
+        found = self._dialled.get(key)
+        if found is not None and found.serves(node, now_s):
+            return found
+        task = self._dialling.get(key)
+        if task is None:
+            task = asyncio.create_task(self._dial(node, purpose))
+            self._dialling[key] = task
+            task.add_done_callback(lambda _: self._dialling.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _dial(self, node: NodeView, purpose: _Purpose) -> _Dialled:
+        require_active(node)
+        options = channel_options(
+            max_message_bytes=max_frame_bytes(self._greeter.limits), target_name=node.id.dns_name
+        )
+        channel = aio.secure_channel(node.link_address, self._credentials(), options=options)
+        stream = DialledStream(_stream(channel), str(node.id))
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                context = await self._greeter.dial(stream, node)
+        except BaseException as error:
+            stream.close()
+            await channel.close()
+            if isinstance(error, TimeoutError):
+                raise SimpulError(
+                    Code.PEER_UNREACHABLE,
+                    f"{node.id} does not answer at {node.link_address}; is it up, and the port open?",
+                ) from None
+            raise
+        link = Link(context, stream, self._rooms, LinkEnd.DIALLER)
+        dialled = _Dialled(
+            channel, link, self._start(link), asyncio.get_running_loop().time(), node
+        )
+        _log.info("link dialled", peer=str(node.id), link=context.link_id.hex(), purpose=purpose)
+        self._replace((node.id, purpose), dialled)
+        return dialled
+
+    def _replace(self, key: tuple[NodeId, _Purpose], dialled: _Dialled) -> None:
+        old = self._dialled.get(key)
+        self._dialled[key] = dialled
+        if old is not None:
+            self._keep(asyncio.create_task(_retire(old)))
+
+    def _start(self, link: Link) -> asyncio.Task[None]:
+        self._running.add(link)
+        task = asyncio.create_task(link.run())
+        task.add_done_callback(lambda _: self._running.discard(link))
+        self._keep(task)
+        return task
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._children.add(task)
+        task.add_done_callback(self._children.discard)
+
+
+async def _retire(old: _Dialled) -> None:
+    """End a link that a new one took the place of, when its calls are done."""
+    while old.link.alive and not old.link.idle:
+        await asyncio.sleep(1.0)
+    await old.link.finish()
+    with contextlib.suppress(asyncio.CancelledError):
+        await old.running
+    await old.channel.close()
+
+
+def _stream(channel: aio.Channel) -> aio.StreamStreamCall[bytes, bytes]:
+    return channel.stream_stream(METHOD)()

@@ -1,0 +1,189 @@
+"""The two greetings that begin a link, from either end.
+
+Who may be spoken to is decided here: a node that the directory lists as active and whose TLS
+certificate bears its name. What a greeting must be is `security.greeting`'s list of nine.
+
+Only the dialler of a link may open calls on it: the acceptor's greeting grants credit, the dialler's
+grants none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from node.link.frames import greeting_frame, parse_frame
+from node.link.stream import FrameStream
+from node.model import Current, NodeIdentity
+from security.directory import NodeState, NodeView
+from security.errors import Code, LinkFault, SimpulError
+from security.greeting import (
+    NONCE_BYTES,
+    Expected,
+    GreetingFields,
+    VerifiedGreeting,
+    greeting_hash,
+    link_id,
+    make_greeting,
+    verify_greeting,
+)
+from security.identifiers import NodeId
+from security.keys import PrivateKey
+from security.limits import Limits
+from security.sender import LinkContext
+from simpul.v1 import exchange_pb2
+
+# A peer that opens a stream and says nothing is cut off after this.
+GREETING_TIMEOUT_S: Final = 5.0
+# Opens under way on one link; the rest wait at the consumer's node.
+CREDIT: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Greeter:
+    """What this worker says of itself when it greets."""
+
+    identity: NodeIdentity
+    node_key: PrivateKey
+    current: Current
+    limits: Limits
+    worker: int
+    workers: int
+    now_ms: Callable[[], int]
+    # Asks for the directory with this hash; at most 2 s.
+    refresh: Callable[[bytes], Awaitable[None]]
+
+    async def dial(self, stream: FrameStream, peer: NodeView) -> LinkContext:
+        """Greet first, and take the acceptor's answer.
+
+        Raises:
+            SimpulError: The peer is not who it should be, does not answer, or refuses.
+        """
+        mine = make_greeting(self._fields(peer.id, in_reply_to=None, credit=0), self.node_key)
+        await stream.write(greeting_frame(mine))
+        theirs = await _first_greeting(stream, self.limits)
+        expected = Expected(
+            self.identity.federation, self.identity.node, peer.id, greeting_hash(mine.greeting)
+        )
+        verified = verify_greeting(
+            theirs,
+            expected=expected,
+            directory=self.current.snapshot.directory,
+            now_ms=self.now_ms(),
+        )
+        return self._context(verified, link_id(mine.greeting, verified.greeting), given=0)
+
+    async def accept(
+        self, stream: FrameStream, theirs: exchange_pb2.SignedGreeting, tls_names: frozenset[str]
+    ) -> LinkContext:
+        """Take a dialler's greeting, and answer it.
+
+        Raises:
+            SimpulError: The peer is not who it says, or not one to speak to.
+        """
+        expected = Expected(self.identity.federation, self.identity.node, None, None)
+        verified = await self._verified(theirs, expected)
+        peer = verified.fields.node
+        if peer.dns_name not in tls_names:
+            raise LinkFault(
+                Code.GREETING_MISADDRESSED,
+                f"{peer} greets over a connection whose certificate bears another name; "
+                "use the certificate that the registry issued to this node",
+                step=4,
+            )
+        require_active(self.current.snapshot.directory.node(peer))
+        reply = self._fields(peer, in_reply_to=greeting_hash(theirs.greeting), credit=CREDIT)
+        mine = make_greeting(reply, self.node_key)
+        await stream.write(greeting_frame(mine))
+        return self._context(verified, link_id(theirs.greeting, mine.greeting), given=CREDIT)
+
+    async def _verified(
+        self, theirs: exchange_pb2.SignedGreeting, expected: Expected
+    ) -> VerifiedGreeting:
+        """A peer that is new, or whose key is, may go by a directory that is not here yet."""
+        try:
+            return self._verify(theirs, expected)
+        except LinkFault as fault:
+            if fault.code not in {Code.NODE_UNKNOWN, Code.GREETING_SIGNATURE}:
+                raise
+            await self.refresh(b"")
+            return self._verify(theirs, expected)
+
+    def _verify(self, theirs: exchange_pb2.SignedGreeting, expected: Expected) -> VerifiedGreeting:
+        return verify_greeting(
+            theirs,
+            expected=expected,
+            directory=self.current.snapshot.directory,
+            now_ms=self.now_ms(),
+        )
+
+    def _fields(self, peer: NodeId, *, in_reply_to: bytes | None, credit: int) -> GreetingFields:
+        directory = self.current.snapshot.directory
+        return GreetingFields(
+            federation=self.identity.federation,
+            node=self.identity.node,
+            peer=peer,
+            nonce=os.urandom(NONCE_BYTES),
+            in_reply_to=in_reply_to,
+            directory_version=directory.version,
+            directory_hash=directory.hash,
+            credit=credit,
+            sent_at_ms=self.now_ms(),
+            worker=self.worker,
+            workers=self.workers,
+            limits=self.limits,
+        )
+
+    def _context(self, theirs: VerifiedGreeting, link: bytes, *, given: int) -> LinkContext:
+        return LinkContext(
+            federation=self.identity.federation,
+            my_node=self.identity.node,
+            peer_node=theirs.fields.node,
+            link_id=link,
+            hosted=self.identity.members,
+            limits=self.limits.lower(theirs.fields.limits),
+            credit_given=given,
+            credit_taken=theirs.fields.credit,
+            version=theirs.version,
+        )
+
+
+def child_context(
+    parent: LinkContext, child_link: bytes, call_id: bytes, *, dialled: bool
+) -> LinkContext:
+    """The context of a link of its own for one call, under a greeted parent."""
+    return replace(
+        parent,
+        link_id=child_link,
+        credit_given=0 if dialled else 1,
+        credit_taken=1 if dialled else 0,
+        child_call_id=call_id,
+    )
+
+
+def require_active(node: NodeView) -> None:
+    """Raise SimpulError NODE_REVOKED for a node that is no longer to be spoken to."""
+    if node.state is not NodeState.ACTIVE:
+        raise SimpulError(
+            Code.NODE_REVOKED, f"{node.id} was revoked; its operators must enrol it again"
+        )
+
+
+async def _first_greeting(stream: FrameStream, limits: Limits) -> exchange_pb2.SignedGreeting:
+    try:
+        data = await asyncio.wait_for(stream.read(), GREETING_TIMEOUT_S)
+    except TimeoutError:
+        raise SimpulError(
+            Code.PEER_UNREACHABLE, "the other node does not answer the greeting; is it overloaded?"
+        ) from None
+    if data is None:
+        raise SimpulError(
+            Code.PEER_UNREACHABLE, "the other node ended the link at once; see its log"
+        )
+    frame = parse_frame(data, limits)
+    if frame.WhichOneof("kind") != "greeting":
+        raise LinkFault(Code.GREETING_MALFORMED, "a link begins with a greeting", step=2)
+    return frame.greeting

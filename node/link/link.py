@@ -1,0 +1,402 @@
+"""One link: a chain of sealed parcels each way between two nodes, on one stream.
+
+It wires the pure halves (`security.sender`, `security.receiver`) to the stream, the sealer and the
+journal, and hands the entries of accepted parcels to their calls when they are durable. It knows no
+services, agreements or apps.
+
+Three tasks: the *reader* verifies and journals; the *deliverer* hands on, in order, what is durable;
+the *writer* sends frames. On a shared link the reader waits for the journal alone, never for the
+writer or a call. A child link carries one streaming call, so its deliverer waits for that call, and
+gRPC's flow control does the rest (wire.md, "Links and connections").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Awaitable
+from typing import Final
+
+import structlog
+
+from node.journal.model import Direction, LinkEnd, ParcelRecord
+from node.link.frames import parcel_frame, parse_frame
+from node.link.model import (
+    CallHandler,
+    LinkRooms,
+    Opening,
+    ReceivedEntry,
+    not_started,
+    outcome_unknown,
+)
+from node.link.outbox import Outbox, Ticket, ticket
+from node.link.receipts import Receipts
+from node.link.sealer import Drawn
+from node.link.stream import FrameStream
+from security.entry import ENTRY_SALT_BYTES
+from security.errors import Code, LinkFault, SimpulError
+from security.identifiers import MemberId, NodeId
+from security.kinds import Close, EntryKind, Kind, Open, Refuse
+from security.parcel import Received
+from security.receiver import AcceptedParcel, Receiver, UnknownKey
+from security.sender import LinkContext, PreparedParcel, Sender
+from simpul.v1 import parcel_pb2
+
+_log = structlog.get_logger(__name__)
+
+# Opens that wait here for the peer's credit; more are refused, because the peer is overloaded.
+MAX_WAITING_OPENS: Final = 10_000
+# Parcels that wait for the disk before the reader does.
+MAX_UNDURABLE: Final = 64
+# Bytes that wait for the connection before `room` waits too.
+MAX_UNSENT_BYTES: Final = 1024 * 1024
+# How long the peer gets to end its side of a link that this side has finished.
+FINISH_TIMEOUT_S: Final = 5.0
+
+
+class Link:
+    """One end of a link. `run` lives as long as the link."""
+
+    def __init__(
+        self, context: LinkContext, stream: FrameStream, rooms: LinkRooms, end: LinkEnd
+    ) -> None:
+        self.context = context
+        self._end = end
+        self._stream = stream
+        self._rooms = rooms
+        self._sender = Sender(context)
+        self._receiver = Receiver(self._sender)
+        self._receipts = Receipts(self._sender, context.credit_given, self._wake)
+        self._outbox = Outbox()
+        self._handlers: dict[bytes, CallHandler] = {}
+        self._openings: deque[Opening] = deque()
+        # None ends our direction of the stream.
+        self._frames: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._unsent_bytes = 0
+        self._sent = asyncio.Event()
+        self._undurable: asyncio.Queue[tuple[asyncio.Future[None], AcceptedParcel]] = asyncio.Queue(
+            MAX_UNDURABLE
+        )
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._finishing = False
+
+    @property
+    def peer(self) -> NodeId:
+        """The node at the other end."""
+        return self.context.peer_node
+
+    @property
+    def shared(self) -> bool:
+        """It carries the unary calls of many; otherwise it is one streaming call's."""
+        return self.context.child_call_id is None
+
+    @property
+    def dialled(self) -> bool:
+        """This node opened it."""
+        return self._end is LinkEnd.DIALLER
+
+    @property
+    def alive(self) -> bool:
+        """New calls may go out on it."""
+        return not (self._over.done() or self._finishing)
+
+    @property
+    def idle(self) -> bool:
+        """No call is under way on it."""
+        return not self._handlers
+
+    @property
+    def parcels(self) -> tuple[int, int]:
+        """How many parcels were sealed here, and how many of the peer's are durable here."""
+        received = self._sender.received
+        return self._sender.number, 0 if received is None else received.number + 1
+
+    # What the exchange says.
+
+    def open(self, opening: Opening, handler: CallHandler) -> Opening:
+        """Begin a call: at once, or when the peer's credit allows.
+
+        Raises:
+            SimpulError: The link is gone (NOT_STARTED), or too many opens wait (OVERLOADED).
+        """
+        if not self.alive:
+            raise not_started(self.peer)
+        if len(self._openings) >= MAX_WAITING_OPENS:
+            raise SimpulError(
+                Code.OVERLOADED, f"{self.peer} takes no more calls now; try again in a moment"
+            )
+        self._handlers[opening.call_id] = handler
+        self._openings.append(opening)
+        self._release()
+        return opening
+
+    def withdraw(self, opening: Opening) -> bool:
+        """Take back an open that has not been sealed yet; False where it is too late for that."""
+        if opening.ticket is not None or opening not in self._openings:
+            return False
+        self._openings.remove(opening)
+        self._handlers.pop(opening.call_id, None)
+        return True
+
+    def say(
+        self,
+        kind: Kind,
+        call_id: bytes,
+        *,
+        payload: bytes | None = None,
+        compressed: bool = False,
+        private: bytes | None = None,
+    ) -> None:
+        """Say the next thing of a call; nothing where the call is over by now."""
+        if self._over.done() or not self._goes_on(call_id):
+            return
+        outgoing = self._sender.add(
+            kind,
+            call_id,
+            os.urandom(ENTRY_SALT_BYTES),
+            payload=payload,
+            compressed=compressed,
+            private=private,
+        )
+        self._outbox.put(ticket(outgoing))
+        if isinstance(kind, Close | Refuse):
+            self._handlers.pop(call_id, None)
+            self._receipts.call_ended()
+        self._wake()
+
+    async def room(self) -> None:
+        """Wait until the peer has taken enough of what was said for more to be said."""
+        await self._outbox.room()
+        while self._unsent_bytes >= MAX_UNSENT_BYTES and not self._over.done():
+            self._sent.clear()
+            await self._sent.wait()
+
+    async def durable(self, opening: Opening) -> None:
+        """Wait until a call's open is durable here.
+
+        Raises:
+            SimpulError: The journal failed, or the open never left.
+        """
+        said = opening.ticket
+        if said is None or said.durable is None:
+            raise not_started(self.peer)
+        if not said.durable.done():
+            await asyncio.shield(said.durable)
+        said.durable.result()
+
+    # What the sealer asks (`Sealable`).
+
+    def draw(self) -> list[Drawn]:
+        """Take what waits and prepare its parcels; a receipt alone where one is due."""
+        if self._over.done():
+            return []
+        waiting = self._outbox.take()
+        if not waiting and self._receipts.due:
+            waiting = [(self._rooms.member, [])]
+        directory_hash = self._rooms.current.snapshot.directory.hash if waiting else b""
+        drawn = [self._prepare(member, tickets, directory_hash) for member, tickets in waiting]
+        if drawn:
+            self._receipts.told()
+        if self._outbox:
+            self._wake()
+        return drawn
+
+    def record(self, parcel: PreparedParcel, seal: bytes) -> ParcelRecord:
+        """The journal's record of a parcel of ours."""
+        self._rooms.metrics.sent(len(parcel.entries))
+        fields = parcel.fields
+        return ParcelRecord(
+            Direction.SENT, str(self.peer), str(fields.member), fields.link_id, self._end,
+            fields.number, fields.sealed_at_ms, parcel.header, seal, parcel.header_hash,
+            parcel.entries,
+        )  # fmt: skip
+
+    def transmit(self, parcel: PreparedParcel, seal: bytes) -> None:
+        """Put a sealed parcel in line for the writer."""
+        frame = parcel_frame(parcel.header, seal, parcel.entries)
+        self._unsent_bytes += len(frame)
+        self._frames.put_nowait(frame)
+
+    # Its life.
+
+    async def run(self) -> None:
+        """Carry parcels until the link ends, for whatever reason; then every call on it knows."""
+        self._rooms.metrics.up(shared=self.shared)
+        tasks = [asyncio.create_task(step()) for step in (self._read, self._deliver, self._write)]
+        error: SimpulError | None = None
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            error = _first_error(tasks)
+            if error is None:
+                # The peer ended in order; what it said before is still handed on.
+                await self._handed_on(tasks[1])
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._conclude(error)
+
+    async def finish(self) -> None:
+        """End in order: a last receipt, no more frames, then the peer's own end."""
+        if self._finishing or self._over.done():
+            return
+        self._finishing = True
+        self._receipts.ask()
+        while self._receipts.due and not self._over.done():
+            await asyncio.sleep(0)
+        self._frames.put_nowait(None)
+        await asyncio.wait({self._over}, timeout=FINISH_TIMEOUT_S)
+        self._stream.close()
+
+    def cut(self, error: SimpulError | None = None) -> None:
+        """End at once; the peer is told the error's code, if the stream can."""
+        self._stream.close(error)
+
+    async def _read(self) -> None:
+        while (data := await self._stream.read()) is not None:
+            frame = parse_frame(data, self.context.limits)
+            if frame.WhichOneof("kind") != "parcel":
+                raise LinkFault(
+                    Code.PARCEL_MALFORMED, "a link carries parcels after its first frame", step=2
+                )
+            accepted = await self._accept(frame.parcel)
+            self._rooms.metrics.received(len(accepted.entries))
+            self._release()
+            durable = self._rooms.journal.append_nowait([self._received(accepted)])
+            if accepted.entries:
+                self._receipts.owe(len(data))
+            await self._undurable.put((durable, accepted))
+
+    async def _accept(self, parcel: parcel_pb2.Parcel) -> AcceptedParcel:
+        """The receiver's checks 1 to 12; for a key that nobody listed here yet, look once."""
+        current = self._rooms.current
+        try:
+            return self._receiver.accept(
+                parcel, now_ms=self._rooms.now_ms(), directory=current.snapshot.directory
+            )
+        except UnknownKey as unknown:
+            await self._rooms.refresh(unknown.directory_hash)
+            return self._receiver.accept(
+                parcel,
+                now_ms=self._rooms.now_ms(),
+                directory=current.snapshot.directory,
+                fetched=True,
+            )
+
+    async def _deliver(self) -> None:
+        while True:
+            durable, accepted = await self._undurable.get()
+            await durable
+            fields = accepted.fields
+            self._sender.durable(Received(fields.number, accepted.header_hash))
+            self._receipts.arrived()
+            for entry in accepted.entries:
+                if not entry.late:
+                    handed = self._hand_on(ReceivedEntry(entry, fields.member))
+                    if handed is not None:
+                        await handed
+            self._undurable.task_done()
+
+    async def _write(self) -> None:
+        while True:
+            frame = await self._frames.get()
+            if frame is None:
+                await self._stream.finish()
+                continue
+            await self._stream.write(frame)
+            self._unsent_bytes -= len(frame)
+            self._sent.set()
+
+    def _hand_on(self, entry: ReceivedEntry) -> Awaitable[None] | None:
+        if isinstance(entry.kind, Open):
+            handler = self._rooms.opener(self, entry)
+            # It may have answered already, and so ended the call.
+            if self._goes_on(entry.call_id):
+                self._handlers[entry.call_id] = handler
+            return None
+        if entry.kind.kind in {EntryKind.CLOSE, EntryKind.REFUSE}:
+            found = self._handlers.pop(entry.call_id, None)
+        else:
+            found = self._handlers.get(entry.call_id)
+        return None if found is None else found.on_entry(entry)
+
+    def _prepare(self, member: MemberId, tickets: list[Ticket], directory_hash: bytes) -> Drawn:
+        parcel = self._sender.prepare(
+            [each.outgoing for each in tickets],
+            member=member,
+            seal_key_id=self._rooms.sealer.key_id(member),
+            directory_hash=directory_hash,
+            now_ms=self._rooms.now_ms(),
+        )
+        return Drawn(parcel, tickets)
+
+    def _received(self, accepted: AcceptedParcel) -> ParcelRecord:
+        fields = accepted.fields
+        return ParcelRecord(
+            Direction.RECEIVED, str(self.peer), str(fields.member), fields.link_id, self._end,
+            fields.number, fields.sealed_at_ms, accepted.header, accepted.seal,
+            accepted.header_hash, tuple(entry.sealed for entry in accepted.entries),
+        )  # fmt: skip
+
+    def _release(self) -> None:
+        """Let opens go that the peer's credit allows."""
+        while self._openings and self._sender.opens_left > 0:
+            opening = self._openings.popleft()
+            outgoing = self._sender.add(
+                opening.kind,
+                opening.call_id,
+                os.urandom(ENTRY_SALT_BYTES),
+                payload=opening.payload,
+                compressed=opening.compressed,
+                private=opening.private,
+            )
+            opening.ticket = ticket(outgoing)
+            self._outbox.put(opening.ticket)
+            self._wake()
+
+    def _goes_on(self, call_id: bytes) -> bool:
+        call = self._sender.calls.get(call_id)
+        return call is not None and not call.closed
+
+    def _wake(self) -> None:
+        self._rooms.sealer.wake(self)
+
+    async def _handed_on(self, deliverer: asyncio.Task[None]) -> None:
+        joined = asyncio.create_task(self._undurable.join())
+        await asyncio.wait({joined, deliverer}, return_when=asyncio.FIRST_COMPLETED)
+        joined.cancel()
+
+    def _conclude(self, error: SimpulError | None) -> None:
+        self._over.set_result(None)
+        self._rooms.metrics.down(shared=self.shared, error=error)
+        self._receipts.stop()
+        self._sent.set()
+        if error is not None:
+            _log.warning(
+                "link ended", peer=str(self.peer), link=self.context.link_id.hex(),
+                code=error.code, step=getattr(error, "step", None), why=error.message,
+            )  # fmt: skip
+        self._stream.close(error)
+        unsent = {
+            each.outgoing.call_id
+            for each in self._outbox.drop()
+            if each.outgoing.kind is EntryKind.OPEN
+        }
+        unsent.update(opening.call_id for opening in self._openings)
+        self._openings.clear()
+        handlers, self._handlers = self._handlers, {}
+        for call_id, handler in handlers.items():
+            handler.on_lost(
+                not_started(self.peer) if call_id in unsent else outcome_unknown(self.peer)
+            )
+
+
+def _first_error(tasks: list[asyncio.Task[None]]) -> SimpulError | None:
+    for task in tasks:
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            if isinstance(error, SimpulError):
+                return error
+            _log.error("link failed", exc_info=error)
+            return SimpulError(Code.INTERNAL, "this node failed; its log says why")
+    return None

@@ -1,0 +1,116 @@
+"""What a link takes and hands on, and what all links of a worker share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from node.calls import Message
+from node.link.outbox import Ticket
+from node.link.sealer import Recorder, Sealer
+from node.link.watch import LinkMetrics
+from node.model import Current
+from security.errors import CallFault, Code, SimpulError
+from security.identifiers import MemberId, NodeId
+from security.kinds import Kind, Open
+from security.private import NOTHING_PRIVATE, Private
+from security.receiver import AcceptedEntry
+
+if TYPE_CHECKING:
+    from node.link.link import Link
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedEntry:
+    """An entry that is verified and durable here, on its way to its call."""
+
+    accepted: AcceptedEntry
+    # Who sealed it.
+    member: MemberId
+
+    @property
+    def call_id(self) -> bytes:
+        """The call's id, 16 bytes."""
+        return self.accepted.parsed.call_id
+
+    @property
+    def kind(self) -> Kind:
+        """What it says."""
+        return self.accepted.parsed.kind
+
+    @property
+    def private(self) -> Private:
+        """Its private block."""
+        return self.accepted.private or NOTHING_PRIVATE
+
+    @property
+    def fault(self) -> CallFault | None:
+        """Why it must be refused, if so (the receiver's checks 8, 9 and 11)."""
+        return self.accepted.fault
+
+    @property
+    def message(self) -> Message | None:
+        """The gRPC message that it carries."""
+        payload = self.accepted.sealed.payload
+        return None if payload is None else Message(payload, self.accepted.parsed.compressed)
+
+
+class CallHandler(Protocol):
+    """One call's end on this side of a link."""
+
+    def on_entry(self, entry: ReceivedEntry) -> Awaitable[None] | None:
+        """Take the call's next entry. On a shared link it must not wait for an app or a service."""
+        ...
+
+    def on_lost(self, error: SimpulError) -> None:
+        """The link ended before the call did; nothing more comes."""
+        ...
+
+
+# Takes an open that is durable here, and returns the handler of the entries that follow.
+Opener = Callable[["Link", ReceivedEntry], CallHandler]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRooms:
+    """What all links of a worker share."""
+
+    current: Current
+    sealer: Sealer
+    journal: Recorder
+    opener: Opener
+    metrics: LinkMetrics
+    # Asks for the directory with this hash; at most 2 s.
+    refresh: Callable[[bytes], Awaitable[None]]
+    # The member in whose name receipts go out.
+    member: MemberId
+    now_ms: Callable[[], int]
+
+
+@dataclass(slots=True, eq=False)
+class Opening:
+    """An open that was asked for; `ticket` is set when the peer's credit let it go."""
+
+    kind: Open
+    call_id: bytes
+    payload: bytes | None = None
+    compressed: bool = False
+    private: bytes | None = None
+    ticket: Ticket | None = None
+
+
+def not_started(peer: NodeId) -> SimpulError:
+    """The call's open never left: another node may be tried."""
+    return SimpulError(
+        Code.NOT_STARTED, f"the link to {peer} ended before the call began; call again"
+    )
+
+
+def outcome_unknown(peer: NodeId) -> SimpulError:
+    """The link ended while the call was under way."""
+    return SimpulError(
+        Code.OUTCOME_UNKNOWN,
+        f"the link to {peer} ended while the call was under way, and whether the service did it is "
+        "not known; ask before you call again",
+    )

@@ -1,0 +1,138 @@
+"""Seals what waits, on all links at once, with one signature for each member.
+
+A round takes what waits in every outbox, builds one parcel for each link and member, signs the Merkle
+root over all of a member's parcels, and hands them to the journal and to the links. The next round
+begins when this one is durable, so what gathers meanwhile goes out together: the more load, the larger
+the batches (architecture.md, "One call", steps 3 and 4).
+
+The rule it keeps: what a provider says is durable before it is sent. What a consumer asks may travel
+while its own commit runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from node.journal.model import ParcelRecord
+from node.link.outbox import Ticket
+from security.errors import Code, SimpulError
+from security.identifiers import MemberId
+from security.keys import PrivateKey
+from security.seal import make_seals
+from security.sender import PreparedParcel
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A parcel with its header, not yet sealed, and the tickets of its entries."""
+
+    parcel: PreparedParcel
+    tickets: Sequence[Ticket]
+
+
+class Sealable(Protocol):
+    """A link, as the sealer sees it."""
+
+    def draw(self) -> list[Drawn]:
+        """Take what waits and prepare its parcels, in the order in which they must be sent."""
+        ...
+
+    def record(self, parcel: PreparedParcel, seal: bytes) -> ParcelRecord:
+        """The journal's record of a sealed parcel."""
+        ...
+
+    def transmit(self, parcel: PreparedParcel, seal: bytes) -> None:
+        """Send a sealed parcel after those before it, without waiting."""
+        ...
+
+
+class Recorder(Protocol):
+    """The journal, as the sealer and the links see it."""
+
+    def append_nowait(self, records: Sequence[ParcelRecord]) -> asyncio.Future[None]:
+        """Begin to append; the future is done when the records are durable."""
+        ...
+
+
+class Sealer:
+    """One for each worker."""
+
+    def __init__(self, keys: Mapping[MemberId, PrivateKey], journal: Recorder) -> None:
+        self._keys = keys
+        self._journal = journal
+        self._awake: dict[Sealable, None] = {}
+        self._wake = asyncio.Event()
+
+    def key_id(self, member: MemberId) -> bytes:
+        """The id of the key that seals for a member.
+
+        Raises:
+            SimpulError: This node has none (KEY_UNKNOWN).
+        """
+        return self._key(member).public.key_id
+
+    def wake(self, link: Sealable) -> None:
+        """Something waits on this link."""
+        self._awake[link] = None
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Seal until cancelled.
+
+        Raises:
+            SimpulError: The journal can't write (JOURNAL_FULL, JOURNAL_FAILED): no more traffic.
+        """
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            links, self._awake = tuple(self._awake), {}
+            await self._round(links)
+
+    async def _round(self, links: Sequence[Sealable]) -> None:
+        drawn = [(link, link.draw()) for link in links]
+        seals = self._sign([each.parcel for _, of_link in drawn for each in of_link])
+        if not seals:
+            return
+        durable = self._journal.append_nowait(
+            [
+                link.record(each.parcel, seals[each.parcel.header_hash])
+                for link, of_link in drawn
+                for each in of_link
+            ]
+        )
+        held: list[tuple[Sealable, Drawn]] = []
+        for link, of_link in drawn:
+            for each in of_link:
+                for ticket in each.tickets:
+                    ticket.durable = durable
+            # The order on a link is that of its numbers: one held parcel holds the rest.
+            if any(ticket.holds for each in of_link for ticket in each.tickets):
+                held.extend((link, each) for each in of_link)
+            else:
+                for each in of_link:
+                    link.transmit(each.parcel, seals[each.parcel.header_hash])
+        await durable
+        for link, each in held:
+            link.transmit(each.parcel, seals[each.parcel.header_hash])
+
+    def _sign(self, parcels: Sequence[PreparedParcel]) -> dict[bytes, bytes]:
+        """One signature for each member; the seal of each header hash."""
+        by_member: dict[MemberId, list[bytes]] = {}
+        for parcel in parcels:
+            by_member.setdefault(parcel.fields.member, []).append(parcel.header_hash)
+        seals: dict[bytes, bytes] = {}
+        for member, hashes in by_member.items():
+            seals.update(zip(hashes, make_seals(self._key(member), hashes), strict=True))
+        return seals
+
+    def _key(self, member: MemberId) -> PrivateKey:
+        key = self._keys.get(member)
+        if key is None:
+            raise SimpulError(
+                Code.KEY_UNKNOWN,
+                f"this node holds no seal key of {member}; enrol it for the member",
+            )
+        return key

@@ -1,0 +1,1 @@
+"""What operators and peers can have a node do, one file for each subject. Run by the supervisor."""

@@ -1,0 +1,98 @@
+"""Publishing services: what a member offers, and where its calls go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from node.operations.desk import Desk
+from node.provider.reflection import reflect
+from node.provider.target import check_target
+from node.store.routes import Route, list_routes, set_route
+from security.contract import MethodKind, check_contract, parse_descriptor_set
+from security.errors import Code, SimpulError
+from security.identifiers import ServiceId, SubsystemId
+
+# Services that a gRPC server offers beside its own: the node answers these itself.
+_COMMON: Final = ("grpc.reflection.", "grpc.health.", "simpul.")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A service of this node, where its calls go, and its methods."""
+
+    id: ServiceId
+    target: str
+    methods: dict[str, MethodKind]
+
+
+async def publish(
+    desk: Desk, subsystem: SubsystemId, target: str, descriptor_set: bytes, names: Sequence[str]
+) -> tuple[tuple[ServiceId, ...], int]:
+    """Publish services of a subsystem; returns their ids and the directory's version.
+
+    Args:
+        desk: The supervisor's.
+        subsystem: Whose; new ones are listed with their first service.
+        target: `host:port` of the gRPC server.
+        descriptor_set: A FileDescriptorSet; empty asks the target by server reflection.
+        names: Full names; empty is every service in the descriptor set.
+
+    Raises:
+        SimpulError: PROTOSET_INVALID, PROTOSET_LACKS_SERVICE, MEMBER_UNKNOWN, CONFIG_INVALID (the
+            target), SERVICE_UNREACHABLE (reflection), REGISTRY_UNREACHABLE, or the registry's no.
+    """
+    desk.require_hosted(subsystem)
+    check_target(target)
+    if not descriptor_set:
+        descriptor_set = await reflect(target, names)
+    chosen = tuple(names) or _own_services(descriptor_set)
+    for name in chosen:
+        check_contract(descriptor_set, name)
+    version = 0
+    ids = tuple(ServiceId(subsystem, name) for name in chosen)
+    for service in ids:
+        version = await desk.changes.publish_service(service, descriptor_set, desk.now_ms())
+        await asyncio.to_thread(set_route, desk.store, Route(service, target), desk.now_ms())
+    # What the operator is told is done must be known here, whether or not the watch was faster.
+    if desk.directory.version < version:
+        await desk.watch.refresh()
+    await desk.push()
+    return ids, version
+
+
+def published(desk: Desk) -> tuple[Published, ...]:
+    """The services that this node routes, with the methods that the directory lists."""
+    found = []
+    for route in list_routes(desk.store):
+        try:
+            listed = desk.directory.service(route.service.subsystem, route.service.service)
+            methods = dict(listed.contract.methods)
+        except SimpulError:
+            # Routed here, but the registry lists it no more: shown without methods.
+            methods = {}
+        found.append(Published(route.service, route.target, methods))
+    return tuple(found)
+
+
+def contract(desk: Desk, service: ServiceId) -> bytes:
+    """The FileDescriptorSet of a service in the directory.
+
+    Raises:
+        SimpulError: MEMBER_UNKNOWN, SUBSYSTEM_UNKNOWN or SERVICE_UNKNOWN.
+    """
+    found = desk.directory.service(service.subsystem, service.service)
+    return found.contract.descriptor_set
+
+
+def _own_services(descriptor_set: bytes) -> tuple[str, ...]:
+    services = parse_descriptor_set(descriptor_set).services
+    own = tuple(sorted(name for name in services if not name.startswith(_COMMON)))
+    if not own:
+        raise SimpulError(
+            Code.PROTOSET_LACKS_SERVICE,
+            "the protoset defines no service; compile the .proto file that has one",
+        )
+    return own

@@ -1,0 +1,335 @@
+"""The supervisor: the process that an operator starts, and that starts the workers.
+
+It owns the admin socket, the one watch of the directory, the state database and what all workers are
+to go by; it carries no calls. This is a wiring module: it asks the clock. Order of things: home,
+directory, ports, sockets, workers, ready; and back again when it is told to stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import structlog
+from grpc import aio
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from node.admin import NodeAdmin
+from node.config import NodeConfig, load_config
+from node.directory.fetch import HttpFetcher
+from node.directory.model import Generation
+from node.directory.replica import Replica
+from node.directory.watch import DirectoryWatch, Sources
+from node.home import KeyName, NodeHome
+from node.operations import access
+from node.operations.certificates import keep_renewed
+from node.operations.desk import Desk
+from node.processes import WorkerProcesses
+from node.registry_client import NodeChanges, RegistryClient
+from node.store.engine import Store
+from node.watch import NodeMetrics
+from node.workers import Workers
+from runtime import log
+from runtime.clock import now_ms
+from runtime.files import write_private
+from runtime.grpc_errors import ErrorInterceptor
+from runtime.grpc_options import server_options
+from runtime.metrics import metrics_server
+from runtime.ports import Address, TcpAddress, ensure_free
+from security.errors import Code, SimpulError
+from simpul.node.v1 import admin_pb2, admin_pb2_grpc, control_pb2_grpc
+from simpul.v1 import agreement_pb2
+
+_log = structlog.get_logger(__name__)
+
+# How long calls under way get to end when the node is told to stop.
+GRACE_S: Final = 10.0
+READY_TIMEOUT_S: Final = 30.0
+# Peers can ask for a refresh by naming a directory that is not here; once a second is enough.
+REFRESH_PAUSE_S: Final = 1.0
+SOCKET_MODE: Final = 0o600
+# A protoset travels over the admin socket.
+MAX_ADMIN_BYTES: Final = 16 * 1024 * 1024
+
+
+async def serve(path: Path) -> None:
+    """Run a node until SIGTERM or SIGINT.
+
+    Raises:
+        SimpulError: HOME_MISSING, HOME_LOCKED, CONFIG_INVALID, PORT_IN_USE, DIRECTORY_ABSENT (no
+            copy, and the registry can't be reached), DIRECTORY_DEAD, DIRECTORY_UNTRUSTED.
+    """
+    home = NodeHome.open(path)
+    config = load_config(home, os.environ)
+    log.configure("node", level=config.log.level, form=config.log.form)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    with home.lock():
+        async with _running(home, config) as supervisor:
+            await supervisor.until(stop)
+
+
+@asynccontextmanager
+async def _running(home: NodeHome, config: NodeConfig) -> AsyncIterator[Supervisor]:
+    """Everything that a node has, up; and down again at the end, in the opposite order."""
+    _ensure_ports(config)
+    async with AsyncExitStack() as stack:
+        store = await asyncio.to_thread(Store.open, home.state)
+        stack.callback(store.close)
+        client = RegistryClient(
+            config.registry.address, home.registry_certificate.read_bytes(), config.federation
+        )
+        stack.push_async_callback(client.close)
+        supervisor = Supervisor(home, config, store, client)
+        await supervisor.open_directory()
+        await stack.enter_async_context(supervisor.sockets())
+        registry, folder = _metrics(home, supervisor.metrics)
+        server = stack.enter_context(metrics_server(registry, config.metrics.listen))
+        supervisor.metrics_address = server.address
+        processes = WorkerProcesses(home, count=config.node.workers, metrics_folder=folder)
+        await processes.start()
+        stack.push_async_callback(processes.stop, GRACE_S)
+        supervisor.processes = processes
+        await supervisor.ready()
+        _write_endpoints(home, config, server.address)
+        stack.callback(_endpoints(home).unlink, missing_ok=True)
+        try:
+            yield supervisor
+        finally:
+            await supervisor.drain()
+
+
+class Supervisor:
+    """What the parts of a supervisor say to each other."""
+
+    def __init__(
+        self, home: NodeHome, config: NodeConfig, store: Store, client: RegistryClient
+    ) -> None:
+        self._home = home
+        self._config = config
+        self.metrics = NodeMetrics()
+        self.metrics_address: TcpAddress | None = None
+        self.processes: WorkerProcesses | None = None
+        self._workers = Workers(countersign=self._countersign, refresh=self._refresh)
+        self._replica = Replica(home.directory, config.federation, home.read_root(), store)
+        self._watch = DirectoryWatch(
+            self._replica,
+            Sources(lambda: HttpFetcher(config.registry.directory_url), client.watch),
+            self._on_generation,
+            now_ms,
+        )
+        node_key = home.read_key(KeyName.NODE)
+        changes = NodeChanges(client, config.node_id, node_key, store)
+        self._desk = Desk(home, config, store, self._watch, changes, self._workers, now_ms)
+        self._refreshed_s = 0.0
+
+    async def open_directory(self) -> None:
+        """Verify the copy on the disk; without one, fetch it, which needs the registry."""
+        generation = await asyncio.to_thread(self._replica.open_local, now_ms())
+        if generation is None:
+            try:
+                generation = await self._watch.refresh()
+            except SimpulError as error:
+                if error.code is not Code.REGISTRY_UNREACHABLE:
+                    raise
+                raise SimpulError(
+                    Code.DIRECTORY_ABSENT,
+                    "this node has no copy of the directory yet, and the registry can't be "
+                    f"reached at {self._config.registry.directory_url}; start it, then try again",
+                ) from error
+        self._desk.directory.check_age(now_ms())
+        await self._on_generation(generation)
+
+    @asynccontextmanager
+    async def sockets(self) -> AsyncIterator[None]:
+        """The admin and control sockets."""
+        control = _server()
+        control_pb2_grpc.add_ControlServicer_to_server(self._workers, control)
+        admin = _server()
+        admin_pb2_grpc.add_NodeAdminServicer_to_server(NodeAdmin(self._desk, self._status), admin)
+        await _listen(control, self._home.control_socket)
+        await _listen(admin, self._home.admin_socket)
+        try:
+            yield
+        finally:
+            await admin.stop(1.0)
+            await control.stop(1.0)
+
+    async def ready(self) -> None:
+        """Wait until every worker serves and the gateway answers."""
+        tasks = {asyncio.create_task(self._workers.wait_ready(self._config.node.workers))}
+        if self.processes is not None:
+            tasks.add(asyncio.create_task(_fail_with(self.processes)))
+        try:
+            done, _ = await asyncio.wait(
+                tasks, timeout=READY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                task.result()
+            if not done:
+                raise SimpulError(
+                    Code.INTERNAL,
+                    f"the workers are not ready after {READY_TIMEOUT_S:g} s; see the log",
+                )
+        finally:
+            for task in tasks:
+                task.cancel()
+        await _answering(self._config.gateway.listen)
+        _log.info("node ready", node=self._config.node.id, gateway=str(self._config.gateway.listen))
+
+    async def until(self, stop: asyncio.Event) -> None:
+        """Watch the directory and keep the certificate fresh until told to stop.
+
+        Raises:
+            SimpulError: The workers can't be kept running.
+        """
+        tasks: list[asyncio.Task[object]] = [
+            asyncio.create_task(self._watch.run()),
+            asyncio.create_task(keep_renewed(self._desk)),
+            asyncio.create_task(stop.wait()),
+        ]
+        if self.processes is not None:
+            tasks.append(asyncio.create_task(_fail_with(self.processes)))
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def drain(self) -> None:
+        """Let the calls under way end."""
+        _log.info("node stopping")
+        await self._workers.drain(GRACE_S)
+
+    async def _on_generation(self, generation: Generation) -> None:
+        self.metrics.directory(generation.version, generation.issued_at_ms)
+        _log.info("directory", version=generation.version, hash=generation.hash.hex()[:16])
+        try:
+            await self._desk.push()
+        except SimpulError as error:
+            # A worker that hangs goes on with what it has; the next one is pushed to it all the same.
+            _log.error("snapshot not taken", code=error.code, why=error.message)
+
+    async def _countersign(
+        self, offer: agreement_pb2.SignedAgreement
+    ) -> agreement_pb2.SignedAgreement:
+        return await access.countersign(self._desk, offer)
+
+    async def _refresh(self, version: int, digest: bytes) -> tuple[int, bytes]:
+        del version
+        current = self._replica.current
+        loop_s = asyncio.get_running_loop().time()
+        known = current is not None and digest == current.hash
+        if not known and loop_s - self._refreshed_s >= REFRESH_PAUSE_S:
+            self._refreshed_s = loop_s
+            current = await self._watch.refresh()
+        if current is None:
+            raise SimpulError(Code.DIRECTORY_ABSENT, "this node has no directory yet")
+        return current.version, current.hash
+
+    def _status(self) -> admin_pb2.StatusResponse:
+        config, current = self._config, self._replica.current
+        status = admin_pb2.StatusResponse(
+            node=config.node.id,
+            members=config.node.members,
+            gateway=str(config.gateway.listen),
+            link=str(config.link.listen),
+            metrics=str(self.metrics_address or config.metrics.listen),
+            workers_ready=self._workers.ready,
+        )
+        if current is not None:
+            status.directory_version = current.version
+            status.directory_hash = current.hash
+            status.directory_issued_at_ms = current.issued_at_ms
+        return status
+
+
+async def _fail_with(processes: WorkerProcesses) -> None:
+    """Raise what keeps the workers from running, when something does."""
+    raise await processes.failed()
+
+
+def _ensure_ports(config: NodeConfig) -> None:
+    listens: tuple[tuple[Address, str], ...] = (
+        (config.gateway.listen, "gateway.listen"),
+        (config.link.listen, "link.listen"),
+    )
+    for address, setting in listens:
+        ensure_free(address, setting)
+
+
+def _metrics(home: NodeHome, own: NodeMetrics) -> tuple[CollectorRegistry, Path]:
+    """One exposition for the supervisor and its workers, which write theirs to files in a folder."""
+    folder = home.run / "metrics"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for old in folder.glob("*.db"):
+        old.unlink()
+    MultiProcessCollector(own.registry, path=str(folder))  # type: ignore[no-untyped-call]
+    return own.registry, folder
+
+
+def _server() -> aio.Server:
+    return aio.server(
+        interceptors=[ErrorInterceptor()],
+        options=server_options(max_message_bytes=MAX_ADMIN_BYTES),
+    )
+
+
+async def _listen(server: aio.Server, path: Path) -> None:
+    # The home is locked, so nobody listens there: what lies there is of a process that was killed.
+    path.unlink(missing_ok=True)
+    server.add_insecure_port(f"unix:{path}")
+    await server.start()
+    path.chmod(SOCKET_MODE)
+
+
+async def _answering(address: Address) -> None:
+    """Wait until something accepts connections there: a worker is ready a moment before its port."""
+    async with asyncio.timeout(READY_TIMEOUT_S):
+        while not await asyncio.to_thread(_accepts, address):
+            await asyncio.sleep(0.02)
+
+
+def _accepts(address: Address) -> bool:
+    if isinstance(address, TcpAddress):
+        family, place = socket.AF_INET6 if ":" in address.host else socket.AF_INET, address.host
+        target: object = (place, address.port)
+    else:
+        family, target = socket.AF_UNIX, address.path
+    with socket.socket(family) as probe:
+        probe.settimeout(1.0)
+        with contextlib.suppress(OSError):
+            probe.connect(target)
+            return True
+    return False
+
+
+def _endpoints(home: NodeHome) -> Path:
+    return home.run / "endpoints.json"
+
+
+def _write_endpoints(home: NodeHome, config: NodeConfig, metrics: TcpAddress) -> None:
+    """For programs on this machine that start a node and wait for it."""
+    said = {
+        "node": config.node.id,
+        "members": list(config.node.members),
+        "gateway": str(config.gateway.listen),
+        "link": str(config.link.listen),
+        "metrics": str(metrics),
+        "pid": os.getpid(),
+    }
+    write_private(_endpoints(home), json.dumps(said, indent=2).encode() + b"\n")

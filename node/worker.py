@@ -1,0 +1,321 @@
+"""One worker: gateway, exchange, links and journal slot, wired together in one event loop.
+
+This is the wiring module of a worker: the only one here that asks the clock and the system's
+randomness. It goes by what its supervisor pushes and decides nothing itself. When its journal can't
+write, or its supervisor is gone for good, it ends: the supervisor starts another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+import grpc
+import structlog
+from grpc import aio
+from prometheus_client import CollectorRegistry
+
+from node.calls import InboundCall, Services
+from node.config import NodeConfig
+from node.control import ControlClient
+from node.directory.load import load_view
+from node.exchange.asking import ask
+from node.exchange.consuming import Consuming
+from node.exchange.providing import Providing
+from node.exchange.watch import CallMetrics
+from node.home import KeyName, NodeHome
+from node.journal.journal import Journal
+from node.link.accept import LinkServer, link_server
+from node.link.dial import Dialler
+from node.link.greet import Greeter
+from node.link.model import LinkRooms
+from node.link.sealer import Sealer
+from node.link.watch import LinkMetrics
+from node.model import Current, NodeIdentity, Snapshot
+from node.policy.apps import AppBook, AppCredential
+from node.policy.rules import AgreementBook
+from runtime.clock import now_ms
+from runtime.grpc_options import channel_options
+from security.agreement import parse_agreement
+from security.certificate import to_pem
+from security.directory import DirectoryView, NodeState
+from security.errors import Code, SimpulError
+from security.identifiers import MemberId, NodeId, ServiceId, SubsystemId
+from security.limits import Limits
+from security.strict import parse
+from simpul.node.v1 import control_pb2
+from simpul.v1 import agreement_pb2
+
+_log = structlog.get_logger(__name__)
+
+# Calls that one worker answers at once; more are refused, because memory is bounded.
+MAX_OPEN_CALLS: Final = 20_000
+AGREEMENTS: Final = "simpul.v1.Agreements"
+OFFER: Final = "Offer"
+MAX_OFFER_BYTES: Final = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerPlace:
+    """Which worker this is, of which home."""
+
+    home: NodeHome
+    config: NodeConfig
+    index: int
+
+
+class Worker:
+    """A running worker (`control.Orders`). `start` returns when it serves."""
+
+    def __init__(self, place: WorkerPlace, journal: Journal, services: Services) -> None:
+        config = place.config
+        self._place = place
+        self._journal = journal
+        self._identity = NodeIdentity(config.node_id, frozenset(config.member_ids))
+        self._current = Current()
+        self._serving = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        registry = CollectorRegistry()
+        metrics = CallMetrics(registry)
+        seal_key = place.home.read_key(KeyName.SEAL)
+        self._sealer = Sealer(dict.fromkeys(config.member_ids, seal_key), journal)
+        self._channel = aio.insecure_channel(
+            f"unix:{place.home.control_socket}", options=channel_options()
+        )
+        self._control = ControlClient(self._channel, place.index, self, self._current)
+        self._providing = Providing(
+            self._current,
+            services,
+            {(AGREEMENTS, OFFER): self._offered},
+            metrics,
+            max_open=MAX_OPEN_CALLS,
+            now_ms=now_ms,
+        )
+        greeter = Greeter(
+            self._identity,
+            place.home.read_key(KeyName.NODE),
+            self._current,
+            _limits(config),
+            place.index,
+            config.node.workers,
+            now_ms,
+            self._refresh,
+        )
+        rooms = LinkRooms(
+            self._current,
+            self._sealer,
+            journal,
+            self._providing.on_open,
+            LinkMetrics(registry),
+            self._refresh,
+            config.member_ids[0],
+            now_ms,
+        )
+        self._links = LinkServer(greeter, rooms)
+        self._server = link_server(self._links, greeter.limits)
+        self._dialler = Dialler(greeter, rooms, self._channel_credentials)
+        self._consuming = Consuming(
+            self._identity, self._current, self._dialler, metrics,
+            new_call_id=lambda: new_call_id(now_ms(), os.urandom(10)), now_ms=now_ms,
+        )  # fmt: skip
+
+    @classmethod
+    async def start(cls, place: WorkerPlace, services: Services) -> Worker:
+        """Open the journal, attach to the supervisor, open the link port.
+
+        Raises:
+            SimpulError: The slot is taken (JOURNAL_LOCKED), or the port is (PORT_IN_USE).
+        """
+        holder = f"{place.config.node_id} worker {place.index}, process {os.getpid()}"
+        journal = await Journal.open(
+            place.home.journal, slot=place.index, holder=holder, clock=now_ms
+        )
+        worker = cls(place, journal, services)
+        worker._keep(worker._control.run())
+        worker._keep(worker._fatal(worker._sealer.run()))
+        worker._keep(worker._watch_journal())
+        await worker._serving.wait()
+        return worker
+
+    async def serve(self, call: InboundCall) -> None:
+        """Carry one call of an app."""
+        await self._consuming.run(call)
+
+    async def stop(self) -> None:
+        """End every link in order, and give the journal's slot back."""
+        await self._dialler.close()
+        await self._links.drain()
+        await self._server.stop(0)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._channel.close()
+        await self._journal.close()
+
+    # What the supervisor orders.
+
+    async def take_snapshot(self, snapshot: control_pb2.Snapshot) -> None:
+        """Go by a new snapshot; links to nodes that it no longer lists are cut."""
+        known = self._current.known
+        view = await asyncio.to_thread(
+            load_view,
+            self._place.home.path / snapshot.directory_path,
+            None if known is None else known.directory,
+        )
+        self._current.replace(_snapshot(snapshot, view, self._place.config))
+        self._links.sever(lambda node: _unwanted(view, node))
+        self._dialler.sever(lambda node: _unwanted(view, node))
+        if not self._serving.is_set():
+            await self._open_link_port()
+            self._serving.set()
+
+    async def send_offer(
+        self, offer: agreement_pb2.SignedAgreement
+    ) -> agreement_pb2.SignedAgreement:
+        """Offer an agreement to a node of its consumer; returns what that one signed."""
+        terms = parse_agreement(offer.agreement)
+        nodes = self._current.snapshot.directory.nodes_of(terms.consumer.member, now_ms())
+        if not nodes:
+            raise SimpulError(
+                Code.NODE_UNKNOWN,
+                f"{terms.consumer.member} has no active node; ask its operators to run one",
+            )
+        answer = await ask(
+            self._dialler,
+            nodes,
+            call_id=new_call_id(now_ms(), os.urandom(10)),
+            consumer=terms.provider_subsystem,
+            provider=terms.consumer_subsystems[0],
+            service=AGREEMENTS,
+            method=OFFER,
+            data=agreement_pb2.OfferRequest(agreement=offer).SerializeToString(),
+        )
+        return parse(agreement_pb2.OfferResponse, answer, MAX_OFFER_BYTES).agreement
+
+    async def drain(self, grace_s: float) -> None:
+        """Answer what is under way, for at most `grace_s`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._providing.drain()
+
+    # Inside.
+
+    async def _offered(self, data: bytes, sender: MemberId) -> bytes:
+        """`Agreements.Offer`: have the supervisor countersign what a provider offers."""
+        offer = parse(agreement_pb2.OfferRequest, data, MAX_OFFER_BYTES).agreement
+        if parse_agreement(offer.agreement).provider.member != sender:
+            raise SimpulError(
+                Code.AGREEMENT_INVALID, "an agreement is offered by its provider and nobody else"
+            )
+        signed = await self._control.countersign(offer)
+        return agreement_pb2.OfferResponse(agreement=signed).SerializeToString()
+
+    async def _refresh(self, directory_hash: bytes) -> None:
+        try:
+            await self._control.refresh_directory(0, directory_hash)
+        except SimpulError as error:
+            # What is not here can't be gone by: the check that asked for it now refuses.
+            _log.warning("directory not refreshed", code=error.code, why=error.message)
+
+    async def _open_link_port(self) -> None:
+        first = self._server_configuration()
+        credentials = grpc.dynamic_ssl_server_credentials(
+            first, self._server_configuration, require_client_authentication=True
+        )
+        address = str(self._place.config.link.listen)
+        try:
+            self._server.add_secure_port(address, credentials)
+        except RuntimeError:
+            raise SimpulError(
+                Code.PORT_IN_USE,
+                f"{address} is in use; stop the other program or change link.listen",
+            ) from None
+        await self._server.start()
+
+    def _server_configuration(self) -> grpc.ServerCertificateConfiguration:
+        """Read anew at every handshake, so a renewed certificate needs no restart."""
+        return grpc.ssl_server_certificate_configuration(
+            [self._tls_pair()], root_certificates=self._authorities()
+        )
+
+    def _channel_credentials(self) -> grpc.ChannelCredentials:
+        key, chain = self._tls_pair()
+        return grpc.ssl_channel_credentials(self._authorities(), key, chain)
+
+    def _tls_pair(self) -> tuple[bytes, bytes]:
+        home = self._place.home
+        return home.key_file(KeyName.TLS).read_bytes(), home.chain.read_bytes()
+
+    def _authorities(self) -> bytes:
+        return to_pem(*self._current.snapshot.directory.policy.tls_authorities)
+
+    async def _watch_journal(self) -> None:
+        error = await self._journal.failed()
+        _log.error("journal failed; this worker ends", code=error.code, why=error.message)
+        os._exit(1)
+
+    async def _fatal(self, work: Coroutine[Any, Any, None]) -> None:
+        """What must never end, ended: nothing more could be sealed, so nothing more is taken."""
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            _log.exception("the sealer stopped; this worker ends")
+            os._exit(1)
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def new_call_id(at_ms: int, randomness: bytes) -> bytes:
+    """A UUIDv7 (RFC 9562, section 5.7): 48 bits of time, 74 of `randomness` (10 bytes)."""
+    return (
+        at_ms.to_bytes(6, "big")
+        + bytes([0x70 | randomness[0] & 0x0F, randomness[1], 0x80 | randomness[2] & 0x3F])
+        + randomness[3:]
+    )
+
+
+def _snapshot(pushed: control_pb2.Snapshot, view: DirectoryView, config: NodeConfig) -> Snapshot:
+    apps = [
+        AppCredential(
+            app.name,
+            tuple(SubsystemId.parse(subsystem) for subsystem in app.subsystems),
+            app.token_sha256 or None,
+            app.certificate_sha256 or None,
+            app.expires_at_ms or None,
+        )
+        for app in pushed.apps
+    ]
+    return Snapshot(
+        view,
+        AgreementBook(signed.agreement for signed in pushed.agreements),
+        AppBook(apps, config.loopback_subsystem),
+        {ServiceId.parse(route.service_id): route.target for route in pushed.routes},
+    )
+
+
+def _unwanted(view: DirectoryView, node: NodeId) -> SimpulError | None:
+    """Why a link to this node must end, if so."""
+    try:
+        found = view.node(node)
+    except SimpulError as error:
+        return error
+    if found.state is NodeState.ACTIVE:
+        return None
+    return SimpulError(Code.NODE_REVOKED, f"{node} was revoked; its operators must enrol it again")
+
+
+def _limits(config: NodeConfig) -> Limits:
+    return Limits(
+        max_message_bytes=config.limits.max_message_bytes,
+        max_parcel_bytes=config.limits.max_message_bytes + 512 * 1024,
+        max_metadata_bytes=config.limits.max_metadata_bytes,
+    )

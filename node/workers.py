@@ -1,0 +1,216 @@
+"""The supervisor's side of its workers: what it pushes to them and asks of them.
+
+Each worker attaches over the Unix socket in the home folder and stays attached. The supervisor pushes
+whole snapshots and orders, each with a number that the worker answers; so an operator's command is
+done when every worker has it. A worker that attaches late gets the newest snapshot first.
+
+It starts no processes (`processes`) and decides nothing (`operations`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+import structlog
+from grpc import aio
+
+from security.errors import Code, SimpulError
+from simpul.node.v1 import control_pb2, control_pb2_grpc
+from simpul.v1 import agreement_pb2
+
+_log = structlog.get_logger(__name__)
+
+# A worker answers in milliseconds; one that takes longer hangs, and its supervisor says so.
+ACKNOWLEDGE_TIMEOUT_S = 5.0
+# An offer crosses a link to another node and back.
+OFFER_TIMEOUT_S = 15.0
+
+Countersign = Callable[[agreement_pb2.SignedAgreement], Awaitable[agreement_pb2.SignedAgreement]]
+Refresh = Callable[[int, bytes], Awaitable[tuple[int, bytes]]]
+
+
+@dataclass(slots=True, eq=False)
+class _Attached:
+    """One worker, for as long as its stream lives."""
+
+    worker: int
+    pid: int
+    outgoing: asyncio.Queue[control_pb2.AttachResponse] = field(default_factory=asyncio.Queue)
+    waiting: dict[int, asyncio.Future[control_pb2.Done]] = field(default_factory=dict)
+    next_number: int = 1
+    ready: bool = False
+
+    async def order(self, order: control_pb2.AttachResponse, timeout_s: float) -> control_pb2.Done:
+        """Send an order and wait for its answer.
+
+        Raises:
+            SimpulError: The worker said no, went away, or was silent (SUPERVISOR_LOST).
+        """
+        number, self.next_number = self.next_number, self.next_number + 1
+        order.number = number
+        future: asyncio.Future[control_pb2.Done] = asyncio.get_running_loop().create_future()
+        self.waiting[number] = future
+        self.outgoing.put_nowait(order)
+        try:
+            done = await asyncio.wait_for(future, timeout_s)
+        except TimeoutError:
+            raise SimpulError(
+                Code.INTERNAL, f"worker {self.worker} did not answer within {timeout_s:g} s"
+            ) from None
+        finally:
+            self.waiting.pop(number, None)
+        if done.error_code:
+            raise SimpulError(_code(done.error_code), done.error_message)
+        return done
+
+    def lost(self) -> None:
+        """Everybody who waits for this worker learns that it is gone."""
+        for future in self.waiting.values():
+            if not future.done():
+                future.set_exception(
+                    SimpulError(Code.SUPERVISOR_LOST, f"worker {self.worker} stopped; try again")
+                )
+
+
+class Workers(control_pb2_grpc.ControlServicer):
+    """All attached workers."""
+
+    def __init__(self, *, countersign: Countersign, refresh: Refresh) -> None:
+        self._countersign = countersign
+        self._refresh = refresh
+        self._attached: dict[int, _Attached] = {}
+        self._snapshot: control_pb2.Snapshot | None = None
+        self._pushing = asyncio.Lock()
+        self._changed = asyncio.Condition()
+
+    @property
+    def ready(self) -> int:
+        """How many workers have a snapshot and serve."""
+        return sum(worker.ready for worker in self._attached.values())
+
+    async def wait_ready(self, count: int) -> None:
+        """Wait until `count` workers serve."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.ready >= count)
+
+    async def push(self, snapshot: control_pb2.Snapshot) -> None:
+        """Put a snapshot in force: done when every attached worker goes by it.
+
+        Raises:
+            SimpulError: A worker did not take it.
+        """
+        async with self._pushing:
+            self._snapshot = snapshot
+            await asyncio.gather(*(self._give(worker) for worker in tuple(self._attached.values())))
+
+    async def offer(self, offer: agreement_pb2.SignedAgreement) -> agreement_pb2.SignedAgreement:
+        """Have a worker send an offer to the consumer's node; returns what that one signed.
+
+        Raises:
+            SimpulError: No worker serves, the node can't be reached, or it declined.
+        """
+        worker = next((w for w in self._attached.values() if w.ready), None)
+        if worker is None:
+            raise SimpulError(Code.NOT_RUNNING, "no worker of this node serves yet; try again")
+        done = await worker.order(control_pb2.AttachResponse(offer=offer), OFFER_TIMEOUT_S)
+        return done.agreement
+
+    async def drain(self, grace_s: float) -> None:
+        """Ask every worker to end its calls and stop; waits for them at most `grace_s`."""
+        order = control_pb2.Drain(grace_ms=int(grace_s * 1000))
+        await asyncio.gather(
+            *(
+                worker.order(control_pb2.AttachResponse(drain=order), grace_s + 1)
+                for worker in tuple(self._attached.values())
+            ),
+            return_exceptions=True,
+        )
+
+    async def Attach(  # type: ignore[override]  # noqa: N802 - gRPC's name; reads by hand
+        self,
+        request_iterator: AsyncIterator[control_pb2.AttachRequest],
+        context: aio.ServicerContext[control_pb2.AttachRequest, control_pb2.AttachResponse],
+    ) -> None:
+        """Serve one worker for as long as it lives."""
+        del request_iterator  # Read and write by hand: both directions are always open.
+        first: object = await context.read()
+        if not isinstance(first, control_pb2.AttachRequest) or first.WhichOneof("kind") != "hello":
+            raise SimpulError(Code.REQUEST_MALFORMED, "a worker says hello first")
+        attached = _Attached(first.hello.worker, first.hello.pid)
+        self._attached[attached.worker] = attached
+        writer = asyncio.create_task(_write(attached, context))
+        giver = asyncio.create_task(self._welcome(attached))
+        try:
+            while True:
+                request: object = await context.read()
+                if not isinstance(request, control_pb2.AttachRequest):
+                    return
+                if request.WhichOneof("kind") == "done":
+                    future = attached.waiting.get(request.done.number)
+                    if future is not None and not future.done():
+                        future.set_result(request.done)
+        finally:
+            if self._attached.get(attached.worker) is attached:
+                del self._attached[attached.worker]
+            attached.lost()
+            for task in (writer, giver):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, SimpulError):
+                    await task
+            _log.info("worker detached", worker=attached.worker, pid=attached.pid)
+
+    async def Countersign(  # noqa: N802 - gRPC's name
+        self,
+        request: control_pb2.CountersignRequest,
+        context: aio.ServicerContext[
+            control_pb2.CountersignRequest, control_pb2.CountersignResponse
+        ],
+    ) -> control_pb2.CountersignResponse:
+        """A peer offered an agreement to a member of this node."""
+        del context
+        signed = await self._countersign(request.agreement)
+        return control_pb2.CountersignResponse(agreement=signed)
+
+    async def RefreshDirectory(  # noqa: N802 - gRPC's name
+        self,
+        request: control_pb2.RefreshDirectoryRequest,
+        context: aio.ServicerContext[
+            control_pb2.RefreshDirectoryRequest, control_pb2.RefreshDirectoryResponse
+        ],
+    ) -> control_pb2.RefreshDirectoryResponse:
+        """A peer goes by a directory that this node does not have."""
+        del context
+        version, digest = await self._refresh(request.version, request.hash)
+        return control_pb2.RefreshDirectoryResponse(version=version, hash=digest)
+
+    async def _welcome(self, attached: _Attached) -> None:
+        async with self._pushing:
+            await self._give(attached)
+
+    async def _give(self, attached: _Attached) -> None:
+        if self._snapshot is None:
+            return
+        await attached.order(
+            control_pb2.AttachResponse(snapshot=self._snapshot), ACKNOWLEDGE_TIMEOUT_S
+        )
+        attached.ready = True
+        async with self._changed:
+            self._changed.notify_all()
+
+
+async def _write(
+    attached: _Attached,
+    context: aio.ServicerContext[control_pb2.AttachRequest, control_pb2.AttachResponse],
+) -> None:
+    while True:
+        await context.write(await attached.outgoing.get())
+
+
+def _code(text: str) -> Code:
+    try:
+        return Code(text)
+    except ValueError:
+        return Code.INTERNAL
