@@ -45,7 +45,6 @@ _ENDS: Final = {end: number for number, end in enumerate(ENDS)}
 _OPEN: Final = OUTCOMES.index(Outcome.OPEN)
 _CLOSED: Final = OUTCOMES.index(Outcome.CLOSED)
 _REFUSED: Final = OUTCOMES.index(Outcome.REFUSED)
-_LOST: Final = OUTCOMES.index(Outcome.LOST)
 
 # What an end writes into a call's row, and where in the row (see tables.CallTableRow) it stands.
 _END_COLUMNS: Final = ("outcome", "status", "code", "closed_at_ms")
@@ -53,6 +52,19 @@ _END_PLACES: Final = tuple(list(CALLS.columns.keys()).index(name) for name in _E
 
 _CallKey = tuple[int, bytes]
 _Any = TypeVar("_Any")
+
+
+def check_note(note: CallNote) -> None:
+    """Checks that a note says what a note may: REFUSED before there was a link, LOST with one.
+
+    Raises:
+        SimpulError: INTERNAL; a caller of ours is wrong.
+    """
+    wanted = Outcome.REFUSED if note.link_id is None else Outcome.LOST
+    if note.outcome is not wanted:
+        raise SimpulError(
+            Code.INTERNAL, f"a note can't say {note.outcome} of this call; report this"
+        )
 
 
 class CallIndex:
@@ -144,14 +156,9 @@ class IndexGroup:
             self._entries.append((slot, idx, number, call, *what))
 
     def note(self, note: CallNote) -> None:
-        """Takes up an end that no entry says."""
-        outcome = {Outcome.REFUSED: _REFUSED, Outcome.LOST: _LOST}.get(note.outcome)
-        if outcome is None or (outcome == _REFUSED) != (note.link_id is None):
-            raise SimpulError(
-                Code.INTERNAL, f"a note can't say {note.outcome} of this call; report this"
-            )
+        """Takes up an end that no entry says; `check_note` has passed it."""
         link = NO_LINK if note.link_id is None else self.link(note.link_id, note.end)
-        end = (outcome, note.status, self.name(note.code), note.at_ms)
+        end = (OUTCOMES.index(note.outcome), note.status, self.name(note.code), note.at_ms)
         key = (link, note.call_id)
         call = NO_CALL if link == NO_LINK else self._find(key)
         if call == NO_CALL:

@@ -19,7 +19,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from node.journal.index import CallIndex, IndexGroup
+from node.journal.index import CallIndex, IndexGroup, check_note
 from node.journal.leaves import Leaf, make_leaf
 from node.journal.model import CallNote
 from node.journal.slots import held_by, require_free
@@ -104,6 +104,8 @@ class SqlJournalStore(JournalStore):
         refused: dict[int, SimpulError] = {}
         for place, item in enumerate(group):
             try:
+                for note in item.notes:
+                    check_note(note)
                 prepared[place] = _Prepared(tuple(map(make_leaf, item.records)), item.notes)
             except SimpulError as error:
                 refused[place] = error

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
@@ -82,7 +82,7 @@ class SqliteJournalStore(SqlJournalStore):
         except OSError as error:
             raise _file_error(path, error) from error
         # One connection for good: it's opened once, and closing the store closes it.
-        engine = create_engine(f"sqlite:///{path}", poolclass=StaticPool)
+        engine = create_engine(URL.create("sqlite", database=str(path)), poolclass=StaticPool)
         event.listen(engine, "connect", _prepare)
         event.listen(engine, "begin", _begin)
         try:

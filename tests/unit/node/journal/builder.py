@@ -90,7 +90,7 @@ class Link:
     def record(
         self, direction: Direction, entries: tuple[SealedEntry, ...], **changes: object
     ) -> ParcelRecord:
-        """The next parcel of this direction. `changes` replace header fields, to break the chain."""
+        """The next parcel of this direction. `changes` replace header fields."""
         mine = direction is Direction.SENT
         number = self.numbers.get(direction, 0)
         values = {

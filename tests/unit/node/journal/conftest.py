@@ -1,0 +1,10 @@
+"""Fixtures of the journal's tests."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.db"

@@ -1,0 +1,55 @@
+"""Opening journals in tests, and looking inside them as no program of ours would."""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from node.journal.journal import Journal
+from node.journal.model import ParcelRecord
+from node.journal.sqlite_store import SqliteJournalStore
+from node.journal.store import Append
+from security.merkle import Frontier
+from tests.unit.node.journal.builder import NOW_MS
+
+LEASE_MS = 10_000
+
+
+def clock() -> int:
+    return NOW_MS
+
+
+async def open_journal(path: Path, slot: int = 0, holder: str = "worker 0") -> Journal:
+    return await Journal.open(path, slot=slot, holder=holder, clock=clock)
+
+
+def write(path: Path, *appends: Sequence[ParcelRecord], slot: int = 0) -> Frontier:
+    """Appends each list of records, one group in all, and closes the journal."""
+    store = SqliteJournalStore.open(path)
+    try:
+        lease, head = store.take(slot, "test", now_ms=NOW_MS, lease_ms=LEASE_MS)
+        group = [Append(tuple(records)) for records in appends]
+        done = store.append(lease, head, group, now_ms=NOW_MS)
+        assert done.refused == {}
+        store.release(lease)
+        return done.head
+    finally:
+        store.close()
+
+
+def tamper(path: Path, *statements: tuple[str, tuple[object, ...]]) -> None:
+    """Changes a stopped journal behind its back; each statement must change something."""
+    connection = sqlite3.connect(path)
+    try:
+        for sql, values in statements:
+            assert connection.execute(sql, values).rowcount > 0, sql
+        connection.commit()
+    finally:
+        connection.close()
+
+
+def read(path: Path, sql: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(sql, values).fetchall()
+    finally:
+        connection.close()

@@ -1,0 +1,161 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from node.journal.index import CallIndex
+from node.journal.model import CallFilter, CallNote, LinkEnd, Outcome, Role
+from node.journal.reader import JournalReader
+from node.journal.sqlite_store import SqliteJournalStore
+from node.journal.store import Append, Appended
+from node.journal.verify import verify
+from security.errors import Code
+from tests.unit.node.journal.builder import (
+    AGREEMENT,
+    CONSUMER,
+    NOW_MS,
+    PROVIDER,
+    SERVICE,
+    Link,
+    call_id,
+    close_entry,
+    message_entry,
+    open_entry,
+    refuse_entry,
+)
+
+
+def append(path: Path, *appends: Append) -> Appended:
+    """Each append in a group of its own, at its own time."""
+    store = SqliteJournalStore.open(path)
+    try:
+        lease, head = store.take(0, "test", now_ms=NOW_MS, lease_ms=10_000)
+        done = Appended(head)
+        for time_ms, item in enumerate(appends, NOW_MS):
+            done = store.append(lease, done.head, [item], now_ms=time_ms)
+        store.release(lease)
+        return done
+    finally:
+        store.close()
+
+
+def note(call: int, link: Link | None, outcome: Outcome = Outcome.LOST) -> CallNote:
+    return CallNote(
+        call_id(call),
+        None if link is None else link.link_id,
+        LinkEnd.DIALLER,
+        Role.CONSUMER,
+        outcome,
+        CONSUMER,
+        PROVIDER,
+        SERVICE,
+        "Get",
+        AGREEMENT,
+        "tourism",
+        14,
+        "OUTCOME_UNKNOWN",
+        NOW_MS + 500,
+    )
+
+
+def outcome(path: Path, call: int) -> tuple[Outcome, int | None, str | None, int | None]:
+    with JournalReader(path) as reader:
+        (found,) = reader.list_calls(CallFilter(call_id=call_id(call)))
+    return found.outcome, found.status, found.code, found.closed_at_ms
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_close_ends_its_call(path: Path, *, together: bool) -> None:
+    link = Link()
+    records = (link.sent(open_entry(1)), link.received(close_entry(1, 5)))
+    appends = [Append(records)] if together else [Append((record,)) for record in records]
+    append(path, *appends)
+    assert outcome(path, 1) == (Outcome.CLOSED, 5, None, NOW_MS + len(appends) - 1)
+
+
+def test_a_refusal_ends_its_call_with_its_code(path: Path) -> None:
+    link = Link()
+    append(path, Append((link.received(open_entry(1)),)), Append((link.sent(refuse_entry(1)),)))
+    assert outcome(path, 1) == (Outcome.REFUSED, 7, "ACCESS_NO_AGREEMENT", NOW_MS + 1)
+
+
+def test_an_entry_of_a_call_never_opened_is_recorded_under_no_call(path: Path) -> None:
+    append(path, Append((Link().received(message_entry(1, 1)),)))
+    report = verify(path)
+    assert [problem.step for problem in report.problems] == [8]
+
+
+def test_entries_after_a_restart_find_their_call(path: Path) -> None:
+    link = Link()
+    append(path, Append((link.sent(open_entry(1)),)))
+    append(path, Append((link.received(message_entry(1, 0), close_entry(1, index=1)),)))
+    assert outcome(path, 1)[0] is Outcome.CLOSED
+    assert verify(path).ok
+
+
+def test_a_peer_that_uses_a_call_id_again_makes_a_second_call(path: Path) -> None:
+    link = Link()
+    one = (link.received(open_entry(1)), link.sent(close_entry(1, 0)))
+    append(path, Append(one), Append((link.received(open_entry(1)),)))
+    append(path, Append((link.sent(close_entry(1, 9)),)))
+    with JournalReader(path) as reader:
+        calls = reader.show_call(call_id(1))
+    assert [detail.call.status for detail in calls] == [0, 9]
+    assert [len(detail.entries) for detail in calls] == [2, 2]
+    assert verify(path).ok
+
+
+def test_a_lost_call_is_marked(path: Path) -> None:
+    link = Link()
+    append(path, Append((link.sent(open_entry(1)),)), Append(notes=(note(1, link),)))
+    assert outcome(path, 1) == (Outcome.LOST, 14, "OUTCOME_UNKNOWN", NOW_MS + 500)
+    assert verify(path).ok
+
+
+def test_what_came_after_all_says_more_than_a_note(path: Path) -> None:
+    link = Link()
+    late = Append((link.received(close_entry(1, 0)),))
+    append(path, Append((link.sent(open_entry(1)),)), Append(notes=(note(1, link),)), late)
+    assert outcome(path, 1)[:3] == (Outcome.CLOSED, 0, None)
+    append(path, Append(notes=(note(1, link),)))
+    assert outcome(path, 1)[:3] == (Outcome.CLOSED, 0, None)
+    assert verify(path).ok
+
+
+def test_a_call_refused_by_our_own_node_is_listed_and_is_no_leaf(path: Path) -> None:
+    refused = replace(note(1, None, Outcome.REFUSED), code="ACCESS_NO_AGREEMENT", status=7)
+    assert append(path, Append(notes=(refused,))).head.size == 0
+    assert outcome(path, 1) == (Outcome.REFUSED, 7, "ACCESS_NO_AGREEMENT", NOW_MS + 500)
+    assert verify(path).ok
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        note(1, None, Outcome.LOST),
+        note(1, Link(), Outcome.REFUSED),
+        note(1, Link(), Outcome.CLOSED),
+    ],
+)
+def test_a_note_that_contradicts_itself_is_refused(path: Path, bad: CallNote) -> None:
+    done = append(path, Append(notes=(bad,)))
+    assert [error.code for error in done.refused.values()] == [Code.INTERNAL]
+
+
+def test_what_is_remembered_has_a_bound(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.journal.index.MAX_OPEN_CALLS", 2)
+    monkeypatch.setattr("node.journal.index.MAX_NAMES", 3)
+    monkeypatch.setattr("node.journal.index.MAX_LINKS", 1)
+    store, links = SqliteJournalStore.open(path), [Link(f"{n}") for n in range(4)]
+    lease, head = store.take(0, "test", now_ms=NOW_MS, lease_ms=10_000)
+    for entry in (open_entry, close_entry):
+        for call, link in enumerate(links):
+            record = link.sent(entry(call)) if entry is open_entry else link.received(entry(call))
+            head = store.append(lease, head, [Append((record,))], now_ms=NOW_MS).head
+    index: CallIndex = store._index
+    assert len(index.open_calls) <= 2
+    assert len(index.names) <= 3
+    assert len(index.links) <= 1
+    store.close()
+    report = verify(path)
+    assert (report.ok, report.calls, report.unfinished) == (True, 4, 0)
