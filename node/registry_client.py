@@ -7,7 +7,7 @@ answer applies nothing twice; every failure is a SimpulError.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import grpc
 
@@ -79,7 +79,7 @@ class RegistryClient:
         except grpc.aio.AioRpcError as error:
             raise _failed(error) from error
 
-    async def watch(self, version: int) -> AsyncIterator[registry_pb2.WatchResponse]:
+    async def watch(self, version: int) -> AsyncGenerator[registry_pb2.WatchResponse, None]:
         """Each new version of the directory, until the stream ends.
 
         Args:

@@ -8,7 +8,8 @@ verify is forgotten and the directory fetched whole, so that a bad push costs on
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -55,7 +56,7 @@ class Sources:
     """
 
     open_http: Callable[[], HttpFetcher]
-    open_watch: Callable[[int], AsyncIterator[registry_pb2.WatchResponse]]
+    open_watch: Callable[[int], AsyncGenerator[registry_pb2.WatchResponse, None]]
 
 
 @dataclass(slots=True)
@@ -97,10 +98,11 @@ class DirectoryWatch:
         pause_s = self.timing.first_pause_s
         while True:
             try:
-                async for response in self.sources.open_watch(self._version()):
-                    self.status = replace(self.status, is_watching=True)
-                    pause_s = self.timing.first_pause_s
-                    await self._take(response)
+                async with aclosing(self.sources.open_watch(self._version())) as responses:
+                    async for response in responses:
+                        self.status = replace(self.status, is_watching=True)
+                        pause_s = self.timing.first_pause_s
+                        await self._take(response)
             except SimpulError as error:
                 _log.warning("directory watch ended", code=error.code, reason=error.message)
             self.status = replace(self.status, is_watching=False)
