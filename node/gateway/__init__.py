@@ -1,0 +1,1 @@
+"""Where apps call: HTTP/2 in, a call's events out."""
