@@ -1,0 +1,125 @@
+"""What an operator does, and what is refused."""
+
+import pytest
+
+from registry import administration
+from registry.administration import TokenRequest
+from registry.model import MemberState, Touched
+from registry.registrar import Registrar
+from registry.store import tokens
+from security.errors import Code, SimpulError
+from security.identifiers import MemberId, NodeId, RegionCode
+from security.token import secret_hash
+from tests.unit.registry.conftest import KOMODO, LABUAN, NOW, SECRET, WAKATOBI, Actor
+
+ANAMBAS = MemberId.parse("ID/DAERAH/21.05")
+
+
+def test_a_member_is_listed(registrar: Registrar) -> None:
+    codes = (RegionCode.parse("21.05"),)
+
+    listing = administration.add_member(registrar, ANAMBAS, "Kepulauan Anambas", codes, NOW)
+
+    assert listing.member.legal_name == "Kepulauan Anambas"
+    assert listing in administration.list_members(registrar)
+    assert administration.count(registrar).members == 3
+
+
+@pytest.mark.parametrize(
+    ("member", "name", "codes", "code"),
+    [
+        ("XX/DAERAH/21.05", "Anambas", (), Code.ID_MALFORMED),
+        ("ID/PARTAI/21.05", "Anambas", (), Code.ID_MALFORMED),
+        ("ID/DAERAH/53.15", "Komodo", (), Code.ALREADY_EXISTS),
+        ("ID/DAERAH/21.05", "", (), Code.CHANGE_INVALID),
+        ("ID/DAERAH/21.05", "x" * 257, (), Code.CHANGE_INVALID),
+        ("ID/DAERAH/21.05", "Anambas", ("21.05", "21.05"), Code.CHANGE_INVALID),
+    ],
+)
+def test_a_member_that_can_be_none_is_refused(
+    registrar: Registrar, member: str, name: str, codes: tuple[str, ...], code: Code
+) -> None:
+    with pytest.raises(SimpulError) as caught:
+        administration.add_member(
+            registrar, MemberId.parse(member), name, tuple(map(RegionCode.parse, codes)), NOW
+        )
+
+    assert caught.value.code is code
+    assert administration.count(registrar).members == 2
+
+
+@pytest.mark.parametrize("before", MemberState)
+@pytest.mark.parametrize("after", MemberState)
+def test_every_pair_of_states_is_decided(
+    registrar: Registrar, before: MemberState, after: MemberState
+) -> None:
+    if before is not MemberState.ACTIVE:
+        administration.set_member_state(registrar, KOMODO, before)
+    allowed = after is not before and before is not MemberState.REMOVED
+    if allowed:
+        listing = administration.set_member_state(registrar, KOMODO, after)
+        assert listing.member.state is after
+        return
+
+    with pytest.raises(SimpulError) as caught:
+        administration.set_member_state(registrar, KOMODO, after)
+    assert caught.value.code is Code.CONFLICT
+
+
+def test_a_token_lists_a_new_member_first(registrar: Registrar) -> None:
+    wanted = TokenRequest(
+        ANAMBAS, NodeId("ID", "tarempa-1"), SECRET, NOW + 1, "Kepulauan Anambas", ()
+    )
+
+    assert administration.create_enrolment(registrar, wanted, NOW) == Touched(frozenset({ANAMBAS}))
+    with registrar.store.transaction() as session:
+        found = tokens.find(session, secret_hash(SECRET))
+    assert found is not None
+    assert found.member == ANAMBAS
+
+
+@pytest.mark.parametrize(
+    ("member", "node", "code"),
+    [
+        (ANAMBAS, NodeId("ID", "tarempa-1"), Code.MEMBER_UNKNOWN),
+        (WAKATOBI, NodeId("ID", "wakatobi-1"), Code.MEMBER_SUSPENDED),
+        (KOMODO, LABUAN, Code.ALREADY_EXISTS),
+    ],
+)
+@pytest.mark.usefixtures("enrolled")
+def test_no_token_is_made_for_what_can_not_join(
+    registrar: Registrar, member: MemberId, node: NodeId, code: Code
+) -> None:
+    administration.set_member_state(registrar, WAKATOBI, MemberState.SUSPENDED)
+    with pytest.raises(SimpulError) as caught:
+        administration.create_enrolment(
+            registrar, TokenRequest(member, node, b"2" * 32, NOW + 1), NOW
+        )
+
+    assert caught.value.code is code
+
+
+def test_nodes_are_shown_with_their_fingerprint(registrar: Registrar, enrolled: Actor) -> None:
+    (info,) = administration.list_nodes(registrar)
+
+    assert info.node.id == enrolled.node
+    groups = info.fingerprint.split("-")
+    assert [len(group) for group in groups] == [4] * 6
+
+
+def test_a_node_is_revoked_once_with_its_key(registrar: Registrar, enrolled: Actor) -> None:
+    touched = administration.revoke_node(registrar, LABUAN, NOW)
+
+    assert touched == Touched(frozenset({KOMODO}))
+    (listing, _) = administration.list_members(registrar)
+    assert listing.revoked_keys[0].key_id == enrolled.node_key.public.key_id
+    with pytest.raises(SimpulError) as caught:
+        administration.revoke_node(registrar, LABUAN, NOW)
+    assert caught.value.code is Code.CONFLICT
+
+
+def test_an_unknown_node_is_not_revoked(registrar: Registrar) -> None:
+    with pytest.raises(SimpulError) as caught:
+        administration.revoke_node(registrar, LABUAN, NOW)
+
+    assert caught.value.code is Code.NODE_UNKNOWN
