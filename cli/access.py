@@ -65,7 +65,12 @@ def allow(
         str, typer.Option(metavar="NAME", help="What for, in lower case.")
     ] = DEFAULT_PURPOSE,
     legal_basis: Annotated[
-        LegalBasis, typer.Option(case_sensitive=False, help="By which right.")
+        LegalBasis,
+        typer.Option(
+            metavar="BASIS",
+            case_sensitive=False,
+            help=f"By which right: {', '.join(LegalBasis)}.",
+        ),
     ] = LegalBasis.PUBLIC_TASK,
     description: Annotated[
         str | None,

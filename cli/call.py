@@ -252,8 +252,8 @@ async def _only_consumer(stub: "NodeAdminAsyncStub", service: ServiceId) -> str:
         for item in answer.agreements
         if item.side in {"consumer", "both"}
         and item.state == "active"
-        and item.provider in {str(service.subsystem), str(service.subsystem.member)}
-        and item.service in {service.service, str(service)}
+        and item.provider == str(service.subsystem)
+        and service.service in item.service.split(", ")
         for consumer in item.consumers
     }
     match sorted(found):

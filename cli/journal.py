@@ -160,31 +160,32 @@ def show(
 
 @app.command("verify", epilog=examples("simpul journal verify --home N"))
 def verify(home: NodeHomeDir, as_json: AsJson = False) -> None:
-    """Check the whole journal, and exit with 1 if anything is wrong."""
+    """Check the whole journal, and exit with 1 if anything is wrong.
+
+    Seals are judged by the keys in the node's copy of the directory.
+    """
+    from cli.seals import seal_check
     from node.journal.verify import verify as verify_journal
 
-    report = verify_journal(_journal(home))
-    if as_json:
-        print_json(_report(report))
-    else:
+    judge = seal_check(home)
+    report = verify_journal(_journal(home), verify_seal=judge)
+    row = {**_report(report), "seals_judged": judge is not None}
+    if not as_json:
         _print_report(report)
+        if judge is None:
+            print_hint("Seals were not judged: this node has no copy of the directory yet.")
     if not report.ok:
-        # The report on stdout says it in full; in JSON too.
         message = f"{report.problem_count} problems in the journal of {home}"
-        raise CommandError(
-            Failure(Code.JOURNAL_CORRUPT.value, message, ERRORS[Code.JOURNAL_CORRUPT].action)
-        )
+        action = ERRORS[Code.JOURNAL_CORRUPT].action
+        raise CommandError(Failure(Code.JOURNAL_CORRUPT.value, message, action, beside=row))
+    if as_json:
+        print_json(row)
 
 
 def _journal(home: Path) -> Path:
     from node.home import NodeHome
 
-    path = NodeHome.open(home).journal
-    if not path.exists():
-        raise refusal(
-            Code.NOT_FOUND, f"{home} has no journal yet: the node makes it when it first runs"
-        )
-    return path
+    return NodeHome.open(home).journal
 
 
 def _one_of(option: str, text: str, known: list[str]) -> str:

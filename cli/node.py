@@ -130,7 +130,7 @@ def serve(home: NodeHomeDir) -> None:
     """Run the node until it is stopped (Ctrl-C or SIGTERM)."""
     from node.supervisor import serve as serve_node
 
-    serve_node(home)
+    asyncio.run(serve_node(home))
 
 
 @app.command("status", epilog=examples("simpul node status --home N", "simpul node status --json"))

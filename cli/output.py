@@ -30,14 +30,23 @@ INDENT = 2
 Json = Mapping[str, object]
 
 
+def _nothing() -> Json:
+    return MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error as it is shown. `extra` is added to the JSON form's `error` object."""
+    """An error as it is shown.
+
+    `extra` is added to the `error` object of its JSON form; `beside` stands beside that object,
+    where a command fails and has a result all the same.
+    """
 
     code: str
     message: str
     action: str
-    extra: Json = field(default_factory=lambda: MappingProxyType({}))
+    extra: Json = field(default_factory=_nothing)
+    beside: Json = field(default_factory=_nothing)
 
 
 class CommandError(Exception):
@@ -111,7 +120,7 @@ def print_failure(failure: Failure, *, as_json: bool) -> None:
             "action": failure.action,
             **failure.extra,
         }
-        print_json_line({"error": error})
+        print_json_line({**failure.beside, "error": error})
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:

@@ -1,5 +1,6 @@
 """`simpul registry`: the central program, its members and its nodes."""
 
+import asyncio
 import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
@@ -88,8 +89,8 @@ def init(
 ) -> None:
     """Make a registry: its keys, its certificate authority, the first directory."""
     from registry import config
-    from registry.home import MEMBER_CLASSES, NewRegistry, create
-    from runtime.clock import now_ms
+    from registry.app import init as make_registry
+    from registry.home import MEMBER_CLASSES, NewRegistry
 
     new = NewRegistry(
         federation=federation,
@@ -98,7 +99,7 @@ def init(
         metrics=_tcp(metrics, "--metrics"),
         member_classes=tuple(member_class) if member_class else MEMBER_CLASSES,
     )
-    made = create(home, new, now_ms())
+    made = make_registry(home, new)
     settings = config.load(made.settings_file, os.environ)
     row = {
         "federation": federation,
@@ -124,7 +125,7 @@ def serve(home: RegistryHomeDir) -> None:
     """Run the registry until it is stopped (Ctrl-C or SIGTERM)."""
     from registry.app import serve as serve_registry
 
-    serve_registry(home)
+    asyncio.run(serve_registry(home))
 
 
 @app.command(

@@ -179,7 +179,7 @@ def test_several_possible_callers_must_be_chosen_from(simpul: Simpul, node: Fake
     [
         {"state": "expired"},
         {"side": "provider"},
-        {"service": "bandara.v1.Bandara"},
+        {"service": "bandara.v1.Bandara, other.v1.Other"},
         {"provider": "ID/DAERAH/74.07/pariwisata"},
     ],
 )
@@ -279,8 +279,17 @@ def test_bad_requests_are_said_before_the_call(
 
 
 def test_a_bad_line_of_stdin_cancels_the_call(simpul: Simpul, gateway: FakeGateway) -> None:
-    ran = simpul("call", SERVICE, "Import", "-d", "-", "--json", stdin='{"island": {}}\n{oops\n')
-    assert error(ran)["code"] == Code.REQUEST_MALFORMED
+    with simpul.start("call", SERVICE, "Chat", "-d", "-", "--json") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write('{"name": "komodo"}\n')
+        process.stdin.flush()
+        process.stdout.readline()
+        process.stdin.write("{oops\n")
+        process.stdin.flush()
+        out, err = process.communicate(timeout=10)
+        found = error(Ran(process.returncode, out, err))
+    assert found["code"] == Code.REQUEST_MALFORMED
     assert gateway.cancelled.wait(5)
 
 

@@ -1,0 +1,169 @@
+"""`simpul journal`, on journals that the node's own store wrote."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cli.seals import seal_check
+from node.journal.model import Outcome, Role
+from security.errors import Code
+from tests.unit.cli.conftest import Ran, Simpul
+from tests.unit.node.journal.builder import (
+    AGREEMENT,
+    CONSUMER,
+    PEER,
+    PROVIDER,
+    SERVICE,
+    Link,
+    call_id,
+    open_entry,
+    refuse_entry,
+    unary_call,
+)
+from tests.unit.node.journal.support import tamper, write
+
+ONE, TWO, THREE = (call_id(number).hex() for number in (1, 2, 3))
+
+
+@pytest.fixture(autouse=True)
+def journal(simpul: Simpul) -> Path:
+    """Call 1: closed, as consumer; 2: refused here, as provider; 3: open."""
+    simpul.home.mkdir()
+    (simpul.home / "node.toml").touch()
+    path = simpul.home / "journal.db"
+    ours, theirs = Link("ours"), Link("theirs")
+    write(
+        path,
+        unary_call(ours, 1),
+        [theirs.received(open_entry(2)), theirs.sent(refuse_entry(2))],
+        [ours.sent(open_entry(3, "List"))],
+    )
+    return path
+
+
+def listed(ran: Ran) -> set[str]:
+    return {call["call_id"] for call in ran.ok().json()["calls"]}
+
+
+def test_list_as_json(simpul: Simpul) -> None:
+    calls = {call["call_id"]: call for call in simpul("journal", "list", "--json").json()["calls"]}
+    assert set(calls) == {ONE, TWO, THREE}
+    one = calls[ONE]
+    assert one["agreement"] == AGREEMENT.hex()
+    assert (one["role"], one["outcome"], one["grpc_status"]) == ("consumer", "closed", "OK")
+    assert (one["consumer"], one["provider"]) == (CONSUMER, PROVIDER)
+    assert (one["service"], one["method"], one["peer"]) == (SERVICE, "Get", PEER)
+    assert (calls[TWO]["role"], calls[TWO]["code"]) == ("provider", "ACCESS_NO_AGREEMENT")
+    assert calls[THREE]["grpc_status"] is None
+    assert set(one) == set(calls[THREE])
+
+
+def test_list_for_people(simpul: Simpul) -> None:
+    out = simpul("journal", "list").ok().out
+    assert f"{ONE}  consumer  {SERVICE}/Get   {PEER}  closed OK" in out
+    assert "refused ACCESS_NO_AGREEMENT" in out
+
+
+@pytest.mark.parametrize(
+    ("args", "calls"),
+    [
+        (("--role", "provider"), {TWO}),
+        (("--outcome", "open"), {THREE}),
+        (("--method", "Get"), {ONE, TWO}),
+        (("--code", "ACCESS_NO_AGREEMENT"), {TWO}),
+        (("--peer", "ID/~nobody"), set()),
+        (("--agreement", AGREEMENT.hex()), {ONE, TWO, THREE}),
+        (("--consumer", PROVIDER), set()),
+        (("--provider", PROVIDER, "--service", SERVICE), {ONE, TWO, THREE}),
+    ],
+)
+def test_filters(simpul: Simpul, args: tuple[str, ...], calls: set[str]) -> None:
+    assert listed(simpul("journal", "list", "--json", *args)) == calls
+
+
+def test_a_limit_says_that_there_may_be_more(simpul: Simpul) -> None:
+    ran = simpul("journal", "list", "--limit", "2").ok()
+    assert len(ran.out.splitlines()) == 3
+    assert "--limit" in ran.err
+
+
+@pytest.mark.parametrize(
+    "args", [("--role", "king"), ("--outcome", "fine"), ("--limit", "0"), ("--limit", "10001")]
+)
+def test_a_wrong_filter_is_wrong_usage(simpul: Simpul, args: tuple[str, str]) -> None:
+    assert simpul("journal", "list", *args).code == 2
+
+
+def test_roles_and_outcomes_in_the_help_are_those_there_are(simpul: Simpul) -> None:
+    told = simpul("journal", "list", "--help").out
+    assert all(name in told for name in [*Role, *Outcome])
+
+
+def test_show(simpul: Simpul) -> None:
+    found = simpul("journal", "show", ONE, "--json").ok().json()
+    assert found["call_id"] == ONE
+    (call,) = found["calls"]
+    assert [(e["kind"], e["direction"]) for e in call["entries"]] == [
+        ("open", "sent"),
+        ("close", "received"),
+    ]
+    assert all(len(e["header_hash"]) == 64 for e in call["entries"])
+    out = simpul("journal", "show", ONE.upper()).ok().out
+    assert AGREEMENT.hex() in out
+    assert call["entries"][0]["header_hash"] in out
+
+
+def test_show_takes_a_uuid_with_dashes(simpul: Simpul) -> None:
+    dashed = "-".join((ONE[:8], ONE[8:12], ONE[12:16], ONE[16:20], ONE[20:]))
+    assert simpul("journal", "show", dashed, "--json").ok().json()["call_id"] == ONE
+
+
+@pytest.mark.parametrize(("call", "code"), [("00" * 16, Code.NOT_FOUND), ("x", Code.ID_MALFORMED)])
+def test_show_refuses(simpul: Simpul, call: str, code: Code) -> None:
+    assert simpul("journal", "show", call).err.startswith(f"simpul: {code}: ")
+
+
+def test_verify(simpul: Simpul) -> None:
+    ran = simpul("journal", "verify", "--json").ok()
+    found = ran.json()
+    assert (found["ok"], found["problem_count"], found["problems"]) == (True, 0, [])
+    assert (found["parcels"], found["calls"], found["unfinished"]) == (5, 3, 1)
+    assert found["unfinished_calls"] == [THREE]
+    assert [(slot["slot"], slot["size"]) for slot in found["slots"]] == [(0, 5)]
+    assert found["seals_judged"] is False
+    people = simpul("journal", "verify").ok()
+    assert "3 (1 unfinished)" in people.out
+    assert "every check passed" in people.err
+    assert "not judged" in people.err
+
+
+def test_verify_names_the_step_that_fails(simpul: Simpul, journal: Path) -> None:
+    tamper(journal, ("UPDATE parcels SET seal = ? WHERE idx = 1", (b"\x0a\x00",)))
+    ran = simpul("journal", "verify", "--json")
+    assert ran.code == 1
+    # One document that says all: the report, and the error in it.
+    found = ran.json()
+    assert found["ok"] is False
+    assert found["problems"]
+    assert set(found["problems"][0]) == {"step", "name", "where", "message"}
+    assert found["error"]["code"] == Code.JOURNAL_CORRUPT
+    people = simpul("journal", "verify")
+    assert people.code == 1
+    assert found["problems"][0]["message"] in people.out
+    assert "simpul: JOURNAL_CORRUPT: " in people.err
+
+
+def test_no_journal_yet(simpul: Simpul, journal: Path) -> None:
+    journal.unlink()
+    assert simpul("journal", "list").err.startswith("simpul: NOT_FOUND: ")
+
+
+def test_no_home(simpul: Simpul) -> None:
+    shutil.rmtree(simpul.home)
+    ran = simpul("journal", "list", "--json")
+    assert ran.json()["error"]["code"] == "HOME_MISSING"
+
+
+def test_without_a_directory_no_seal_is_judged(simpul: Simpul) -> None:
+    assert seal_check(simpul.home) is None
