@@ -1,0 +1,1 @@
+"""An agency's node: gateway, directory, policy, exchange, links, journal, services."""

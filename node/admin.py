@@ -2,6 +2,7 @@
 
 Whoever may open the socket may do everything here: it lies in a folder of mode 0700.
 """
+# ruff: noqa: N802 - the methods bear the names of the service's methods
 
 from __future__ import annotations
 
@@ -31,14 +32,14 @@ class NodeAdmin(admin_pb2_grpc.NodeAdminServicer):
 
     async def Status(
         self, request: admin_pb2.StatusRequest, context: Context
-    ) -> admin_pb2.StatusResponse:  # noqa: N802, E501
+    ) -> admin_pb2.StatusResponse:
         """How the node is."""
         del request, context
         return self._status()
 
     async def PublishService(
         self, request: admin_pb2.PublishServiceRequest, context: Context
-    ) -> admin_pb2.PublishServiceResponse:  # noqa: N802, E501
+    ) -> admin_pb2.PublishServiceResponse:
         """Publish services of a subsystem."""
         del context
         ids, version = await services.publish(
@@ -54,7 +55,7 @@ class NodeAdmin(admin_pb2_grpc.NodeAdminServicer):
 
     async def ListServices(
         self, request: admin_pb2.ListServicesRequest, context: Context
-    ) -> admin_pb2.ListServicesResponse:  # noqa: N802, E501
+    ) -> admin_pb2.ListServicesResponse:
         """The services of this node."""
         del request, context
         found = await asyncio.to_thread(services.published, self._desk)
@@ -62,7 +63,7 @@ class NodeAdmin(admin_pb2_grpc.NodeAdminServicer):
 
     async def AllowAccess(
         self, request: admin_pb2.AllowAccessRequest, context: Context
-    ) -> admin_pb2.AllowAccessResponse:  # noqa: N802, E501
+    ) -> admin_pb2.AllowAccessResponse:
         """Let a consumer in."""
         del context
         stored = await access.allow(self._desk, _allow_request(request))
@@ -70,7 +71,7 @@ class NodeAdmin(admin_pb2_grpc.NodeAdminServicer):
 
     async def ListAgreements(
         self, request: admin_pb2.ListAgreementsRequest, context: Context
-    ) -> admin_pb2.ListAgreementsResponse:  # noqa: N802, E501
+    ) -> admin_pb2.ListAgreementsResponse:
         """All agreements, whatever their state."""
         del request, context
         stored = await asyncio.to_thread(access.agreements, self._desk)
@@ -80,7 +81,7 @@ class NodeAdmin(admin_pb2_grpc.NodeAdminServicer):
 
     async def AddApp(
         self, request: admin_pb2.AddAppRequest, context: Context
-    ) -> admin_pb2.AddAppResponse:  # noqa: N802, E501
+    ) -> admin_pb2.AddAppResponse:
         """Let an app call."""
         del context
         subsystems = [SubsystemId.parse(text) for text in request.subsystems]
@@ -91,7 +92,7 @@ class NodeAdmin(admin_pb2_grpc.NodeAdminServicer):
 
     async def ListApps(
         self, request: admin_pb2.ListAppsRequest, context: Context
-    ) -> admin_pb2.ListAppsResponse:  # noqa: N802, E501
+    ) -> admin_pb2.ListAppsResponse:
         """The apps that may call."""
         del request, context
         found = await asyncio.to_thread(apps.apps, self._desk)
@@ -109,7 +110,7 @@ class NodeAdmin(admin_pb2_grpc.NodeAdminServicer):
 
     async def RemoveApp(
         self, request: admin_pb2.RemoveAppRequest, context: Context
-    ) -> admin_pb2.RemoveAppResponse:  # noqa: N802, E501
+    ) -> admin_pb2.RemoveAppResponse:
         """Let an app call no more."""
         del context
         await apps.remove(self._desk, request.name)
@@ -117,7 +118,7 @@ class NodeAdmin(admin_pb2_grpc.NodeAdminServicer):
 
     async def GetContract(
         self, request: admin_pb2.GetContractRequest, context: Context
-    ) -> admin_pb2.GetContractResponse:  # noqa: N802, E501
+    ) -> admin_pb2.GetContractResponse:
         """The contract of any service in the directory."""
         del context
         found = services.contract(self._desk, ServiceId.parse(request.service_id))

@@ -1,9 +1,10 @@
 """Calls as events: the boundary between the HTTP/2 stacks and the exchange.
 
 A call comes in from an app (`InboundCall`, made by the gateway) and goes out to a service
-(`OutboundCall`, made by the provider's side). Both speak the same five events, so the exchange knows
-nothing of HTTP/2, and a stack can be changed without touching it. The events are gRPC's own: headers,
-messages, half-close, trailers, cancellation (gRPC over HTTP/2, "Requests" and "Responses").
+(`OutboundCall`, made by the provider's side). Both speak the same five events, so the exchange
+knows nothing of HTTP/2, and a stack can be changed without touching it. The events are gRPC's
+own: headers, messages, half-close, trailers, cancellation (gRPC over HTTP/2, "Requests" and
+"Responses").
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from security import private
+
 # Keys and values in wire order, repeated keys kept; the values of `-bin` keys are the bytes
 # themselves, all others printable ASCII.
-from security.private import Metadata as Metadata
+Metadata = private.Metadata
 
 NO_METADATA: Final[Metadata] = ()
 
@@ -78,7 +81,9 @@ class InboundCall(Protocol):
     """A call that an app makes through this node's gateway."""
 
     @property
-    def request(self) -> CallRequest: ...
+    def request(self) -> CallRequest:
+        """What the gateway knew when the call's headers had arrived."""
+        ...
 
     async def receive(self) -> RequestEvent:
         """Wait for the next event. After HalfClose only Cancelled can follow."""
@@ -87,7 +92,8 @@ class InboundCall(Protocol):
     async def send(self, event: ResponseEvent) -> None:
         """Send one event; waits while the app reads slowly. After Trailers nothing may follow.
 
-        An app that is gone makes this a no-op: the cancellation is told by `receive` or `on_cancel`.
+        An app that is gone makes this a no-op: the cancellation is told by `receive` or
+        `on_cancel`.
         """
         ...
 
@@ -123,7 +129,7 @@ class OutboundRequest:
 
 @dataclass(frozen=True, slots=True)
 class UnaryAnswer:
-    """All of a unary answer: `message` is None where the service sent none (an error, as a rule)."""
+    """All of a unary answer; `message` is None where the service sent none, as with an error."""
 
     headers: Metadata
     message: Message | None

@@ -127,7 +127,7 @@ class ControlClient:
                     raise SimpulError(Code.INTERNAL, f"a worker knows no order {other}")
         except SimpulError as error:
             done.error_code, done.error_message = error.code, error.message
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged, and told to the supervisor
             _log.exception("order failed", kind=order.WhichOneof("kind"))
             done.error_code, done.error_message = Code.INTERNAL, "the worker failed; see its log"
         async with self._writing:

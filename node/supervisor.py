@@ -1,14 +1,13 @@
 """The supervisor: the process that an operator starts, and that starts the workers.
 
-It owns the admin socket, the one watch of the directory, the state database and what all workers are
-to go by; it carries no calls. This is a wiring module: it asks the clock. Order of things: home,
-directory, ports, sockets, workers, ready; and back again when it is told to stop.
+It owns the admin socket, the one watch of the directory, the state database and what all workers
+are to go by; it carries no calls. This is a wiring module: it asks the clock. Order of things:
+home, directory, ports, sockets, workers, ready; and back again when it is told to stop.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -221,7 +220,8 @@ class Supervisor:
         try:
             await self._desk.push()
         except SimpulError as error:
-            # A worker that hangs goes on with what it has; the next one is pushed to it all the same.
+            # A worker that hangs goes on with what it has; the next one is pushed to it all the
+            # same.
             _log.error("snapshot not taken", code=error.code, why=error.message)
 
     async def _countersign(
@@ -273,7 +273,7 @@ def _ensure_ports(config: NodeConfig) -> None:
 
 
 def _metrics(home: NodeHome, own: NodeMetrics) -> tuple[CollectorRegistry, Path]:
-    """One exposition for the supervisor and its workers, which write theirs to files in a folder."""
+    """One exposition for the supervisor and its workers, which write theirs to files."""
     folder = home.run / "metrics"
     folder.mkdir(mode=0o700, exist_ok=True)
     for old in folder.glob("*.db"):
@@ -291,31 +291,29 @@ def _server() -> aio.Server:
 
 async def _listen(server: aio.Server, path: Path) -> None:
     # The home is locked, so nobody listens there: what lies there is of a process that was killed.
-    path.unlink(missing_ok=True)
+    await asyncio.to_thread(path.unlink, missing_ok=True)
     server.add_insecure_port(f"unix:{path}")
     await server.start()
-    path.chmod(SOCKET_MODE)
+    await asyncio.to_thread(path.chmod, SOCKET_MODE)
 
 
 async def _answering(address: Address) -> None:
-    """Wait until something accepts connections there: a worker is ready a moment before its port."""
+    """Wait until something listens there: a worker is ready a moment before its port is."""
     async with asyncio.timeout(READY_TIMEOUT_S):
-        while not await asyncio.to_thread(_accepts, address):
+        while not await asyncio.to_thread(_accepts, address):  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.02)
 
 
 def _accepts(address: Address) -> bool:
-    if isinstance(address, TcpAddress):
-        family, place = socket.AF_INET6 if ":" in address.host else socket.AF_INET, address.host
-        target: object = (place, address.port)
-    else:
-        family, target = socket.AF_UNIX, address.path
-    with socket.socket(family) as probe:
-        probe.settimeout(1.0)
-        with contextlib.suppress(OSError):
-            probe.connect(target)
-            return True
-    return False
+    try:
+        if isinstance(address, TcpAddress):
+            socket.create_connection((address.host, address.port), timeout=1.0).close()
+        else:
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(address.path)
+    except OSError:
+        return False
+    return True
 
 
 def _endpoints(home: NodeHome) -> Path:

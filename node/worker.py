@@ -264,7 +264,7 @@ class Worker:
             await work
         except asyncio.CancelledError:
             raise
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - logged, and then the process ends
             _log.exception("the sealer stopped; this worker ends")
             os._exit(1)
 

@@ -1,8 +1,9 @@
 """The supervisor's side of its workers: what it pushes to them and asks of them.
 
-Each worker attaches over the Unix socket in the home folder and stays attached. The supervisor pushes
-whole snapshots and orders, each with a number that the worker answers; so an operator's command is
-done when every worker has it. A worker that attaches late gets the newest snapshot first.
+Each worker attaches over the Unix socket in the home folder and stays attached. The supervisor
+pushes whole snapshots and orders, each with a number that the worker answers; so an operator's
+command is done when every worker has it. A worker that attaches late gets the newest snapshot
+first.
 
 It starts no processes (`processes`) and decides nothing (`operations`).
 """

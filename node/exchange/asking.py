@@ -1,6 +1,7 @@
 """Calls that a node makes for itself: the services of package `simpul.v1` at another node.
 
-They travel like any call, sealed and journaled, but without an agreement: offering one is such a call.
+They travel like any call, sealed and journaled, but without an agreement: offering one is such a
+call.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class _LocalCall:
         """Nobody cancels: the deadline ends it."""
 
 
-async def ask(  # noqa: PLR0913 - who asks whom for what
+async def ask(
     peers: Peers,
     nodes: tuple[NodeView, ...],
     *,

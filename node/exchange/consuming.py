@@ -1,9 +1,9 @@
 """The consumer's side of a call: from the app's request to the provider's sealed answer.
 
 Steps 3 and 6 of a call (architecture.md). The rule it keeps: the app is told nothing before the
-answer's parcel, and the question's, are durable in this node's journal. A call that this side gives up
-is cancelled at the provider and remembered until the provider's close, which is taken and journaled
-like any other.
+answer's parcel, and the question's, are durable in this node's journal. A call that this side
+gives up is cancelled at the provider and remembered until the provider's close, which is taken
+and journaled like any other.
 
 A call that has provably not started may go to another node of the provider; one whose outcome is
 unknown is never sent again.
@@ -34,6 +34,10 @@ from security.kinds import Message as MessageKind
 from security.private import Private, make_private
 
 _log = structlog.get_logger(__name__)
+
+
+# Every busy app has these: they are counted, and not worth a line each.
+_APPS_OWN_DOING = frozenset({Code.CANCELLED, Code.DEADLINE_EXCEEDED})
 
 
 class Peers(Protocol):
@@ -73,7 +77,7 @@ class Consuming:
         self._now_ms = now_ms
 
     async def run(self, call: InboundCall) -> None:
-        """Carry one call from its first event to its last; whatever happens, the app gets a status."""
+        """Carry one call from its first event to its last; the app always gets a status."""
         call_id = self._new_call_id()
         with self._metrics.around("consumer") as outcome:
             try:
@@ -82,9 +86,8 @@ class Consuming:
                 )
                 status = await self._attempt(call, route, call_id)
             except SimpulError as error:
-                _log.info(
-                    "call refused", call_id=call_id.hex(), code=error.code, path=call.request.path
-                )
+                say = _log.debug if error.code in _APPS_OWN_DOING else _log.info
+                say("call refused", call_id=call_id.hex(), code=error.code, path=call.request.path)
                 outcome.failed(error.code)
                 await call.send(error_trailers(error, call_id))
             else:

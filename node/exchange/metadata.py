@@ -1,8 +1,8 @@
 """What of a call's metadata means something to Simpul, and what a service gets to see.
 
-Keys beginning `simpul-` belong to the nodes: an app's are read here and never passed on as they came;
-a service's are dropped; the provider's node sets its own, so that a service can trust them (wire.md,
-"Metadata the app sees"). Everything else passes both ways, in order, unread.
+Keys beginning `simpul-` belong to the nodes: an app's are read here and never passed on as they
+came; a service's are dropped; the provider's node sets its own, so that a service can trust them
+(wire.md, "Metadata the app sees"). Everything else passes both ways, in order, unread.
 """
 
 from __future__ import annotations

@@ -1,12 +1,15 @@
 """From what an app asked to where it goes and why it may: steps 1 and 2 of a call.
 
 The directory turns the address into a provider's nodes, policy finds the agreement that permits the
-call. Whatever is wrong is refused here, and nothing has travelled. Pure but for the snapshot it reads.
+call. Whatever is wrong is refused here, and nothing has travelled. Pure but for the snapshot it
+reads.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 from node.calls import CallRequest
 from node.exchange.metadata import Address, read_address
@@ -16,6 +19,8 @@ from security.contract import MethodKind
 from security.directory import NodeView
 from security.errors import Code, SimpulError
 from security.identifiers import RegionCode, SubsystemId
+
+_PATH: Final = re.compile(r"/(?P<service>[^/]+)/(?P<method>[^/]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +121,12 @@ def split_path(path: str) -> tuple[str, str]:
     Raises:
         SimpulError: The path is not of gRPC's form (METHOD_UNKNOWN, as gRPC answers).
     """
-    parts = path.split("/")
-    if len(parts) != 3 or parts[0] or not parts[1] or not parts[2]:  # noqa: PLR2004 - "", service, method
+    match = _PATH.fullmatch(path)
+    if match is None:
         raise SimpulError(
             Code.METHOD_UNKNOWN, "the path is not of the form /package.Service/Method"
         )
-    return parts[1], parts[2]
+    return match["service"], match["method"]
 
 
 def _provider(address: Address, service: str, snapshot: Snapshot, now_ms: int) -> SubsystemId:

@@ -1,0 +1,1 @@
+"""Links between nodes: sealed parcels over long-lived streams."""

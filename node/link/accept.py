@@ -1,8 +1,8 @@
 """The links that other nodes open here: a grpcio service over mutual TLS 1.3.
 
-The first frame is a greeting, or the child of a link that was greeted on the same connection. A bulk
-connection so begins with a greeted link that carries nothing but its children: that ties them to the
-peer, and to this worker process, without a new greeting for each call.
+The first frame is a greeting, or the child of a link that was greeted on the same connection. A
+bulk connection so begins with a greeted link that carries nothing but its children: that ties
+them to the peer, and to this worker process, without a new greeting for each call.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from node.link.greet import GREETING_TIMEOUT_S, Greeter, child_context
 from node.link.link import Link
 from node.link.model import LinkRooms
 from node.link.stream import AcceptedStream, abort
-from runtime.grpc_options import server_options
+from runtime.grpc_options import refuse_old_tls, server_options
 from security.errors import Code, LinkFault, SimpulError
 from security.greeting import child_link_id
 from security.identifiers import NodeId
@@ -32,7 +32,6 @@ from simpul.v1 import exchange_pb2
 _log = structlog.get_logger(__name__)
 
 METHOD: Final = "/simpul.v1.Exchange/Link"
-_TLS_VERSION: Final = b"TLSv1.3"
 # Greeted links and children of one peer at once, over all its workers.
 MAX_LINKS_PER_PEER: Final = 20_000
 
@@ -154,6 +153,7 @@ class LinkServer(grpc.GenericRpcHandler):
 
 def link_server(service: LinkServer, limits: Limits) -> aio.Server:
     """A server for links; the caller adds its port."""
+    refuse_old_tls()
     options = dict(server_options(max_message_bytes=max_frame_bytes(limits)))
     # The workers of a node share its link port; whether it was free, their supervisor has seen.
     options["grpc.so_reuseport"] = 1
@@ -161,14 +161,12 @@ def link_server(service: LinkServer, limits: Limits) -> aio.Server:
 
 
 def _tls_names(context: aio.ServicerContext[bytes, bytes]) -> frozenset[str]:
-    """The DNS names of the peer's certificate.
+    """The DNS names of the peer's certificate, which TLS has verified.
 
-    Raises:
-        LinkFault: The connection is not TLS 1.3.
+    That the connection is TLS 1.3 is `runtime.grpc_options.refuse_old_tls`'s doing: this version of
+    grpcio doesn't tell.
     """
     about = context.auth_context()
-    if _TLS_VERSION not in about.get("ssl_tls_version", ()):
-        raise LinkFault(Code.GREETING_MISADDRESSED, "links take TLS 1.3 and nothing older", step=3)
     return frozenset(name.decode("ascii", "replace") for name in about.get("peer_dns", ()))
 
 

@@ -1,8 +1,9 @@
 """The links that this worker opens to other nodes, and the calls' way onto them.
 
-To each node there is one *shared* link for unary calls, and one *bulk* connection, greeted once, for
-the child links of streaming calls: nothing large shares a connection with small calls (wire.md,
-"Why"). Both are dialled when first needed, by one dial for all that wait, and again when they break.
+To each node there is one *shared* link for unary calls, and one *bulk* connection, greeted once,
+for the child links of streaming calls: nothing large shares a connection with small calls
+(wire.md, "Why"). Both are dialled when first needed, by one dial for all that wait, and again
+when they break.
 """
 
 from __future__ import annotations
@@ -150,7 +151,7 @@ class Dialler:
             if isinstance(error, TimeoutError):
                 raise SimpulError(
                     Code.PEER_UNREACHABLE,
-                    f"{node.id} does not answer at {node.link_address}; is it up, and the port open?",
+                    f"{node.id} does not answer at {node.link_address}; is it up?",
                 ) from None
             raise
         link = Link(context, stream, self._rooms, LinkEnd.DIALLER)
@@ -181,7 +182,7 @@ class Dialler:
 
 async def _retire(old: _Dialled) -> None:
     """End a link that a new one took the place of, when its calls are done."""
-    while old.link.alive and not old.link.idle:
+    while old.link.alive and not old.link.idle:  # noqa: ASYNC110 - it is in no hurry
         await asyncio.sleep(1.0)
     await old.link.finish()
     with contextlib.suppress(asyncio.CancelledError):

@@ -29,7 +29,7 @@ def parse_frame(data: bytes, limits: Limits) -> exchange_pb2.Frame:
     if len(data) > max_bytes:
         raise LinkFault(
             Code.PARCEL_TOO_LARGE,
-            f"a frame has {len(data)} bytes and may have {max_bytes}; keep to the greeting's limits",
+            f"a frame has {len(data)} bytes and may have {max_bytes}; keep to the limits",
             step=1,
         )
     try:

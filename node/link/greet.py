@@ -3,8 +3,8 @@
 Who may be spoken to is decided here: a node that the directory lists as active and whose TLS
 certificate bears its name. What a greeting must be is `security.greeting`'s list of nine.
 
-Only the dialler of a link may open calls on it: the acceptor's greeting grants credit, the dialler's
-grants none.
+Only the dialler of a link may open calls on it: the acceptor's greeting grants credit, the
+dialler's grants none.
 """
 
 from __future__ import annotations

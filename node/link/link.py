@@ -4,10 +4,10 @@ It wires the pure halves (`security.sender`, `security.receiver`) to the stream,
 journal, and hands the entries of accepted parcels to their calls when they are durable. It knows no
 services, agreements or apps.
 
-Three tasks: the *reader* verifies and journals; the *deliverer* hands on, in order, what is durable;
-the *writer* sends frames. On a shared link the reader waits for the journal alone, never for the
-writer or a call. A child link carries one streaming call, so its deliverer waits for that call, and
-gRPC's flow control does the rest (wire.md, "Links and connections").
+Three tasks: the *reader* verifies and journals; the *deliverer* hands on, in order, what is
+durable; the *writer* sends frames. On a shared link the reader waits for the journal alone,
+never for the writer or a call. A child link carries one streaming call, so its deliverer waits
+for that call, and gRPC's flow control does the rest (wire.md, "Links and connections").
 """
 
 from __future__ import annotations
@@ -243,8 +243,9 @@ class Link:
             return
         self._finishing = True
         self._receipts.ask()
-        while self._receipts.due and not self._over.done():
-            await asyncio.sleep(0)
+        told = asyncio.create_task(self._receipts.told_all())
+        await asyncio.wait({told, self._over}, return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
         self._frames.put_nowait(None)
         await asyncio.wait({self._over}, timeout=FINISH_TIMEOUT_S)
         self._stream.close()

@@ -5,8 +5,8 @@ together with what has gathered while the signer or the disk was busy. Batching 
 and costs a lone call nothing. A parcel holds entries of one member, at most 256 of them or 256 KiB
 (architecture.md, "One call", step 3).
 
-Bounds: opens are limited by the peer's credit and answers by the opens accepted, both outside; what a
-streaming call puts here waits for `room` first.
+Bounds: opens are limited by the peer's credit and answers by the opens accepted, both outside;
+what a streaming call puts here waits for `room` first.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """When a receipt is due, and how many opens the peer may send.
 
-Every header says what has durably arrived, and grants credit; so while parcels go out anyway, nothing
-is due. Otherwise an empty parcel is: 1 s, 256 parcels or 1 MiB after something arrived, at the end of
-a link, and when half of the peer's credit is used (wire.md, "Receipts"). Empty parcels of the peer ask
-for nothing, so two idle nodes are silent.
+Every header says what has durably arrived, and grants credit; so while parcels go out anyway,
+nothing is due. Otherwise an empty parcel is: 1 s, 256 parcels or 1 MiB after something arrived,
+at the end of a link, and when half of the peer's credit is used (wire.md, "Receipts"). Empty
+parcels of the peer ask for nothing, so two idle nodes are silent.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Receipts:
         self._owed_parcels = self._owed_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._due = False
+        self._told = asyncio.Event()
 
     @property
     def due(self) -> bool:
@@ -66,11 +67,17 @@ class Receipts:
     def ask(self) -> None:
         """Have a receipt sent now."""
         self._due = True
+        self._told.clear()
         self._wake()
+
+    async def told_all(self) -> None:
+        """Wait until the receipt that was asked for went out."""
+        await self._told.wait()
 
     def told(self) -> None:
         """A header went out; it says all there is to say."""
         self._due = False
+        self._told.set()
         self._owed_parcels = self._owed_bytes = 0
         self._granted = self._sender.credit_given
         if self._timer is not None:

@@ -55,6 +55,7 @@ class DialledStream:
         self._peer = peer
 
     async def read(self) -> bytes | None:
+        """As `FrameStream.read`."""
         try:
             frame = await self._call.read()
         except aio.AioRpcError as error:
@@ -70,6 +71,7 @@ class DialledStream:
         return None
 
     async def write(self, frame: bytes) -> None:
+        """As `FrameStream.write`."""
         try:
             await self._call.write(frame)
         except (
@@ -83,12 +85,14 @@ class DialledStream:
             ) from error
 
     async def finish(self) -> None:
+        """As `FrameStream.finish`."""
         with contextlib.suppress(
             aio.AioRpcError, aio.UsageError, aio.InternalError, asyncio.InvalidStateError
         ):
             await self._call.done_writing()
 
     def close(self, error: SimpulError | None = None) -> None:
+        """As `FrameStream.close`."""
         del error  # A client can only cancel; the reason stands in this side's log.
         self._call.cancel()
 
@@ -116,6 +120,7 @@ class AcceptedStream:
         self._on_close = on_close
 
     async def read(self) -> bytes | None:
+        """As `FrameStream.read`."""
         try:
             frame: object = await self._context.read()
         except (aio.InternalError, aio.UsageError) as error:
@@ -125,6 +130,7 @@ class AcceptedStream:
         return frame if isinstance(frame, bytes) else None
 
     async def write(self, frame: bytes) -> None:
+        """As `FrameStream.write`."""
         try:
             await self._context.write(frame)
         except (
@@ -141,6 +147,7 @@ class AcceptedStream:
         """Nothing to do: the acceptor's direction ends when its method returns."""
 
     def close(self, error: SimpulError | None = None) -> None:
+        """As `FrameStream.close`."""
         self._on_close(error)
 
 

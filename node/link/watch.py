@@ -27,7 +27,7 @@ class LinkMetrics:
             registry=registry, multiprocess_mode="livesum",
         )  # fmt: skip
         self._faults = Counter(
-            "simpul_link_faults_total", "Links that a fault ended, by the receiver's check and code",
+            "simpul_link_faults_total", "Links that a fault ended, by check and code",
             ["step", "code"], registry=registry,
         )  # fmt: skip
 

@@ -1,8 +1,8 @@
 """Agreements: allowing a consumer what this node's member offers, and taking what others offer.
 
-`allow` makes the document, signs it with the provider's identity key, and has the consumer's node sign
-it over a link. Until that has happened it is stored as offered and permits nothing. Each side pins the
-other's identity key with it.
+`allow` makes the document, signs it with the provider's identity key, and has the consumer's
+node sign it over a link. Until that has happened it is stored as offered and permits nothing.
+Each side pins the other's identity key with it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What every operation of a supervisor needs: the store, the directory, the workers; and the snapshot.
+"""What every operation of a supervisor needs: store, directory, workers, and the snapshot.
 
-The snapshot that workers go by is made here, from all that is stored, and pushed whole: an operation
-is done when every worker has it.
+The snapshot that workers go by is made here, from all that is stored, and pushed whole: an
+operation is done when every worker has it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,376 @@
+"""Two nodes' exchanges in one event loop, with real links over mutual TLS between them.
+
+The regency provides, the ministry consumes. What is not under test stands in for real things:
+services are functions, apps are queues, journals are lists that can be held or made to fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import grpc
+from prometheus_client import CollectorRegistry
+
+from node.calls import (
+    CallRequest,
+    Cancelled,
+    HalfClose,
+    Headers,
+    Message,
+    Metadata,
+    OutboundCall,
+    OutboundRequest,
+    RequestEvent,
+    ResponseEvent,
+    Trailers,
+    UnaryAnswer,
+)
+from node.exchange.consuming import Consuming
+from node.exchange.providing import BuiltIn, Providing
+from node.exchange.watch import CallMetrics
+from node.journal.model import ParcelRecord
+from node.link.accept import LinkServer, link_server
+from node.link.dial import Dialler
+from node.link.greet import Greeter
+from node.link.model import LinkRooms
+from node.link.sealer import Sealer
+from node.link.watch import LinkMetrics
+from node.model import Current, NodeIdentity, Snapshot
+from node.policy.apps import AppBook
+from node.policy.rules import AgreementBook
+from node.worker import new_call_id
+from runtime.clock import now_ms as real_now_ms
+from security import certificate
+from security.agreement import ServiceTerm
+from security.directory import DirectoryView
+from security.errors import SimpulError
+from security.identifiers import MemberId, NodeId, ServiceId, SubsystemId
+from security.limits import Limits
+from tests.conformance import fixed
+from tests.support import agreements, directories
+
+WAIT_S = 5.0
+SERVICE_ID = ServiceId(fixed.TOURISM, fixed.SERVICE)
+TARGET = "127.0.0.1:1"
+
+
+class MemoryJournal:
+    """A `Recorder` that keeps records in a list."""
+
+    def __init__(self) -> None:
+        self.records: list[ParcelRecord] = []
+        self.error: SimpulError | None = None
+        self.held: list[asyncio.Future[None]] | None = None
+
+    def append_nowait(self, records: Sequence[ParcelRecord]) -> asyncio.Future[None]:
+        """Done at once, unless held or made to fail."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.error is not None:
+            future.set_exception(self.error)
+            return future
+        self.records.extend(records)
+        if self.held is None:
+            future.set_result(None)
+        else:
+            self.held.append(future)
+        return future
+
+    def hold(self) -> None:
+        """Nothing is durable until `release`."""
+        self.held = []
+
+    def release(self) -> None:
+        """All is durable, and what follows is at once."""
+        held, self.held = self.held or [], None
+        for future in held:
+            future.set_result(None)
+
+
+Unary = Callable[[OutboundRequest, Message], Awaitable[UnaryAnswer]]
+Stream = Callable[["ServiceSide"], Awaitable[None]]
+
+
+@dataclass(eq=False)
+class ServiceSide:
+    """A streaming call as a test's service sees it, and as an `OutboundCall` for the node."""
+
+    request: OutboundRequest
+    incoming: asyncio.Queue[Message | HalfClose] = field(default_factory=asyncio.Queue)
+    outgoing: asyncio.Queue[ResponseEvent] = field(default_factory=lambda: asyncio.Queue(8))
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def send(self, event: Message | HalfClose) -> None:
+        """From the node."""
+        await self.incoming.put(event)
+
+    async def receive(self) -> ResponseEvent:
+        """To the node."""
+        waiting = asyncio.create_task(self.outgoing.get())
+        gone = asyncio.create_task(self.cancelled.wait())
+        await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
+        gone.cancel()
+        if waiting.done():
+            return waiting.result()
+        waiting.cancel()
+        return Trailers(1, "cancelled")
+
+    def cancel(self) -> None:
+        """From the node."""
+        self.cancelled.set()
+
+
+@dataclass
+class FakeServices:
+    """What the provider's node finds behind it (`node.calls.Services`)."""
+
+    on_unary: Unary | None = None
+    on_stream: Stream | None = None
+    seen: list[OutboundRequest] = field(default_factory=list)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    sides: list[ServiceSide] = field(default_factory=list)
+
+    async def unary(self, target: str, request: OutboundRequest, message: Message) -> UnaryAnswer:
+        """Answer by `on_unary`, or echo."""
+        assert target == TARGET
+        self.seen.append(request)
+        if self.on_unary is None:
+            return UnaryAnswer((), message, Trailers(0))
+        return await self.on_unary(request, message)
+
+    def start(self, target: str, request: OutboundRequest) -> OutboundCall:
+        """Run `on_stream` beside the call."""
+        assert target == TARGET
+        self.seen.append(request)
+        side = ServiceSide(request)
+        self.sides.append(side)
+        if self.on_stream is not None:
+            task = asyncio.ensure_future(self.on_stream(side))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+        return side
+
+
+class FakeCall:
+    """An app's call (`node.calls.InboundCall`): events in, events out."""
+
+    def __init__(
+        self,
+        method: str = "Get",
+        *events: RequestEvent,
+        metadata: Metadata = (),
+        deadline_left_ms: int | None = None,
+        to: SubsystemId | None = fixed.TOURISM,
+        token: str | None = None,
+        path: str | None = None,
+    ) -> None:
+        address = () if to is None else (("simpul-to", str(to).encode()),)
+        self.request = CallRequest(
+            path or f"/{fixed.SERVICE}/{method}",
+            (*address, *metadata),
+            deadline_left_ms,
+            token=token,
+            local=True,
+        )
+        self.incoming: asyncio.Queue[RequestEvent] = asyncio.Queue()
+        for event in events:
+            self.incoming.put_nowait(event)
+        self.sent: list[ResponseEvent] = []
+        self.slow: asyncio.Event | None = None
+        self._on_cancel: Callable[[], None] | None = None
+
+    async def receive(self) -> RequestEvent:
+        """The next event that the test put."""
+        return await self.incoming.get()
+
+    async def send(self, event: ResponseEvent) -> None:
+        """Keep what the app is told; wait while the test makes the app slow."""
+        if self.slow is not None:
+            await self.slow.wait()
+        self.sent.append(event)
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """Keep who wants to know."""
+        self._on_cancel = callback
+
+    def go_away(self) -> None:
+        """The app cancels."""
+        self.incoming.put_nowait(Cancelled())
+        if self._on_cancel is not None:
+            self._on_cancel()
+
+    @property
+    def trailers(self) -> Trailers:
+        """The end of the answer."""
+        end = self.sent[-1]
+        assert isinstance(end, Trailers)
+        return end
+
+    @property
+    def messages(self) -> list[bytes]:
+        """The messages of the answer."""
+        return [event.data for event in self.sent if isinstance(event, Message)]
+
+    @property
+    def headers(self) -> Metadata:
+        """The initial metadata, if it was sent."""
+        found = [event.metadata for event in self.sent if isinstance(event, Headers)]
+        return found[0] if found else ()
+
+    def error(self) -> str:
+        """The code in `simpul-error`, or nothing."""
+        return dict(self.trailers.metadata).get("simpul-error", b"").decode()
+
+
+def unary(*, data: bytes = b"question", **options: object) -> FakeCall:
+    """A whole unary call of `Get`."""
+    return FakeCall("Get", Message(data), HalfClose(), **options)  # type: ignore[arg-type]
+
+
+@dataclass
+class Half:
+    """One node's exchange."""
+
+    node: NodeId
+    identity: NodeIdentity
+    current: Current
+    journal: MemoryJournal
+    services: FakeServices
+    consuming: Consuming
+    providing: Providing
+    server: LinkServer
+    dialler: Dialler
+    sealing: asyncio.Task[None]
+    refreshed: list[bytes]
+
+    def agree(self, *methods: str) -> None:
+        """Have an agreement for these methods, or none."""
+        self.current.replace(snapshot(self.current.snapshot.directory, self.node, methods=methods))
+
+    async def run(self, call: FakeCall) -> FakeCall:
+        """Carry an app's call to its end."""
+        async with asyncio.timeout(WAIT_S):
+            await self.consuming.run(call)
+        return call
+
+
+@dataclass
+class Pair:
+    """The two of them."""
+
+    provider: Half
+    consumer: Half
+
+
+ALL_METHODS = ("Get", "List", "Import", "Watch")
+
+
+def snapshot(
+    view: DirectoryView, node: NodeId, *, methods: tuple[str, ...] = ALL_METHODS
+) -> Snapshot:
+    """What one of the two nodes goes by; no methods: without an agreement."""
+    terms = replace(agreements.TERMS, services=(ServiceTerm(fixed.SERVICE, methods),))
+    book = AgreementBook([agreements.signed(terms).agreement] if methods else [])
+    targets = {SERVICE_ID: TARGET} if node == fixed.REGENCY_NODE else {}
+    loopback = fixed.SUPER_APP if node == fixed.MINISTRY_NODE else None
+    return Snapshot(view, book, AppBook((), loopback), targets)
+
+
+def listed(regency_port: int, ministry_port: int) -> DirectoryView:
+    """The small federation's directory, with these link ports."""
+    regency, ministry = directories.regency_record(), directories.ministry_record()
+    regency.nodes[0].link_address = f"127.0.0.1:{regency_port}"
+    ministry.nodes[0].link_address = f"127.0.0.1:{ministry_port}"
+    return directories.directory(regency, ministry)
+
+
+@asynccontextmanager
+async def pair(*, built_in: dict[tuple[str, str], BuiltIn] | None = None) -> AsyncIterator[Pair]:
+    """A provider and a consumer, up; down again at the end."""
+    authority = certificate.make_authority("Test", real_now_ms(), 1)
+    ports = (_free_port(), _free_port())
+    view = listed(*ports)
+    halves = []
+    for node, member, port in (
+        (fixed.REGENCY_NODE, fixed.REGENCY, ports[0]),
+        (fixed.MINISTRY_NODE, fixed.MINISTRY, ports[1]),
+    ):
+        halves.append(await _half(node, member, port, view, authority, built_in or {}))
+    made = Pair(*(half for half, _ in halves))
+    try:
+        yield made
+    finally:
+        await made.consumer.dialler.close()
+        await made.provider.dialler.close()
+        for half, server in halves:
+            await server.stop(0)
+            half.sealing.cancel()
+            await asyncio.gather(half.sealing, return_exceptions=True)
+
+
+async def _half(
+    node: NodeId,
+    member: MemberId,
+    port: int,
+    view: DirectoryView,
+    authority: tuple[bytes, bytes],
+    built_in: dict[tuple[str, str], BuiltIn],
+) -> tuple[Half, grpc.aio.Server]:
+    key, chain = _tls(node, authority)
+    roots = certificate.to_pem(authority[1])
+    identity = NodeIdentity(node, frozenset({member}))
+    current = Current(snapshot(view, node))
+    journal, services = MemoryJournal(), FakeServices()
+    registry = CollectorRegistry()
+    metrics = CallMetrics(registry)
+    refreshed: list[bytes] = []
+
+    async def refresh(digest: bytes) -> None:
+        refreshed.append(digest)
+
+    sealer = Sealer({member: fixed.key(f"{member} seal")}, journal)
+    providing = Providing(
+        current, services, built_in, metrics, max_open=1000, now_ms=lambda: fixed.NOW_MS
+    )
+    greeter = Greeter(
+        identity, fixed.key(f"{node} node"), current, Limits(), 0, 1, lambda: fixed.NOW_MS, refresh
+    )
+    rooms = LinkRooms(
+        current, sealer, journal, providing.on_open, LinkMetrics(registry), refresh, member,
+        lambda: fixed.NOW_MS,
+    )  # fmt: skip
+    links = LinkServer(greeter, rooms)
+    server = link_server(links, greeter.limits)
+    credentials = grpc.ssl_server_credentials([(key, chain)], roots, require_client_auth=True)
+    server.add_secure_port(f"127.0.0.1:{port}", credentials)
+    await server.start()
+    dialler = Dialler(greeter, rooms, lambda: grpc.ssl_channel_credentials(roots, key, chain))
+    consuming = Consuming(
+        identity, current, dialler, metrics,
+        new_call_id=lambda: new_call_id(fixed.NOW_MS, os.urandom(10)),
+        now_ms=lambda: fixed.NOW_MS,
+    )  # fmt: skip
+    sealing = asyncio.create_task(sealer.run())
+    half = Half(
+        node, identity, current, journal, services, consuming, providing, links, dialler, sealing,
+        refreshed,
+    )  # fmt: skip
+    return half, server
+
+
+def _tls(node: NodeId, authority: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    key = certificate.make_key()
+    request = certificate.make_request(key, node)
+    issued = certificate.issue(*authority, request, node, real_now_ms(), 30, 2)
+    return key, certificate.to_pem(issued)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
