@@ -105,7 +105,7 @@ class GatewayApp:
             request = _request(scope, limits.max_metadata_bytes)
             call = AsgiCall(request, receive, send, self._poller, limits.max_message_bytes)
             await host.serve(call)
-            if not call.ended:
+            if not call.over:
                 _log.error("call was left without an end", path=request.path)
                 await call.send(refusal(_INTERNAL))
         except BaseException as error:  # noqa: BLE001 - what is raised here would reach the app as OK
@@ -158,7 +158,7 @@ async def _end(call: AsgiCall, error: BaseException, scope: Scope) -> None:
     else:
         _log.error("call failed", path=scope.get("path"), exc_info=error)
         said = refusal(_INTERNAL)
-    if call.ended:
+    if call.over:
         return
     try:
         await call.send(said)

@@ -1,14 +1,16 @@
 """One app's call over ASGI: `node.calls.InboundCall` on one side, the HTTP/2 stack on the other.
 
-Requests are read only when somebody asks, so HTTP/2's flow control reaches the app. Of an answer, the
-headers and the first message are kept back for the rest of the loop's turn: a unary answer is complete
-by then and leaves in one piece, and whatever else there is leaves at once, early headers included.
+Requests are read only when somebody asks, so HTTP/2's flow control reaches the app. Of an answer,
+the headers and the first message are kept back for the rest of the loop's turn: a unary answer is
+complete by then and leaves in one piece, and whatever else there is leaves at once, early headers
+included.
 
-Rules: an answer has headers once, then messages, then trailers; an answer of trailers alone leaves as
-HTTP headers ("Trailers-Only"); nothing is sent after trailers or to an app that is gone.
+Rules: an answer has headers once, then messages, then trailers; an answer of trailers alone
+leaves as HTTP headers ("Trailers-Only"); nothing is sent after trailers or to an app that is
+gone.
 
-Source: ASGI 3.0, HTTP connection scope with trailers; gRPC over HTTP/2, "Responses"; docs/adr/0001,
-"What the adapter has to obey", 2 and 3.
+Source: ASGI 3.0, HTTP connection scope with trailers; gRPC over HTTP/2, "Responses";
+docs/adr/0001, "What the adapter has to obey", 2 and 3.
 """
 
 from __future__ import annotations
@@ -27,7 +29,6 @@ from node.calls import (
     HalfClose,
     Headers,
     Message,
-    Metadata,
     RequestEvent,
     ResponseEvent,
     Trailers,
@@ -41,6 +42,7 @@ from node.gateway.framing import (
 )
 from node.gateway.poller import Poller
 from security.errors import SimpulError
+from security.private import Metadata
 
 Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
@@ -178,7 +180,8 @@ class AsgiCall:
             if not self._until_gone.done():
                 self._until_gone.set_result(None)
         elif self._on_cancel is not None and self._body_ended and self._answer is not _Answer.ENDED:
-            self._on_cancel()
+            callback, self._on_cancel = self._on_cancel, None
+            callback()
 
     # Answers.
 
@@ -186,7 +189,7 @@ class AsgiCall:
         """Send one event; waits while the app reads slowly. A no-op once the app is gone.
 
         Raises:
-            RuntimeError: Something follows trailers, or headers come twice: a fault of ours.
+            RuntimeError, TypeError: Something follows trailers, or headers come late: our fault.
         """
         if self._answer is _Answer.ENDED:
             raise RuntimeError("an answer was already ended")
@@ -206,11 +209,6 @@ class AsgiCall:
         except OSError:
             # ASGI's way to say that nobody is there.
             self._leave()
-
-    @property
-    def ended(self) -> bool:
-        """Trailers were sent, or nobody is there to get them."""
-        return self.over
 
     async def _begin(self, event: Headers | Message) -> None:
         if isinstance(event, Headers):
@@ -249,8 +247,8 @@ class AsgiCall:
         await self._body(body, more=True)
 
     async def _continue(self, event: Headers | Message) -> None:
-        if isinstance(event, Headers):
-            raise RuntimeError("headers come once, and first")
+        if not isinstance(event, Message):
+            raise TypeError("headers come once, and first")
         await self._body(print_message(event), more=True)
 
     async def _end(self, trailers: Trailers) -> None:

@@ -3,10 +3,10 @@
 Both legs use it, the gateway and the way to services. It opens no connection and knows no stack:
 header lists in and out are pairs of bytes, bodies are bytes.
 
-Rules: a message is carried as it was sent, never decompressed; what a peer says is refused where the
-grammar leaves no doubt (timeouts, base64, metadata, message prefixes), and read kindly where the
-specification says so (percent-encoding, statuses). Reserved and hop-by-hop headers are dropped both
-ways, so neither an app nor a node elsewhere can steer the next hop with them.
+Rules: a message is carried as it was sent, never decompressed; what a peer says is refused where
+the grammar leaves no doubt (timeouts, base64, metadata, message prefixes), and read kindly where
+the specification says so (percent-encoding, statuses). Reserved and hop-by-hop headers are
+dropped both ways, so neither an app nor a node elsewhere can steer the next hop with them.
 
 Source: gRPC over HTTP/2 (doc/PROTOCOL-HTTP2.md): "Requests", "Responses", "Errors"; HTTP to gRPC
 status mapping (doc/http-grpc-status-mapping.md); RFC 9113, section 8.2.
@@ -21,9 +21,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from node.calls import Message, Metadata
+from node.calls import Message
 from security.errors import Code, SimpulError
-from security.private import check_metadatum
+from security.private import Metadata, check_metadatum
 
 HeaderList = Iterable[tuple[bytes, bytes]]
 
@@ -198,7 +198,7 @@ class Status:
 
 
 def parse_status(headers: HeaderList) -> Status | None:
-    """`grpc-status` and `grpc-message`; None without the first. Nonsense is UNKNOWN (2), and said."""
+    """`grpc-status` and `grpc-message`; None without the first. Nonsense is UNKNOWN, and said."""
     code: bytes | None = None
     message = b""
     for key, value in headers:

@@ -1,9 +1,9 @@
 """Looks, for all calls that wait for their answer, whether their app is still there.
 
-After an app's half-close, the HTTP/2 stack below tells of its going only when asked, and asking never
-waits. A task for each call would cost a third of the throughput, so one task asks for all: not in a
-call's first 50 ms, in which most are answered, and a bounded number of times a second. The more calls
-wait, the later each cancel is seen.
+After an app's half-close, the HTTP/2 stack below tells of its going only when asked, and asking
+never waits. A task for each call would cost a third of the throughput, so one task asks for all:
+not in a call's first 50 ms, in which most are answered, and a bounded number of times a second.
+The more calls wait, the later each cancel is seen.
 
 Source: docs/adr/0001, "What the adapter has to obey", 2.
 """

@@ -1,8 +1,8 @@
 """A service's answer, whatever it is, as events: headers, messages, and trailers once at the end.
 
 Rules: never an exception for what a service does. It answers plain HTTP, breaks gRPC, resets the
-stream, goes away, is too slow or says too much: each is the gRPC status that the specification names.
-`simpul-error` stands only where this node, and not the service, ended the call.
+stream, goes away, is too slow or says too much: each is the gRPC status that the specification
+names. `simpul-error` stands only where this node, and not the service, ended the call.
 
 Source: gRPC over HTTP/2, "Responses" and "HTTP2 Transport Mapping, Errors"; HTTP to gRPC status
 mapping.
@@ -90,7 +90,7 @@ async def ask(
     except (ReadError, WriteError, RemoteProtocolError) as error:
         _log.info("service broke off", url=request.url, why=str(error))
         return Trailers(_UNAVAILABLE, "the connection to the service broke during the call")
-    except Exception:
+    except Exception:  # noqa: BLE001 - logged whole, and the provider's side still ends in order
         _log.exception("service could not be called", url=request.url)
         return refusal(SimpulError(Code.INTERNAL, "the provider's node failed; its log says why"))
 

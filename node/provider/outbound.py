@@ -1,8 +1,8 @@
 """One streaming call to a service: `node.calls.OutboundCall` over a request with a streamed body.
 
-A task of its own carries the answer into an inbox with one place, and the body is taken from an outbox
-with one place: whoever is slow, service or exchange, slows the other. The end of the call, whichever
-side brings it, empties both, so that nobody waits for a call that is over.
+A task of its own carries the answer into an inbox with one place, and the body is taken from an
+outbox with one place: whoever is slow, service or exchange, slows the other. The end of the call,
+whichever side brings it, empties both, so that nobody waits for a call that is over.
 
 Rule: a call that is given up resets its stream. Its body never ends as if it were complete.
 """

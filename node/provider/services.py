@@ -1,7 +1,7 @@
 """The services behind this node, over HTTP/2 without TLS: `node.calls.Services`.
 
-One connection pool for each target, kept. Nothing is ever sent twice, decompressed or redirected, and
-no proxy is asked: the worker's environment holds none (`node.processes`).
+One connection pool for each target, kept. Nothing is ever sent twice, decompressed or redirected,
+and no proxy is asked: the worker's environment holds none (`node.processes`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pyqwest import HTTPTransport, HTTPVersion, Request
 from node.calls import (
     Headers,
     Message,
-    Metadata,
     OutboundCall,
     OutboundRequest,
     Trailers,
@@ -27,9 +26,10 @@ from node.gateway.limits import CallLimits
 from node.provider.answer import Emit, ask
 from node.provider.outbound import StreamedCall
 from node.provider.target import check_target
+from security.errors import Code, SimpulError
+from security.private import Metadata
 
 CONNECT_TIMEOUT_S: Final = 5.0
-_INTERNAL: Final = 13
 
 
 class HttpServices:
@@ -56,20 +56,13 @@ class HttpServices:
                 messages.append(event)
                 if len(messages) > 1:
                     # Enough is known, and a stream would fill the memory.
-                    raise _TooManyError
+                    raise SimpulError(
+                        Code.INTERNAL,
+                        "the service answered a unary call with many messages; mend its contract",
+                    )
 
         http = _request(target, request, print_message(message))
-        try:
-            trailers = await ask(
-                self._transport(target), http, self._limits, request.timeout_ms, take
-            )
-        except _TooManyError:
-            trailers = Trailers(_INTERNAL, "the service answered a unary call with many messages")
-            return UnaryAnswer(headers, None, trailers)
-        if trailers.status == 0 and not messages:
-            trailers = Trailers(
-                _INTERNAL, "the service answered a unary call with no message", trailers.metadata
-            )
+        trailers = await ask(self._transport(target), http, self._limits, request.timeout_ms, take)
         return UnaryAnswer(headers, messages[0] if messages else None, trailers)
 
     def start(self, target: str, request: OutboundRequest) -> OutboundCall:
@@ -106,10 +99,6 @@ class HttpServices:
                 enable_otel=False,
             )
         return transport
-
-
-class _TooManyError(Exception):
-    """A second message came where one was due."""
 
 
 def _request(target: str, request: OutboundRequest, body: bytes | AsyncIterator[bytes]) -> Request:

@@ -1,4 +1,6 @@
-"""Where a service is: `HOST:PORT`, HTTP/2 without TLS, as gRPC servers on a trusted network speak it."""
+"""Where a service is: `HOST:PORT`, HTTP/2 without TLS, as gRPC servers on a trusted network speak
+it.
+"""
 
 from __future__ import annotations
 
