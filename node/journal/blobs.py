@@ -19,6 +19,14 @@ LENGTH_BYTES: Final = 4
 PAYLOAD_FLAG: Final = 1
 PRIVATE_FLAG: Final = 2
 
+# By the lengths of the payload's and the private block's salts.
+_FLAGS: Final = {
+    (0, 0): b"\x00",
+    (SALT_BYTES, 0): bytes((PAYLOAD_FLAG,)),
+    (0, SALT_BYTES): bytes((PRIVATE_FLAG,)),
+    (SALT_BYTES, SALT_BYTES): bytes((PAYLOAD_FLAG | PRIVATE_FLAG,)),
+}
+
 Salts = tuple[bytes, bytes]
 
 
@@ -55,11 +63,10 @@ def pack_salts(salts: Iterable[Salts]) -> bytes:
     """
     parts: list[bytes] = []
     for payload, private in salts:
-        for salt in (payload, private):
-            if len(salt) not in {0, SALT_BYTES}:
-                raise SimpulError(Code.INTERNAL, f"a salt of {len(salt)} bytes can't be recorded")
-        flags = (PAYLOAD_FLAG if payload != b"" else 0) | (PRIVATE_FLAG if private != b"" else 0)
-        parts += (bytes((flags,)), payload, private)
+        flags = _FLAGS.get((len(payload), len(private)))
+        if flags is None:
+            raise SimpulError(Code.INTERNAL, "a salt of another length than 16 can't be recorded")
+        parts += (flags, payload, private)
     return b"".join(parts)
 
 

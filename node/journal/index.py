@@ -11,9 +11,10 @@ only when its transaction is (`CallIndex.keep`).
 Source: docs/spec, "Journal: the index of calls".
 """
 
+from collections.abc import Mapping
 from typing import Final, TypeVar
 
-from sqlalchemy import Connection, Dialect, Table, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Dialect, Table, and_, bindparam, func, insert, select, update
 
 from node.journal.leaves import Leaf, payload_blocks
 from node.journal.model import CallNote, Direction, LinkEnd, Outcome, Role
@@ -31,6 +32,8 @@ from node.journal.tables import (
     NO_NAME,
     OUTCOMES,
     ROLES,
+    TERMS,
+    TERMS_COLUMNS,
 )
 from security.errors import Code, SimpulError
 from simpul.v1 import parcel_pb2
@@ -38,6 +41,7 @@ from simpul.v1 import parcel_pb2
 # Past these the oldest are looked up in the database again.
 MAX_NAMES: Final = 20_000
 MAX_LINKS: Final = 20_000
+MAX_TERMS: Final = 20_000
 MAX_OPEN_CALLS: Final = 100_000
 
 _KINDS: Final = {name: number for number, name in enumerate(KINDS)}
@@ -51,6 +55,8 @@ _END_COLUMNS: Final = ("outcome", "status", "code", "closed_at_ms")
 _END_PLACES: Final = tuple(list(CALLS.columns.keys()).index(name) for name in _END_COLUMNS)
 
 _CallKey = tuple[int, bytes]
+# As TERMS_COLUMNS; the agreement's hash is still bytes, because hex costs.
+_Terms = tuple[str, str, str, str, bytes, str]
 _Any = TypeVar("_Any")
 
 
@@ -73,6 +79,7 @@ class CallIndex:
     def __init__(self, dialect: Dialect) -> None:
         self.names: dict[str, int] = {}
         self.links: dict[tuple[bytes, int], int] = {}
+        self.terms: dict[_Terms, int] = {}
         self.open_calls: dict[_CallKey, int] = {}
         self.insert_calls = bulk_insert(CALLS, dialect)
         self.insert_entries = bulk_insert(CALL_ENTRIES, dialect)
@@ -88,11 +95,13 @@ class CallIndex:
         """Remembers what a group added, once its transaction is durable."""
         self.names.update(group.names)
         self.links.update(group.links)
+        self.terms.update(group.terms)
         self.open_calls.update(group.opened)
         for key in group.ended:
             self.open_calls.pop(key, None)
         _drop_oldest(self.names, MAX_NAMES)
         _drop_oldest(self.links, MAX_LINKS)
+        _drop_oldest(self.terms, MAX_TERMS)
         _drop_oldest(self.open_calls, MAX_OPEN_CALLS)
 
 
@@ -109,6 +118,7 @@ class IndexGroup:
         self._entries: list[tuple[int, ...]] = []
         self.names: dict[str, int] = {}
         self.links: dict[tuple[bytes, int], int] = {}
+        self.terms: dict[_Terms, int] = {}
         self.opened: dict[_CallKey, int] = {}
         self.ended: dict[_CallKey, None] = {}
 
@@ -145,13 +155,16 @@ class IndexGroup:
         direction = DIRECTIONS.index(leaf.record.direction)
         for number, entry in enumerate(leaf.entries):
             kind = entry.WhichOneof("kind") or ""
-            key = (link, entry.call_id)
-            call = self._open(leaf, entry, link) if kind == "open" else self._find(key)
-            if kind == "close":
-                self._end(key, call, (_CLOSED, entry.close.status, NO_NAME, self._now_ms))
-            elif kind == "refuse":
-                code = self.name(entry.refuse.code)
-                self._end(key, call, (_REFUSED, entry.refuse.status, code, self._now_ms))
+            if kind == "open":
+                call = self._open(leaf, entry, link)
+            else:
+                key = (link, entry.call_id)
+                call = self._find(key)
+                if kind == "close":
+                    self._end(key, call, (_CLOSED, entry.close.status, NO_NAME, self._now_ms))
+                elif kind == "refuse":
+                    code = self.name(entry.refuse.code)
+                    self._end(key, call, (_REFUSED, entry.refuse.status, code, self._now_ms))
             what = (direction, _KINDS[kind], payload_blocks(entry))
             self._entries.append((slot, idx, number, call, *what))
 
@@ -162,7 +175,9 @@ class IndexGroup:
         key = (link, note.call_id)
         call = NO_CALL if link == NO_LINK else self._find(key)
         if call == NO_CALL:
-            call = self._insert(link, note.call_id, note.role, note.at_ms, self._note_names(note))
+            parties = (note.consumer, note.provider, note.service, note.method)
+            terms = self._terms((*parties, note.agreement or b"", note.purpose or ""))
+            call = self._insert(link, note.call_id, note.role, note.at_ms, terms)
         elif not self._is_open(key, call):
             # Its end came in a parcel after all: that says more.
             return
@@ -177,36 +192,42 @@ class IndexGroup:
     def _open(self, leaf: Leaf, entry: parcel_pb2.Entry, link: int) -> int:
         opened = entry.open
         role = Role.CONSUMER if leaf.record.direction is Direction.SENT else Role.PROVIDER
-        names = (
-            self.name(opened.consumer),
-            self.name(opened.provider),
-            self.name(opened.service),
-            self.name(opened.method),
-            self.name(opened.agreement.hex()),
-            self.name(opened.purpose),
+        terms = self._terms(
+            (
+                opened.consumer,
+                opened.provider,
+                opened.service,
+                opened.method,
+                opened.agreement,
+                opened.purpose,
+            )
         )
-        call = self._insert(link, entry.call_id, role, self._now_ms, names)
+        call = self._insert(link, entry.call_id, role, self._now_ms, terms)
         key = (link, entry.call_id)
         self.opened[key] = call
         self.ended.pop(key, None)
         return call
 
-    def _note_names(self, note: CallNote) -> tuple[int, ...]:
-        agreement = "" if note.agreement is None else note.agreement.hex()
-        texts = (note.consumer, note.provider, note.service, note.method, agreement)
-        return (*map(self.name, texts), self.name(note.purpose or ""))
+    def _terms(self, terms: _Terms) -> int:
+        found = self._index.terms.get(terms) or self.terms.get(terms)
+        if found is None:
+            *texts, agreement, purpose = terms
+            names = map(self.name, (*texts, agreement.hex(), purpose))
+            values = dict(zip(TERMS_COLUMNS, names, strict=True))
+            wanted = and_(*(TERMS.c[name] == value for name, value in values.items()))
+            row = self._connection.execute(select(TERMS.c.id).where(wanted)).first()
+            found = self._inserted(TERMS, values) if row is None else int(row.id)
+            self.terms[terms] = found
+        return found
 
-    def _insert(
-        self, link: int, call_id: bytes, role: Role, at_ms: int, names: tuple[int, ...]
-    ) -> int:
+    def _insert(self, link: int, call_id: bytes, role: Role, at_ms: int, terms: int) -> int:
         if self._next_call is None:
             top = self._connection.execute(select(func.max(CALLS.c.id))).scalar()
             self._next_call = NO_CALL + 1 if top is None else int(top) + 1
         call = self._next_call
         self._next_call += 1
-        state = (None, NO_NAME, at_ms, None)
-        row: list[object] = [call, call_id, link, ROLES.index(role), _OPEN, *names, *state]
-        self._new_calls[call] = row
+        state = (_OPEN, terms, None, NO_NAME, at_ms, None)
+        self._new_calls[call] = [call, call_id, link, ROLES.index(role), *state]
         return call
 
     def _find(self, key: _CallKey) -> int:
@@ -241,8 +262,8 @@ class IndexGroup:
         for place, value in zip(_END_PLACES, values, strict=True):
             row[place] = value
 
-    def _inserted(self, table: Table, values: dict[str, object]) -> int:
-        key = self._connection.execute(insert(table), values).inserted_primary_key
+    def _inserted(self, table: Table, values: Mapping[str, object]) -> int:
+        key = self._connection.execute(insert(table), dict(values)).inserted_primary_key
         if key is None:
             raise SimpulError(Code.INTERNAL, f"the database gave no key for a row of {table.name}")
         return int(key[0])

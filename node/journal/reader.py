@@ -7,11 +7,12 @@ Source: docs/spec, "Journal: the index of calls".
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from heapq import nlargest
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, select, tuple_
 
 from node.journal.blobs import unpack_entries
 from node.journal.model import CallDetail, CallEntry, CallFilter, CallRow, Direction, Role
@@ -20,13 +21,16 @@ from node.journal.tables import (
     CALL_ENTRIES,
     CALLS,
     DIRECTIONS,
+    HAS_CODE,
+    HAS_STATUS,
     KINDS,
     LINKS,
     NAMES,
-    NO_NAME,
     OUTCOMES,
     PARCELS,
     ROLES,
+    TERMS,
+    TERMS_COLUMNS,
 )
 from security.commitment import ROUND_BYTES
 from security.errors import Code, SimpulError
@@ -35,8 +39,10 @@ MAX_LIMIT: Final = 10_000
 # One call's entries, past which the rest isn't shown.
 MAX_SHOWN_ENTRIES: Final = 100_000
 
-# The fields of a filter that are names, and columns of the same name.
-_NAMED: Final = ("consumer", "provider", "service", "method", "purpose", "code")
+# The fields of a filter that are names, and columns of `terms` of the same name.
+_NAMED: Final = ("consumer", "provider", "service", "method", "purpose")
+
+_Row = Row[Any]
 
 
 class JournalReader:
@@ -75,16 +81,12 @@ class JournalReader:
                 Code.REQUEST_MALFORMED, f"give a limit from 1 to {MAX_LIMIT}, not {wanted.limit}"
             )
         with self._journal.snapshot() as connection:
-            conditions = _conditions(connection, wanted)
-            if conditions is None:
+            try:
+                terms = _terms(connection, wanted)
+                conditions = _conditions(connection, wanted)
+            except _NoSuchNameError:
                 return []
-            rows = connection.execute(
-                select(CALLS)
-                .where(*conditions)
-                .order_by(CALLS.c.opened_at_ms.desc(), CALLS.c.id.desc())
-                .limit(wanted.limit)
-            ).all()
-            return _call_rows(connection, rows)
+            return _call_rows(connection, _newest(connection, terms, conditions, wanted.limit))
 
     def show_call(self, call_id: bytes) -> list[CallDetail]:
         """Returns the calls of this id, the oldest first, with their entries; none is no error.
@@ -102,30 +104,63 @@ class JournalReader:
             ]
 
 
-def _conditions(connection: Connection, wanted: CallFilter) -> list[ColumnElement[bool]] | None:
-    """What the filter asks of a row; None where it names what no row has."""
-    found: list[ColumnElement[bool]] = []
+class _NoSuchNameError(Exception):
+    """The filter asks for a name that no row has: nothing matches."""
+
+
+def _terms(connection: Connection, wanted: CallFilter) -> list[int] | None:
+    """The terms that the filter asks for; None where it asks for none in particular."""
     texts = {name: getattr(wanted, name) for name in _NAMED}
     texts["agreement"] = None if wanted.agreement is None else wanted.agreement.hex()
-    for column, text in texts.items():
-        if text is not None:
-            name = _name(connection, text)
-            if name is None:
-                return None
-            found.append(CALLS.c[column] == name)
+    asked = [
+        TERMS.c[column] == _name(connection, text)
+        for column, text in texts.items()
+        if text is not None
+    ]
+    if len(asked) == 0:
+        return None
+    return [int(row.id) for row in connection.execute(select(TERMS.c.id).where(*asked))]
+
+
+def _newest(
+    connection: Connection,
+    terms: list[int] | None,
+    conditions: list[ColumnElement[bool]],
+    limit: int,
+) -> Sequence[_Row]:
+    """The newest calls under any of the terms."""
+    query = (
+        select(CALLS)
+        .where(*conditions)
+        .order_by(CALLS.c.opened_at_ms.desc(), CALLS.c.id.desc())
+        .limit(limit)
+    )
+    if terms is None:
+        return connection.execute(query).all()
+    # The newest of each, and of these the newest: an index serves each, and none serves all.
+    one = query.where(CALLS.c.terms == bindparam("term"))
+    found = [row for term in terms for row in connection.execute(one, {"term": term})]
+    return nlargest(limit, found, key=lambda row: (row.opened_at_ms, row.id))
+
+
+def _conditions(connection: Connection, wanted: CallFilter) -> list[ColumnElement[bool]]:
+    """What the filter asks of a call's own row."""
+    found: list[ColumnElement[bool]] = []
     if wanted.peer is not None:
         peer = _name(connection, wanted.peer)
-        if peer is None:
-            return None
         found.append(CALLS.c.link.in_(select(LINKS.c.id).where(LINKS.c.peer == peer)))
+    if wanted.code is not None:
+        found += [CALLS.c.code == _name(connection, wanted.code), HAS_CODE]
+    if wanted.status is not None:
+        found.append(CALLS.c.status == wanted.status)
+        if wanted.status != 0:
+            found.append(HAS_STATUS)
     if wanted.role is not None:
         found.append(CALLS.c.role == ROLES.index(wanted.role))
     if wanted.outcome is not None:
         found.append(CALLS.c.outcome == OUTCOMES.index(wanted.outcome))
     if wanted.call_id is not None:
         found.append(CALLS.c.call_id == wanted.call_id)
-    if wanted.status is not None:
-        found.append(CALLS.c.status == wanted.status)
     return found + _times(wanted)
 
 
@@ -140,32 +175,44 @@ def _times(wanted: CallFilter) -> list[ColumnElement[bool]]:
     return found
 
 
-def _name(connection: Connection, text: str) -> int | None:
+def _name(connection: Connection, text: str) -> int:
     row = connection.execute(select(NAMES.c.id).where(NAMES.c.text == text)).first()
-    return None if row is None else int(row.id)
+    if row is None:
+        raise _NoSuchNameError
+    return int(row.id)
 
 
-def _call_rows(connection: Connection, rows: Sequence[Row[tuple[object, ...]]]) -> list[CallRow]:
+def _call_rows(connection: Connection, rows: Sequence[_Row]) -> list[CallRow]:
     links = {
         row.id: row
         for row in connection.execute(
             select(LINKS).where(LINKS.c.id.in_({row.link for row in rows}))
         )
     }
-    columns = ("consumer", "provider", "service", "method", "agreement", "purpose", "code")
-    ids = {getattr(row, column) for row in rows for column in columns}
-    names = _texts(connection, ids | {link.peer for link in links.values()})
+    terms = {
+        row.id: row
+        for row in connection.execute(
+            select(TERMS).where(TERMS.c.id.in_({row.terms for row in rows}))
+        )
+    }
+    ids = {getattr(row, column) for row in terms.values() for column in TERMS_COLUMNS}
+    ids |= {row.code for row in rows} | {link.peer for link in links.values()}
+    names = _texts(connection, ids)
     sizes = _sizes(connection, [int(row.id) for row in rows])
-    return [_call_row(row, links.get(row.link), names, sizes[int(row.id)]) for row in rows]
+    return [
+        _call_row(row, (terms[row.terms], links.get(row.link)), names, sizes[int(row.id)])
+        for row in rows
+    ]
 
 
 def _call_row(
-    row: Row[tuple[object, ...]],
-    link: Row[tuple[object, ...]] | None,
+    row: _Row,
+    beside: tuple[_Row, _Row | None],
     names: dict[int, str],
     sizes: dict[Direction, int],
 ) -> CallRow:
     role = ROLES[row.role]
+    terms, link = beside
     asked, answered = Direction.SENT, Direction.RECEIVED
     if role is Role.PROVIDER:
         asked, answered = answered, asked
@@ -176,12 +223,12 @@ def _call_row(
         outcome=OUTCOMES[row.outcome],
         peer=None if link is None else names[link.peer],
         link_id=None if link is None else link.link_id,
-        consumer=names.get(row.consumer, ""),
-        provider=names.get(row.provider, ""),
-        service=names.get(row.service, ""),
-        method=names.get(row.method, ""),
-        agreement=None if row.agreement == NO_NAME else bytes.fromhex(names[row.agreement]),
-        purpose=names.get(row.purpose),
+        consumer=names.get(terms.consumer, ""),
+        provider=names.get(terms.provider, ""),
+        service=names.get(terms.service, ""),
+        method=names.get(terms.method, ""),
+        agreement=_agreement(names.get(terms.agreement)),
+        purpose=names.get(terms.purpose),
         status=row.status,
         code=names.get(row.code),
         opened_at_ms=row.opened_at_ms,
@@ -189,6 +236,10 @@ def _call_row(
         request_bytes=sizes[asked],
         response_bytes=sizes[answered],
     )
+
+
+def _agreement(text: str | None) -> bytes | None:
+    return None if text is None else bytes.fromhex(text)
 
 
 def _texts(connection: Connection, ids: Iterable[int]) -> dict[int, str]:

@@ -43,6 +43,8 @@ from node.journal.tables import (
     ROLES,
     SALTS,
     SLOTS,
+    TERMS,
+    TERMS_COLUMNS,
 )
 from security.errors import SimpulError
 from security.merkle import Frontier
@@ -61,7 +63,7 @@ Progress = Callable[[int, int], None]
 _PREVIOUS: Final = PARCELS.alias("previous")
 _MEMBER: Final = NAMES.alias("member")
 _PEER: Final = NAMES.alias("peer")
-_NAMED: Final = ("consumer", "provider", "service", "method", "agreement", "purpose", "code")
+_NAMED: Final = (*TERMS_COLUMNS, "code")
 _Meant = TypeVar("_Meant")
 
 
@@ -293,9 +295,11 @@ def _places(
             CALLS.c.call_id,
             CALLS.c.role,
             CALLS.c.status,
-            *(CALLS.c[name] for name in _NAMED),
+            CALLS.c.code,
+            *(TERMS.c[name] for name in TERMS_COLUMNS),
         )
         .outerjoin(CALLS, CALLS.c.id == CALL_ENTRIES.c.call)
+        .outerjoin(TERMS, TERMS.c.id == CALLS.c.terms)
         .where(CALL_ENTRIES.c.slot == slot, CALL_ENTRIES.c.idx.between(*span))
     ).all()
     _learn_names(connection, {getattr(row, name) for row in rows for name in _NAMED}, tally.names)

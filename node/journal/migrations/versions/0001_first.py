@@ -72,18 +72,24 @@ def _parcels() -> None:
 
 def _calls() -> None:
     op.create_table(
-        "calls",
+        "terms",
         sa.Column("id", KEY, primary_key=True),
-        sa.Column("call_id", sa.LargeBinary(), nullable=False),
-        sa.Column("link", sa.BigInteger(), nullable=False),
-        sa.Column("role", sa.SmallInteger(), nullable=False),
-        sa.Column("outcome", sa.SmallInteger(), nullable=False),
         sa.Column("consumer", sa.BigInteger(), nullable=False),
         sa.Column("provider", sa.BigInteger(), nullable=False),
         sa.Column("service", sa.BigInteger(), nullable=False),
         sa.Column("method", sa.BigInteger(), nullable=False),
         sa.Column("agreement", sa.BigInteger(), nullable=False),
         sa.Column("purpose", sa.BigInteger(), nullable=False),
+        sa.UniqueConstraint("consumer", "provider", "service", "method", "agreement", "purpose"),
+    )
+    op.create_table(
+        "calls",
+        sa.Column("id", KEY, primary_key=True),
+        sa.Column("call_id", sa.LargeBinary(), nullable=False),
+        sa.Column("link", sa.BigInteger(), nullable=False),
+        sa.Column("role", sa.SmallInteger(), nullable=False),
+        sa.Column("outcome", sa.SmallInteger(), nullable=False),
+        sa.Column("terms", sa.BigInteger(), nullable=False),
         sa.Column("status", sa.SmallInteger(), nullable=True),
         sa.Column("code", sa.BigInteger(), nullable=False),
         sa.Column("opened_at_ms", sa.BigInteger(), nullable=False),
@@ -91,12 +97,16 @@ def _calls() -> None:
     )
     op.create_index("calls_call_id", "calls", ["call_id"])
     op.create_index("calls_opened", "calls", ["opened_at_ms"])
-    op.create_index("calls_consumer", "calls", ["consumer", "opened_at_ms"])
-    op.create_index("calls_provider", "calls", ["provider", "opened_at_ms"])
-    op.create_index("calls_method", "calls", ["service", "method", "opened_at_ms"])
-    op.create_index("calls_agreement", "calls", ["agreement", "opened_at_ms"])
-    op.create_index("calls_purpose", "calls", ["purpose", "opened_at_ms"])
-    op.create_index("calls_status", "calls", ["status", "opened_at_ms"])
+    op.create_index("calls_terms", "calls", ["terms", "opened_at_ms"])
+    for column in ("status", "code"):
+        failed = sa.text(f"{column} <> 0")
+        op.create_index(
+            f"calls_{column}",
+            "calls",
+            [column, "opened_at_ms"],
+            sqlite_where=failed,
+            postgresql_where=failed,
+        )
     op.create_table(
         "call_entries",
         sa.Column("slot", sa.SmallInteger(), primary_key=True),

@@ -90,12 +90,9 @@ def test_a_limit_has_bounds(many: Path, limit: int) -> None:
     ("wanted", "index"),
     [
         ("call_id = x'00'", "calls_call_id"),
-        ("consumer = 5", "calls_consumer"),
-        ("provider = 5", "calls_provider"),
-        ("service = 5 AND method = 5", "calls_method"),
-        ("agreement = 5", "calls_agreement"),
-        ("purpose = 5", "calls_purpose"),
-        ("status = 5", "calls_status"),
+        ("terms = 5", "calls_terms"),
+        ("status = 5 AND status <> 0", "calls_status"),
+        ("code = 5 AND code <> 0", "calls_code"),
         ("opened_at_ms > 5", "calls_opened"),
     ],
 )

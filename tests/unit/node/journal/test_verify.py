@@ -188,13 +188,14 @@ class TestEachStepAlone:
             "UPDATE calls SET outcome = 1 WHERE id = 5",
             "UPDATE calls SET outcome = 77 WHERE id = 5",
             "UPDATE calls SET status = 16 WHERE id = 1",
-            "UPDATE calls SET code = consumer WHERE id = 4",
-            "UPDATE calls SET consumer = provider WHERE id = 1",
-            "UPDATE calls SET agreement = 0 WHERE id = 1",
+            "UPDATE calls SET code = 1 WHERE id = 4",
+            "UPDATE calls SET terms = 99 WHERE id = 1",
+            "UPDATE terms SET consumer = provider",
+            "UPDATE terms SET agreement = 0",
             "UPDATE calls SET role = 1 - role WHERE id = 1",
             "DELETE FROM calls WHERE id = 5",
             # A call that no entry speaks of.
-            "INSERT INTO calls VALUES (99, x'00', 1, 0, 0, 1, 1, 1, 1, 0, 0, NULL, 0, 1, NULL)",
+            "INSERT INTO calls VALUES (99, x'00', 1, 0, 0, 1, NULL, 0, 1, NULL)",
         ],
     )
     def test_8_a_call_says_other_things_than_its_entries(self, honest: Path, change: str) -> None:
