@@ -54,18 +54,20 @@ def check_payload(commitment: Commitment, salt: bytes, payload: bytes) -> None:
     Raises:
         SimpulError: COMMITMENT_MISMATCH.
     """
-    if commit_payload(salt, payload) != commitment:
-        raise SimpulError(Code.COMMITMENT_MISMATCH, _mismatch("payload"))
+    _check(commitment, digest(PAYLOAD, salt, payload), len(payload), "payload")
 
 
 def check_private(commitment: Commitment, salt: bytes, block: bytes) -> None:
     """Check a private block against its commitment; raises SimpulError COMMITMENT_MISMATCH."""
-    if commit_private(salt, block) != commitment:
-        raise SimpulError(Code.COMMITMENT_MISMATCH, _mismatch("private block"))
+    _check(commitment, digest(PRIVATE, salt, block), len(block), "private block")
 
 
-def _mismatch(what: str) -> str:
-    return f"a {what} isn't what its entry commits to; ask the sender's operator what changed it"
+def _check(commitment: Commitment, hashed: bytes, length_bytes: int, what: str) -> None:
+    if hashed != commitment.hash or rounded(length_bytes) != commitment.rounded_bytes:
+        raise SimpulError(
+            Code.COMMITMENT_MISMATCH,
+            f"a {what} isn't what its entry commits to; ask the sender's operator what changed it",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,8 @@ cancelling. Faults of 8 and 9 concern every entry of the parcel.
 
 Where the design leaves a choice, this is what holds:
 
-- Credit is checked in 4: with this parcel's opens the peer has sent at most what we have granted in
-  any header prepared so far, or in the greeting. Its own `credit` to us never falls.
+- Credit is checked in 4: with this parcel's opens the peer has sent at most what we have granted on
+  this link, in the greeting or since. Its own `credit` to us never falls.
 - `received` never goes back or away, and names one of our parcels by its true hash.
 - `drain` names one of our parcels that `received` covers, and stays the same once said.
 - A member's key that the directory doesn't list at all leaves the seal unverifiable. If the

@@ -13,7 +13,7 @@ can get them wrong), gathers them into headers, and remembers what the peer will
 Nothing here seals, sends or waits. Source: docs/spec, "Links: sending".
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -56,8 +56,8 @@ class LinkContext:
     my_node: NodeId
     peer_node: NodeId
     link_id: bytes
-    # The members whose calls are served here.
-    hosted: frozenset[MemberId]
+    # The members whose calls are served here; what it holds may change while the link lives.
+    hosted: Container[MemberId]
     limits: Limits
     # Opens that the peer may send us at first, and that we may send it.
     credit_given: int

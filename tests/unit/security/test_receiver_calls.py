@@ -187,6 +187,17 @@ def test_step_10_a_call_s_entries_out_of_order() -> None:
         link.provider.accept(over(prepared.fields, [first, third, second]))
 
 
+def test_step_10_answers_out_of_order() -> None:
+    link = pair()
+    link.send(link.consumer, link.consumer.add(STREAM, call_id(1)))
+    prepared = link.provider.prepare(
+        link.provider.add(Message(), call_id(1), payload=b"1"),
+        link.provider.add(Message(), call_id(1), payload=b"2"),
+    )
+    with refuses(link.consumer, 10, Code.ENTRY_STATE):
+        link.consumer.accept(over(prepared.fields, prepared.entries[::-1]))
+
+
 def test_step_10_the_provider_s_kind_from_the_consumer() -> None:
     link = pair()
     fields, [entry] = opening(link)
