@@ -1,6 +1,4 @@
-"""Where a service is: `HOST:PORT`, HTTP/2 without TLS, as gRPC servers on a trusted network speak
-it.
-"""
+"""Where a service is: `HOST:PORT`, speaking HTTP/2 without TLS on a trusted network."""
 
 from __future__ import annotations
 
