@@ -5,10 +5,12 @@ before `timestamp.json` can name it; every name but that one is written once; `t
 replaced in one step, and that is the moment of publication. One writer at a time: the home's lock.
 """
 
+import os
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from registry.directory.layout import METADATA, TARGETS, TIMESTAMP_FILE
+from registry.directory.layout import METADATA, TIMESTAMP_FILE
 from runtime.files import sync_folder, write_durably
 from security.errors import Code, SimpulError
 
@@ -42,7 +44,9 @@ class PublishedFolder:
                 yield path.relative_to(self.path).as_posix()
 
     def add(self, name: str, data: bytes) -> None:
-        """Writes a new file, durably. The same bytes again are no error; others are.
+        """Writes a new file; its name is durable with the next `commit`.
+
+        The same bytes again are no error; others are.
 
         Raises:
             SimpulError: CONFLICT, when the name is taken by other bytes.
@@ -57,7 +61,13 @@ class PublishedFolder:
                 )
             return
         self._make_folder(path.parent)
-        write_durably(path, data)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+        try:
+            _write(temporary, data)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
     def commit(self, timestamp: bytes, files: Mapping[str, bytes]) -> None:
         """Publishes: `files` in their order first, and last, in one step, the timestamp.
@@ -67,6 +77,9 @@ class PublishedFolder:
         """
         for name, data in files.items():
             self.add(name, data)
+        # Once for all files in a folder: names before the one that leads to them.
+        for folder in sorted({(self.path / name).parent for name in files}):
+            sync_folder(folder)
         path = self.path / TIMESTAMP_NAME
         self._make_folder(path.parent)
         write_durably(path, timestamp)
@@ -86,6 +99,8 @@ class PublishedFolder:
             sync_folder(above.parent)
 
 
-def is_target(name: str) -> bool:
-    """Whether a published name is a target's, and not metadata's."""
-    return name.startswith(f"{TARGETS}/")
+def _write(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

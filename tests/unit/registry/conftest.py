@@ -1,5 +1,6 @@
 """A registry without servers, and a node that asks things of it as a real one does."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,11 +10,13 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.message import Message
 
-from registry import administration, enrolment
+from registry import administration, enrolment, home
 from registry.administration import TokenRequest
 from registry.authority import Authority, new_serial
+from registry.home import NewRegistry
 from registry.registrar import Registrar
 from registry.store.database import Store
+from runtime.clock import now_ms
 from security import certificate
 from security.directory_records import parse_policy
 from security.hashing import CHANGE_SIGNATURE, ENROLMENT_SIGNATURE
@@ -162,10 +165,25 @@ def a_policy(authority_der: bytes) -> bytes:
     ).SerializeToString(deterministic=True)
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database at the newest schema, made once and copied for each test."""
+    path = tmp_path_factory.mktemp("store") / "registry.db"
+    Store.open(f"sqlite:///{path}").close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def first_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new registry's home, made once and copied for each test."""
+    return home.create(tmp_path_factory.mktemp("home") / "registry", NewRegistry(), now_ms()).path
+
+
 @pytest.fixture
-def registrar(tmp_path: Path) -> Iterator[Registrar]:
+def registrar(tmp_path: Path, empty_database: Path) -> Iterator[Registrar]:
     """A store with two members and no node."""
     authority = Authority(*certificate.make_authority("Test", NOW, new_serial()))
+    shutil.copy(empty_database, tmp_path / "registry.db")
     store = Store.open(f"sqlite:///{tmp_path / 'registry.db'}")
     made = Registrar(store, parse_policy(a_policy(authority.certificate_der)), authority)
     for member in (KOMODO, WAKATOBI):

@@ -1,6 +1,7 @@
 """A home is made whole or not at all, and says what is wrong with it."""
 
 import json
+import shutil
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -15,11 +16,13 @@ from security.errors import Code, SimpulError
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> RegistryHome:
-    return home.create(tmp_path / "registry", NewRegistry(), now_ms())
+def made(first_home: Path, tmp_path: Path) -> RegistryHome:
+    return RegistryHome.open(shutil.copytree(first_home, tmp_path / "registry"))
 
 
-def test_a_new_home_is_private_and_complete(made: RegistryHome) -> None:
+def test_a_new_home_is_private_and_complete(tmp_path: Path) -> None:
+    made = home.create(tmp_path / "registry", NewRegistry(), now_ms())
+
     assert made.path.stat().st_mode & 0o777 == 0o700
     secrets = [*made.keys.iterdir(), made.path / "ca/authority.pem", made.path / "tls/server.pem"]
     assert len(secrets) == 10

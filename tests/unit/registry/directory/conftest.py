@@ -1,6 +1,8 @@
 """A freshly published directory, and a client that trusts only its first root."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -9,7 +11,7 @@ from tuf.api.exceptions import DownloadHTTPError
 from tuf.ngclient import FetcherInterface, Updater
 
 from registry.directory import signers as keys
-from registry.directory.folder import PublishedFolder
+from registry.directory.folder import TIMESTAMP_NAME, PublishedFolder
 from registry.directory.publisher import Publisher
 from registry.directory.signers import Signers
 from runtime.clock import now_ms
@@ -69,26 +71,60 @@ class Client:
         return Path(updater.download_target(info, str(self._home / "target"))).read_bytes()
 
 
-@pytest.fixture
-def now() -> int:
-    return now_ms()
+class QuickFolder(PublishedFolder):
+    """The same, for tests that publish for years: what it writes need not survive a power cut."""
+
+    def add(self, name: str, data: bytes) -> None:
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+    def commit(self, timestamp: bytes, files: Mapping[str, bytes]) -> None:
+        for name, data in files.items():
+            self.add(name, data)
+        self.add(TIMESTAMP_NAME, timestamp)
+
+
+@dataclass(frozen=True)
+class Template:
+    """Keys and a first directory, made once and copied for each test."""
+
+    path: Path
+    now_ms: int
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    path, now = tmp_path_factory.mktemp("first"), now_ms()
+    (path / "keys").mkdir()
+    Publisher.create(PublishedFolder(path / "directory"), keys.create(path / "keys"), POLICY, now)
+    return Template(path, now)
 
 
 @pytest.fixture
-def signers(tmp_path: Path) -> Signers:
-    folder = tmp_path / "keys"
-    folder.mkdir()
-    return keys.create(folder)
+def now(template: Template) -> int:
+    return template.now_ms
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> PublishedFolder:
+def signers(template: Template) -> Signers:
+    return keys.load(template.path / "keys")
+
+
+@pytest.fixture
+def folder(template: Template, tmp_path: Path) -> PublishedFolder:
+    shutil.copytree(template.path / "directory", tmp_path / "directory")
     return PublishedFolder(tmp_path / "directory")
 
 
 @pytest.fixture
-def publisher(folder: PublishedFolder, signers: Signers, now: int) -> Publisher:
-    return Publisher.create(folder, signers, POLICY, now)
+def publisher(folder: PublishedFolder, signers: Signers) -> Publisher:
+    return Publisher.open(folder, signers)
+
+
+@pytest.fixture
+def quick_publisher(folder: PublishedFolder, signers: Signers) -> Publisher:
+    return Publisher.open(QuickFolder(folder.path), signers)
 
 
 @pytest.fixture

@@ -22,6 +22,12 @@ WAKATOBI = "members/DAERAH/74.07"
 CONTRACT = f"contracts/wisata.v1.Wisata/{'ab' * 32}"
 
 
+@pytest.fixture
+def first(folder: PublishedFolder) -> PublishedFolder:
+    """The first directory, to be opened as another kind of folder."""
+    return folder
+
+
 class FullDisk(PublishedFolder):
     """Fails as a full disk does: after `room` more files, until there is room again."""
 
@@ -30,14 +36,15 @@ class FullDisk(PublishedFolder):
         self.room: int | None = None
 
     def add(self, name: str, data: bytes) -> None:
-        self._take()
+        if not (self.path / name).exists():
+            self._take()
         super().add(name, data)
 
     def commit(self, timestamp: bytes, files: Mapping[str, bytes]) -> None:
         for name, content in files.items():
             self.add(name, content)
         self._take()
-        super().commit(timestamp, {})
+        super().commit(timestamp, files)
 
     def _take(self) -> None:
         if self.room is None:
@@ -128,10 +135,10 @@ def test_a_client_refuses_an_older_timestamp(
 
 @pytest.mark.parametrize("room", range(4))
 def test_a_publication_cut_short_publishes_nothing_and_can_be_tried_again(
-    tmp_path: Path, signers: Signers, now: int, room: int
+    tmp_path: Path, first: PublishedFolder, signers: Signers, now: int, room: int
 ) -> None:
-    folder = FullDisk(tmp_path / "directory")
-    publisher = Publisher.create(folder, signers, POLICY, now)
+    folder = FullDisk(first.path)
+    publisher = Publisher.open(folder, signers)
     client = Client(tmp_path / "client", folder.path, publisher.root)
     folder.room = room
 
@@ -147,10 +154,10 @@ def test_a_publication_cut_short_publishes_nothing_and_can_be_tried_again(
 
 @pytest.mark.parametrize("room", range(4))
 def test_a_process_that_dies_while_publishing_leaves_a_whole_directory(
-    tmp_path: Path, signers: Signers, now: int, room: int
+    tmp_path: Path, first: PublishedFolder, signers: Signers, now: int, room: int
 ) -> None:
-    folder = FullDisk(tmp_path / "directory")
-    publisher = Publisher.create(folder, signers, POLICY, now)
+    folder = FullDisk(first.path)
+    publisher = Publisher.open(folder, signers)
     client = Client(tmp_path / "client", folder.path, publisher.root)
     folder.room = room
     with pytest.raises(OSError, match="No space"):
@@ -175,10 +182,10 @@ class LateFailure(PublishedFolder):
 
 
 def test_an_error_after_the_publication_loses_nothing(
-    tmp_path: Path, signers: Signers, now: int
+    tmp_path: Path, first: PublishedFolder, signers: Signers, now: int
 ) -> None:
-    folder = LateFailure(tmp_path / "directory")
-    publisher = Publisher.create(folder, signers, POLICY, now)
+    folder = LateFailure(first.path)
+    publisher = Publisher.open(folder, signers)
     client = Client(tmp_path / "client", folder.path, publisher.root)
     folder.fails = True
     with pytest.raises(OSError, match="Input/output"):
@@ -264,9 +271,9 @@ def test_publishing_goes_on_without_the_offline_keys(
 
 
 def test_over_a_year_every_role_is_renewed_before_it_could_end_an_outage(
-    publisher: Publisher, now: int
+    quick_publisher: Publisher, now: int
 ) -> None:
-    at = now
+    publisher, at = quick_publisher, now
     for _ in range(400):
         at += DAY_MS
         publisher.publish({}, at)

@@ -1,5 +1,6 @@
 """A store in a file, and values to put in it."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def a_node(name: str = "labuan-bajo-1") -> Node:
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def url(tmp_path: Path, empty_database: Path) -> str:
+    shutil.copy(empty_database, tmp_path / "registry.db")
     return f"sqlite:///{tmp_path / 'registry.db'}"
 
 
