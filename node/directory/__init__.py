@@ -1,6 +1,7 @@
 """A node's copy of the directory: fetched, verified, kept, loaded, watched.
 
     model    what a copy is
+    floors   the lowest state that may follow
     rules    what may follow what: floors, clock, split views (pure)
     fetch    where bytes come from: HTTP, a pushed bundle, the local copy
     verify   one run of python-tuf's client, and what it leaves to its user

@@ -61,7 +61,7 @@ class Index:
         ).encode()
 
 
-class DirectoryFolder:
+class ReplicaFolder:
     """The `directory` folder of a node's home. One writer at a time; any number of readers."""
 
     def __init__(self, path: Path) -> None:

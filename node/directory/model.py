@@ -1,6 +1,5 @@
 """What a node knows of the directory that it holds. Values only."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,23 +25,3 @@ class Generation:
     hash: bytes
     issued_at_ms: int
     usable_until_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Floors:
-    """The lowest state that a node accepts after what it has seen.
-
-    `versions` is by role, root, timestamp and snapshot included. The key ids are those that the
-    root names: floors fall only with both sets, because only then may versions begin anew.
-    """
-
-    versions: Mapping[str, int]
-    timestamp_keys: frozenset[str]
-    snapshot_keys: frozenset[str]
-    issued_at_ms: int
-    snapshot_hash: bytes
-
-    @property
-    def snapshot_version(self) -> int:
-        """The directory's version."""
-        return self.versions["snapshot"]

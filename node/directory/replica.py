@@ -23,16 +23,17 @@ from tuf.api.metadata import TargetFile
 
 from node.directory.faults import mapped
 from node.directory.fetch import Fetcher, LocalFetcher, cap
+from node.directory.floors import Floors
 from node.directory.folder import (
-    DirectoryFolder,
     Index,
+    ReplicaFolder,
     absent,
     generation,
     read_index,
     sync_file,
 )
 from node.directory.load import make_view, read_targets
-from node.directory.model import METADATA, TARGETS, Floors, Generation
+from node.directory.model import METADATA, TARGETS, Generation
 from node.directory.rules import check_clock, check_floors, check_record_number
 from node.directory.verify import SHA256, Verified, verify
 from node.store.engine import Store
@@ -55,7 +56,7 @@ class Replica:
             root: The enrolment's root metadata.
             store: Keeps the floors.
         """
-        self._folder = DirectoryFolder(path)
+        self._folder = ReplicaFolder(path)
         self._federation = federation
         self._root = root
         self._root_sha256 = sha256(root)

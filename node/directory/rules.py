@@ -7,7 +7,7 @@ are kept elsewhere, so a damaged or emptied folder forgets nothing. Rules, each 
 Source: TUF specification 1.0, sections 5.3 to 5.6; wire standard, "Directory".
 """
 
-from node.directory.model import Floors
+from node.directory.floors import Floors
 from security.errors import Code, SimpulError
 
 # How far this machine's clock may be behind the registry's.

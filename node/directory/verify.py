@@ -40,7 +40,8 @@ from node.directory.fetch import (
     TARGETS_URL,
     Fetcher,
 )
-from node.directory.model import FAMILIES, ISSUED_AT, POLICY, Floors
+from node.directory.floors import Floors
+from node.directory.model import FAMILIES, ISSUED_AT, POLICY
 from node.directory.rules import check_same
 from security.hashing import sha256
 

@@ -74,6 +74,7 @@ class DirectoryWatch:
     timing: WatchTiming = field(default_factory=WatchTiming)
     status: DirectoryStatus = field(default_factory=DirectoryStatus)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _told: Generation | None = None
 
     async def run(self) -> None:
         """Until it is cancelled. Raises only what `on_generation` raises."""
@@ -128,6 +129,8 @@ class DirectoryWatch:
     async def _renew(self, files: dict[str, bytes]) -> Generation:
         async with self._lock:
             before = self.replica.current
+            # What was there before the first renewal is known to whoever opened it.
+            self._told = self._told or before
             try:
                 generation = await asyncio.to_thread(self._sync, files)
             except SimpulError as error:
@@ -136,8 +139,10 @@ class DirectoryWatch:
             self.status = replace(
                 self.status, generation=generation, renewed_at_ms=self.clock(), fault=None
             )
-            if generation != before:
+            # Not "differs from before": a renewal whose caller went away was told to nobody.
+            if generation != self._told:
                 await self.on_generation(generation)
+                self._told = generation
             return generation
 
     def _sync(self, files: dict[str, bytes]) -> Generation:

@@ -8,7 +8,7 @@ import json
 
 from sqlmodel import delete, select
 
-from node.directory.model import Floors
+from node.directory.floors import Floors
 from node.store.engine import Store
 from node.store.models import FloorRow, FloorStateRow
 

@@ -245,6 +245,17 @@ def test_a_new_node_takes_nothing(
     assert new_replica().open_local(NOW_MS) is None
 
 
+def test_too_many_bins_are_refused_before_any_is_loaded(
+    registry: FakeRegistry, replica: Replica
+) -> None:
+    too_many_bins(registry)
+    fetcher = DictFetcher(registry.files)
+    with pytest.raises(SimpulError) as caught:
+        replica.sync(fetcher, NOW_MS)
+    assert "hash bins" in str(caught.value.__cause__)
+    assert not [name for name in fetcher.asked if ".m-" in name and "-0000" in name]
+
+
 def test_an_old_directory_is_refused(registry: FakeRegistry, new_replica: NewReplica) -> None:
     old = dict(registry.files)
     change(registry)

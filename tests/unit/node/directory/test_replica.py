@@ -139,7 +139,7 @@ def test_every_cut_of_the_first_fetch_leaves_none(
     "step",
     [
         "pathlib.Path.rename",
-        "node.directory.folder.DirectoryFolder._swap",
+        "node.directory.folder.ReplicaFolder._swap",
         "node.directory.replica.save_floors",
     ],
 )

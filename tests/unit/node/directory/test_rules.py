@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from node.directory.model import Floors
+from node.directory.floors import Floors
 from node.directory.rules import (
     MAX_CLOCK_LAG_MS,
     check_clock,

@@ -1,6 +1,7 @@
 """The watch through outages, pushes good and bad, and a registry that comes back."""
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -42,10 +43,17 @@ class FakeSources:
     pushes: asyncio.Queue[dict[str, bytes]] = field(default_factory=asyncio.Queue)
     fetchers: list[FakeHttp] = field(default_factory=list)
     watched_from: list[int] = field(default_factory=list)
+    # Closed, it holds a renewal back, in its thread.
+    gate: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.gate.set()
 
     def open_http(self) -> HttpFetcher:
-        self.fetchers.append(FakeHttp(self.registry.files, 0 if self.is_down else None))
-        return self.fetchers[-1]
+        made = FakeHttp(self.registry.files, 0 if self.is_down else None)
+        self.fetchers.append(made)
+        self.gate.wait(WAIT_S)
+        return made
 
     async def open_watch(self, version: int) -> AsyncGenerator[registry_pb2.WatchResponse, None]:
         self.watched_from.append(version)
@@ -106,7 +114,7 @@ async def running(
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(WAIT_S):
-        while not condition():  # noqa: ASYNC110  (what it waits for knows no event)
+        while not condition():
             await asyncio.sleep(0.002)
 
 
@@ -235,6 +243,28 @@ async def test_a_failing_disk_is_said_without_a_traceback(
         assert caught.value.code is Code.INTERNAL
         assert "No space left" in caught.value.message
         assert (await run.watch.refresh()).version == registry.snapshot.version
+
+
+async def test_a_renewal_whose_caller_went_away_is_told_at_the_next(
+    registry: FakeRegistry, replica: Replica
+) -> None:
+    async with running(registry, replica) as run:
+        await run.seen.next()
+        change(registry)
+        run.sources.gate.clear()
+        gone = asyncio.create_task(run.watch.refresh())
+        await until(lambda: len(run.sources.fetchers) == 2)
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+        run.sources.gate.set()
+        await until(
+            lambda: (
+                replica.current is not None and replica.current.version == registry.snapshot.version
+            )
+        )
+        assert len(run.seen.generations) == 1
+        await run.watch.refresh()
+        assert len(run.seen.generations) == 2
 
 
 async def test_many_renewals_at_once_make_one_generation_each(

@@ -1,6 +1,6 @@
 import dataclasses
 
-from node.directory.model import Floors
+from node.directory.floors import Floors
 from node.store.engine import Store
 from node.store.floors import load_floors, save_floors
 
