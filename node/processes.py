@@ -83,7 +83,8 @@ def prepare_worker(home: NodeHome, metrics_folder: Path, index: int) -> WorkerCo
     """Write a worker's Envoy configuration into the home, and say how it is started.
 
     Raises:
-        SimpulError: The configuration is invalid, or Envoy or libpython is missing (CONFIG_INVALID).
+        SimpulError: The configuration is invalid, or Envoy or libpython is missing
+            (CONFIG_INVALID).
     """
     config = load_config(home, os.environ)
     file = home.run / f"worker-{index}.json"
@@ -152,7 +153,7 @@ class WorkerProcess:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(end_s - min(LAST_SECONDS, grace_s / 2)):
                 await self.admin.drain()
-                while await self.admin.open_calls() > 0:
+                while await self.admin.open_calls() > 0:  # noqa: ASYNC110 - another process's
                     await asyncio.sleep(LOOK_EVERY_S)
         self._signal(self._process.terminate)
         with contextlib.suppress(TimeoutError):
@@ -187,6 +188,7 @@ class WorkerProcesses:
         self._running: dict[int, WorkerProcess] = {}
         self._keepers: list[asyncio.Task[None]] = []
         self._failure: asyncio.Future[SimpulError] | None = None
+        self._stopping = asyncio.Event()
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -214,17 +216,15 @@ class WorkerProcesses:
 
     async def stop(self, grace_s: float) -> None:
         """Stop every worker, and start none again; in all at most `grace_s`."""
-        for keeper in self._keepers:
-            keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
-        await asyncio.gather(*(worker.stop(grace_s) for worker in self._running.values()))
-        self._running.clear()
+        self._stopping.set()
+        await asyncio.gather(*(worker.stop(grace_s) for worker in tuple(self._running.values())))
+        await asyncio.gather(*self._keepers)
 
     async def _keep(self, index: int, plan: WorkerCommand) -> None:
         loop = asyncio.get_running_loop()
         pause_s, false_starts = FIRST_PAUSE_S, 0
         stayed_up = False
-        while True:
+        while not self._stopping.is_set():
             began_s = loop.time()
             try:
                 worker = await WorkerProcess.start(plan)
@@ -232,8 +232,13 @@ class WorkerProcesses:
                 self._give_up(error)
                 return
             self._running[index] = worker
+            if self._stopping.is_set():
+                # It was being started while the others were stopped.
+                await worker.stop(0)
             status = await worker.wait()
             del self._running[index]
+            if self._stopping.is_set():
+                return
             lived_s = loop.time() - began_s
             _log.error(
                 "worker ended",
@@ -248,8 +253,12 @@ class WorkerProcesses:
             if not stayed_up and false_starts >= MAX_FALSE_STARTS:
                 self._give_up(_false_starts(index, status))
                 return
-            await asyncio.sleep(pause_s)
+            await self._pause(pause_s)
             pause_s = min(pause_s * 2, MAX_PAUSE_S)
+
+    async def _pause(self, pause_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), pause_s)
 
     def _give_up(self, error: SimpulError) -> None:
         if self._failure is not None and not self._failure.done():
