@@ -77,6 +77,11 @@ def altered(change: Change) -> bytes:
     return message.SerializeToString(deterministic=True)
 
 
+def _foreign_consumer(message: agreement_pb2.Agreement) -> None:
+    message.consumer.member = "MY/A/B"
+    message.consumer_subsystems[:] = ["MY/A/B/c"]
+
+
 def _rate(message: agreement_pb2.Agreement, **fields: int) -> None:
     message.rate.CopyFrom(agreement_pb2.RateTerm(**fields))
 
@@ -125,7 +130,7 @@ BAD: dict[str, Change] = {
     "a short nonce": lambda a: setattr(a, "nonce", b"n" * 15),
     "no provider": lambda a: a.ClearField("provider"),
     "no consumer": lambda a: a.ClearField("consumer"),
-    "a consumer of another federation": lambda a: setattr(a.consumer, "member", "MY/A/B"),
+    "a consumer of another federation": _foreign_consumer,
     "a party without a key": lambda a: a.consumer.ClearField("identity_key_id"),
     "an empty delegator": lambda a: a.delegator.SetInParent(),
     "no provider's subsystem": lambda a: a.ClearField("provider_subsystem"),
@@ -154,6 +159,9 @@ BAD: dict[str, Change] = {
     "all fields and some": lambda a: a.response_fields.paths.append("List/a"),
     "fields of another method": lambda a: a.response_fields.CopyFrom(
         agreement_pb2.FieldTerm(paths=["Watch/a"])
+    ),
+    "a field path that is none": lambda a: a.response_fields.CopyFrom(
+        agreement_pb2.FieldTerm(paths=["List/a..b"])
     ),
     "a field path without its method": lambda a: a.response_fields.CopyFrom(
         agreement_pb2.FieldTerm(paths=["islands.name"])

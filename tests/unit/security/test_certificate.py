@@ -7,7 +7,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +25,9 @@ NOW = fixed.NOW_MS
 NODE = fixed.REGENCY_NODE
 KEY = certificate.make_key()
 AUTHORITY_KEY, AUTHORITY = certificate.make_authority("ID node authority", NOW, 1)
+P384_PEM = ec.derive_private_key(1, ec.SECP384R1()).private_bytes(
+    Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+)
 REQUEST = certificate.make_request(KEY, NODE)
 
 
@@ -170,6 +178,8 @@ def test_what_is_no_certificate_is_refused(data: bytes) -> None:
         assert code_of(call) is Code.CERTIFICATE_MISMATCH
 
 
-@pytest.mark.parametrize("pem", [b"", b"x", fixed.key("a").to_pem(), fixed.RSA_PEM, KEY[:-40]])
+@pytest.mark.parametrize(
+    "pem", [b"", b"x", fixed.key("a").to_pem(), fixed.RSA_PEM, KEY[:-40], P384_PEM]
+)
 def test_what_is_no_tls_key_is_refused(pem: bytes) -> None:
     assert code_of(lambda: certificate.make_request(pem, NODE)) is Code.KEY_MALFORMED

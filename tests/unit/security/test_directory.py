@@ -146,6 +146,7 @@ BAD_RECORD: dict[str, ChangeRecord] = {
     ),
     "another member's subsystem": lambda m: m.subsystems.add(id=f"{STRANGER}/a"),
     "a subsystem twice": lambda m: m.subsystems.append(m.subsystems[0]),
+    "a subsystem with too long a name": lambda m: setattr(m.subsystems[0], "name", "a" * 257),
     "a service of no subsystem": lambda m: m.services.add(
         id=f"{fixed.REGENCY}/x/a.B", contract=m.services[0].contract
     ),
@@ -183,6 +184,23 @@ def test_step_4_members_of_a_class_that_the_policy_has() -> None:
     policy = directories.policy()
     policy.member_classes.remove("DAERAH")
     refused_at(4, targets(changed={POLICY_PATH: policy.SerializeToString()}))
+
+
+@pytest.mark.parametrize(
+    ("member", "path"),
+    [("ID/DAERAH/53.15", "members/DAERAH/53.16"), ("MY/DAERAH/53.15", "members/DAERAH/53.15")],
+)
+def test_step_4_members_are_where_their_path_says(member: str, path: str) -> None:
+    record = directory_pb2.MemberRecord(
+        version=1,
+        federation="ID",
+        member=member,
+        number=1,
+        state=directory_pb2.MEMBER_STATE_ACTIVE,
+        legal_name="Badan",
+    )
+    files = targets(directories.ministry_record(), changed={path: record.SerializeToString()})
+    assert refused_at(4, files) == path
 
 
 def test_step_4_members_are_parsed_strictly() -> None:
@@ -342,6 +360,10 @@ def test_a_revoked_seal_key_is_refused_but_still_checks_signatures(
     assert found is Code.KEY_REVOKED
     assert built.nodes_of(fixed.REGENCY, NOW) == ()
     assert built.seal_key_bytes(fixed.REGENCY, seal_id) == SEAL.public
+    if key is IDENTITY:
+        assert code_of(lambda: built.identity_key(fixed.REGENCY)) is Code.KEY_REVOKED
+    else:
+        assert built.identity_key(fixed.REGENCY) == IDENTITY.public
 
 
 @pytest.mark.parametrize(

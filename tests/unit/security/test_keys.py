@@ -29,6 +29,9 @@ SIZES = {
 EVERY = pytest.mark.parametrize("algorithm", Algorithm)
 
 P256_OFF_CURVE = b"\x04" + b"\x01" * 64
+# DER of two object identifiers, rsaEncryption and id-RSASSA-PSS, of one length.
+RSA_NAME = bytes.fromhex("06092a864886f70d010101")
+RSA_PSS_NAME = bytes.fromhex("06092a864886f70d01010a")
 _P256 = KEYS[Algorithm.ECDSA_P256_SHA256].public.key
 _RSA = KEYS[Algorithm.RSA_PSS_SHA256].public.key
 _ED25519 = KEYS[Algorithm.ED25519].public.key
@@ -52,6 +55,8 @@ BAD_KEYS = {
     "RSA, 8193 bits": (Algorithm.RSA_PSS_SHA256, rsa_public(8193)),
     "RSA, small exponent": (Algorithm.RSA_PSS_SHA256, rsa_public(2048, 3)),
     "RSA, trailing byte": (Algorithm.RSA_PSS_SHA256, _RSA + b"\x00"),
+    # The same modulus under the name of another algorithm: a second spelling, a second id.
+    "RSA, as RSASSA-PSS": (Algorithm.RSA_PSS_SHA256, _RSA.replace(RSA_NAME, RSA_PSS_NAME)),
     "RSA, no DER": (Algorithm.RSA_PSS_SHA256, b"\x30"),
     "RSA, another key": (
         Algorithm.RSA_PSS_SHA256,

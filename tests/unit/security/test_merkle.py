@@ -183,6 +183,20 @@ def test_a_tree_is_consistent_with_its_prefix_alone(one: int, other: int) -> Non
             merkle.verify_consistency(old, old_root, new, new_root, path[:-1])
 
 
+def test_a_consistency_path_may_not_be_left_out() -> None:
+    for old, new in ((3, 5), (4, 5), (1, 8)):
+        with pytest.raises(SimpulError):
+            merkle.verify_consistency(
+                old, merkle.root(HASHES[:old]), new, merkle.root(HASHES[:new]), ()
+            )
+
+
+def test_an_empty_tree_has_one_root() -> None:
+    merkle.verify_consistency(0, merkle.EMPTY_ROOT, 0, merkle.EMPTY_ROOT, ())
+    with pytest.raises(SimpulError, match="two roots"):
+        merkle.verify_consistency(0, merkle.EMPTY_ROOT, 0, HASHES[0], ())
+
+
 @pytest.mark.parametrize(("old", "new"), [(3, 2), (-1, 2)])
 def test_a_tree_never_shrinks(old: int, new: int) -> None:
     with pytest.raises(SimpulError, match="never had"):

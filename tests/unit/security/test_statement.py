@@ -113,17 +113,21 @@ def test_whatever_comes_it_is_parsed_or_refused(data: bytes) -> None:
     assert caught.value.code is Code.STATEMENT_INVALID
 
 
+def _set(message: statement_pb2.MemberStatement, *, number: int, previous: bytes) -> None:
+    message.number = number
+    message.previous = previous
+
+
 BAD_FORM: dict[str, Change] = {
     "version 0": lambda m: m.ClearField("version"),
     "version 2": lambda m: setattr(m, "version", 2),
     "no member": lambda m: m.ClearField("member"),
     "another federation": lambda m: setattr(m, "federation", "MY"),
     "no number": lambda m: m.ClearField("number"),
+    "number 0 with one before it": lambda m: _set(m, number=0, previous=b"h" * 32),
     "number 1 with one before it": lambda m: setattr(m, "previous", b"h" * 32),
     "number 2 with none before it": lambda m: setattr(m, "number", 2),
-    "a short hash": lambda m: m.MergeFrom(
-        statement_pb2.MemberStatement(number=2, previous=b"h" * 31)
-    ),
+    "a short hash": lambda m: _set(m, number=2, previous=b"h" * 31),
     "no time": lambda m: m.ClearField("issued_at_ms"),
     "a time before 1970": lambda m: setattr(m, "issued_at_ms", -1),
     "a time after 9999": lambda m: setattr(m, "issued_at_ms", 253_402_300_800_000),
