@@ -20,7 +20,7 @@ import typer
 from typer.core import TyperGroup
 
 from cli.output import CommandError, Failure, failure_of, print_failure
-from security.errors import ERRORS, Code, SimpulError
+from security.errors import Code, SimpulError
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -28,7 +28,7 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 DEBUG_VARIABLE = "SIMPUL_DEBUG"
-DEBUG_HINT = "To see where it came from, put --debug before the command: simpul --debug ..."
+DEBUG_HINT = "Report it, with what is shown when --debug stands before the command: simpul --debug"
 
 
 class Boundary(TyperGroup):
@@ -85,8 +85,7 @@ def _report(error: Exception, args: list[str]) -> int:
             return _report_usage(error, as_json=as_json)
         case _:
             message = f"unexpected {type(error).__name__}: this is a fault of simpul itself"
-            action = f"{ERRORS[Code.INTERNAL].action} {DEBUG_HINT}"
-            print_failure(Failure(Code.INTERNAL.value, message, action), as_json=as_json)
+            print_failure(Failure(Code.INTERNAL.value, message, DEBUG_HINT), as_json=as_json)
     return EXIT_FAILED
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,6 +37,16 @@ app.add_typer(nodes, name="node")
 
 SECONDS_PER_HOUR = 3_600
 FREE = "none: a free port on loopback, kept"
+
+
+@dataclass(frozen=True, slots=True)
+class _Enrolment:
+    """A token, whether it made a member, and where to go with it."""
+
+    made: "CreateEnrolmentResponse"
+    is_new: bool
+    status: "StatusResponse"
+
 
 MemberArgument = Annotated[
     str, typer.Argument(metavar="MEMBER", help="The member's id: ID/DAERAH/53.15.")
@@ -149,39 +160,48 @@ def enrol(
 ) -> None:
     """Make a one-time token with which a member's new node joins.
 
-    A member that is not listed yet is added first. The token is printed once, on stdout.
+    A member that is not listed yet is added first, under its id where no name is given. The token
+    is printed once, on stdout.
     """
     from cli.admin import ask_registry
     from simpul.registry.v1 import admin_pb2
 
+    name = member if legal_name is None else legal_name
     request = admin_pb2.CreateEnrolmentRequest(
         member=member,
         node_name=node,
         ttl_s=hours * SECONDS_PER_HOUR,
-        legal_name=legal_name or "",
+        legal_name=name,
         region_codes=region or [],
     )
 
-    async def ask(
-        stub: "RegistryAdminAsyncStub",
-    ) -> "tuple[CreateEnrolmentResponse, StatusResponse]":
+    async def ask(stub: "RegistryAdminAsyncStub") -> _Enrolment:
+        before = await stub.ListMembers(admin_pb2.ListMembersRequest())
+        is_new = all(item.id != member for item in before.members)
         made = await stub.CreateEnrolment(request)
-        return made, await stub.Status(admin_pb2.StatusRequest())
+        return _Enrolment(made, is_new, await stub.Status(admin_pb2.StatusRequest()))
 
-    made, status = ask_registry(home, ask)
+    done = ask_registry(home, ask)
     if as_json:
         print_json(
-            {**to_dict(made), "registry": status.grpc or None, "root": status.root_file or None}
+            {
+                **to_dict(done.made),
+                "member_is_new": done.is_new,
+                "registry": done.status.grpc,
+                "root": done.status.root_file,
+            }
         )
         return
-    print_line(made.token)
+    print_line(done.made.token)
+    if done.is_new:
+        print_done(f"{member} is a new member, listed as {name!r}")
     print_hint(
-        f"Shown once; {made.node} of {made.member} can join with it until"
-        f" {when(made.expires_at_ms)}."
+        f"Shown once; {done.made.node} of {member} can join with it until"
+        f" {when(done.made.expires_at_ms)}."
     )
     print_next(
-        f"simpul node init --home {node} --registry {status.grpc} --root {status.root_file}"
-        " --token TOKEN"
+        f"simpul node init --home {node} --registry {done.status.grpc}"
+        f" --root {done.status.root_file} --token TOKEN"
     )
 
 

@@ -74,7 +74,7 @@ def test_joining_a_registry_by_hand(simpul: Simpul, tmp_path: Path) -> None:
             assert registry.stderr is not None
             while "registry runs" not in (line := registry.stderr.readline()):
                 assert line, "it ended before it ran"
-            args = ("ID/DAERAH/53.15", "--node", "labuan-bajo-1", "--name", "Manggarai Barat")
+            args = ("ID/DAERAH/53.15", "--node", "labuan-bajo-1")
             token = simpul("registry", "enrol", *args, "--home", home).ok().out.strip()
             join = ("--registry", made["grpc"], "--root", made["root"], "--token", token)
             joined = simpul("node", "init", *join, "--json").ok().json()

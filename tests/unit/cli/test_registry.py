@@ -21,7 +21,7 @@ def test_enrol_prints_the_token_alone_on_stdout(simpul: Simpul, registry: FakeRe
         " --root /srv/r/root.json --token TOKEN"
     )
     assert next_command in ran.err
-    asked = registry.heard.requests[0]
+    asked = registry.heard.requests[1]
     assert (asked.member, asked.node_name, asked.ttl_s) == (MEMBER, "labuan-bajo-1", 7200)
     assert (asked.legal_name, list(asked.region_codes)) == ("Manggarai Barat", ["53.15", "53"])
 
@@ -34,10 +34,19 @@ def test_enrol_as_json(simpul: Simpul) -> None:
         "member": MEMBER,
         "node": NODE,
         "expires_at_ms": 1_700_000_000_000,
+        "member_is_new": False,
         "registry": "127.0.0.1:8450",
         "root": "/srv/r/root.json",
     }
     assert ran.err == ""
+
+
+def test_a_member_enrolled_without_a_name_is_listed_under_its_id(
+    simpul: Simpul, registry: FakeRegistry
+) -> None:
+    ran = simpul("registry", "enrol", "ID/DAERAH/74.07", "--node", "wakatobi-1").ok()
+    assert "ID/DAERAH/74.07 is a new member, listed as 'ID/DAERAH/74.07'" in ran.err
+    assert registry.heard.requests[1].legal_name == "ID/DAERAH/74.07"
 
 
 @pytest.mark.usefixtures("registry")
