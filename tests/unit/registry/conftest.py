@@ -10,7 +10,7 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.message import Message
 
-from registry import administration, enrolment, home
+from registry import administration, config, enrolment, home
 from registry.administration import TokenRequest
 from registry.authority import Authority, new_serial
 from registry.home import NewRegistry
@@ -177,6 +177,15 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def first_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new registry's home, made once and copied for each test."""
     return home.create(tmp_path_factory.mktemp("home") / "registry", NewRegistry(), now_ms()).path
+
+
+@pytest.fixture
+def own_home(first_home: Path, tmp_path: Path) -> Path:
+    """A new registry's home, with ports of its own; deep enough, and not too deep for a socket."""
+    path = Path(shutil.copytree(first_home, tmp_path / "r"))
+    grpc, directory, metrics = config.free_addresses(3)
+    (path / "registry.toml").write_text(config.first_file("ID", grpc, directory, metrics))
+    return path
 
 
 @pytest.fixture
