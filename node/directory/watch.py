@@ -76,6 +76,35 @@ class DirectoryWatch:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _told: Generation | None = None
 
+    async def open(self) -> Generation:
+        """At the start: the copy on the disk; where it can't be used, what the registry has.
+
+        Not told to `on_generation`: the caller has it.
+
+        Raises:
+            SimpulError: what is wrong with the copy, where the registry can't be reached either
+                (DIRECTORY_ABSENT, DIRECTORY_DEAD, DIRECTORY_UNTRUSTED, DIRECTORY_ROLLBACK); as
+                `refresh`, where what the registry has is no better.
+        """
+        fault = SimpulError(
+            Code.DIRECTORY_ABSENT,
+            "this node has no copy of the directory yet, and the registry can't be reached: start "
+            "the registry, or mend the way to it, then try again",
+        )
+        try:
+            found = await asyncio.to_thread(self.replica.open_local, self.clock())
+        except SimpulError as error:
+            _log.warning("directory on the disk not usable", code=error.code, reason=error.message)
+            fault, found = error, None
+        if found is None:
+            try:
+                found = await self._renew({}, tell=False)
+            except SimpulError as error:
+                raise fault if error.code is Code.REGISTRY_UNREACHABLE else error from error
+        self._told = found
+        self.status = replace(self.status, generation=found)
+        return found
+
     async def run(self) -> None:
         """Until it is cancelled. Raises only what `on_generation` raises."""
         async with asyncio.TaskGroup() as tasks:
@@ -126,7 +155,7 @@ class DirectoryWatch:
             say = _log.warning if error.code is Code.REGISTRY_UNREACHABLE else _log.error
             say("directory not renewed", code=error.code, reason=error.message)
 
-    async def _renew(self, files: dict[str, bytes]) -> Generation:
+    async def _renew(self, files: dict[str, bytes], *, tell: bool = True) -> Generation:
         async with self._lock:
             before = self.replica.current
             # What was there before the first renewal is known to whoever opened it.
@@ -140,7 +169,7 @@ class DirectoryWatch:
                 self.status, generation=generation, renewed_at_ms=self.clock(), fault=None
             )
             # Not "differs from before": a renewal whose caller went away was told to nobody.
-            if generation != self._told:
+            if tell and generation != self._told:
                 await self.on_generation(generation)
                 self._told = generation
             return generation

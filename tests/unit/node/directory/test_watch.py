@@ -126,6 +126,59 @@ def change(registry: FakeRegistry, number: int = 2) -> dict[str, bytes]:
     return pushed | targets
 
 
+def opening(
+    registry: FakeRegistry, replica: Replica, *, is_down: bool
+) -> tuple[Seen, DirectoryWatch]:
+    sources, seen = FakeSources(registry, is_down), Seen()
+    made = Sources(sources.open_http, sources.open_watch)
+    return seen, DirectoryWatch(replica, made, seen.take, lambda: NOW_MS, QUICK)
+
+
+async def test_a_start_needs_no_registry_where_there_is_a_copy(
+    registry: FakeRegistry, new_replica: Callable[[], Replica]
+) -> None:
+    made = new_replica().sync(DictFetcher(registry.files), NOW_MS)
+    seen, watch = opening(registry, new_replica(), is_down=True)
+    assert await watch.open() == made
+    assert watch.status.generation == made
+    assert seen.generations == []
+
+
+async def test_a_start_without_copy_and_registry_says_what_to_do(
+    registry: FakeRegistry, replica: Replica
+) -> None:
+    _, watch = opening(registry, replica, is_down=True)
+    with pytest.raises(SimpulError) as caught:
+        await watch.open()
+    assert caught.value.code is Code.DIRECTORY_ABSENT
+    assert "start the registry" in caught.value.message
+
+
+@pytest.mark.parametrize("damage", ["index.json", "metadata/timestamp.json"])
+async def test_a_damaged_copy_is_fetched_anew_at_the_start(
+    registry: FakeRegistry, new_replica: Callable[[], Replica], damage: str
+) -> None:
+    made = new_replica().sync(DictFetcher(registry.files), NOW_MS)
+    (made.path / damage).unlink()
+    _, down = opening(registry, new_replica(), is_down=True)
+    with pytest.raises(SimpulError) as caught:
+        await down.open()
+    assert caught.value.code is Code.DIRECTORY_ABSENT
+    seen, up = opening(registry, new_replica(), is_down=False)
+    assert (await up.open()).version == made.version
+    assert seen.generations == []
+
+
+async def test_a_hostile_registry_at_the_start_is_named(
+    registry: FakeRegistry, replica: Replica
+) -> None:
+    assert registry.first_root
+    _, watch = opening(FakeRegistry(), replica, is_down=False)
+    with pytest.raises(SimpulError) as caught:
+        await watch.open()
+    assert caught.value.code is Code.DIRECTORY_UNTRUSTED
+
+
 async def test_the_directory_is_fetched_at_the_start(
     registry: FakeRegistry, replica: Replica
 ) -> None:
