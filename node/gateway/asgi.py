@@ -69,8 +69,7 @@ class GatewayApp:
         self._host: GatewayHost | None = None
         self._poller = Poller()
         self._open = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._idle: asyncio.Future[None] | None = None
         self._draining = False
 
     @property
@@ -84,7 +83,9 @@ class GatewayApp:
 
     async def wait_idle(self) -> None:
         """Wait until no call is under way."""
-        await self._idle.wait()
+        if self._open:
+            self._idle = asyncio.get_running_loop().create_future()
+            await self._idle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's entry point."""
@@ -97,7 +98,6 @@ class GatewayApp:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._open += 1
-        self._idle.clear()
         call: AsgiCall | None = None
         try:
             host = self._admit()
@@ -112,8 +112,8 @@ class GatewayApp:
             await _end(call or _without_request(receive, send, self._poller), error, scope)
         finally:
             self._open -= 1
-            if self._open == 0:
-                self._idle.set()
+            if self._open == 0 and self._idle is not None and not self._idle.done():
+                self._idle.set_result(None)
 
     def _admit(self) -> GatewayHost:
         host = self._host

@@ -16,7 +16,6 @@ docs/adr/0001, "What the adapter has to obey", 2 and 3.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from enum import Enum, auto
 from typing import Any, Final
@@ -54,6 +53,7 @@ _log = structlog.get_logger(__name__)
 HOP: Final = "from the app"
 _HTTP_OK: Final = 200
 _CONTENT: Final = (b"content-type", CONTENT_TYPE)
+_HALF_CLOSE: Final = HalfClose()
 _STATUS_OK: Final = (b"grpc-status", b"0")
 
 
@@ -70,6 +70,12 @@ class _Answer(Enum):
 class AsgiCall:
     """An `InboundCall`. Made by the application for each request that it takes."""
 
+    __slots__ = (
+        "_answer", "_body_ended", "_events", "_failure", "_flush", "_gone", "_headers", "_message",
+        "_on_cancel", "_parser", "_poller", "_receive", "_request", "_send", "_until_gone",
+        "_watched",
+    )  # fmt: skip
+
     def __init__(
         self,
         request: CallRequest,
@@ -83,7 +89,8 @@ class AsgiCall:
         self._send = send
         self._poller = poller
         self._parser = MessageParser(max_message_bytes, HOP)
-        self._events: deque[RequestEvent] = deque()
+        # What was read and not asked for yet, the next one last.
+        self._events: list[RequestEvent] = []
         self._body_ended = False
         self._failure: SimpulError | None = None
         self._gone = False
@@ -123,7 +130,7 @@ class AsgiCall:
                 await self._wait_until_gone()
             else:
                 self._take(await self._receive())
-        return self._events.popleft()
+        return self._events.pop()
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
         """Ask for `callback`, once, when the app is gone while nobody waits in `receive`.
@@ -146,18 +153,21 @@ class AsgiCall:
         if event["type"] == "http.disconnect":
             self._leave()
             return
+        events: list[RequestEvent] = []
         try:
             body = event.get("body")
             if body:
-                self._events.extend(self._parser.feed(body))
+                events.extend(self._parser.feed(body))
             if not event.get("more_body", False):
                 self._parser.end()
                 self._body_ended = True
-                self._events.append(HalfClose())
+                events.append(_HALF_CLOSE)
                 if self._on_cancel is not None:
                     self._watch()
         except SimpulError as error:
             self._failure = error
+        events.reverse()
+        self._events = events
 
     async def _wait_until_gone(self) -> None:
         self._watch()

@@ -19,6 +19,7 @@ import binascii
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from node.calls import Message
@@ -57,6 +58,8 @@ _TIMEOUT: Final = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _MAX_DIGITS: Final = 10**8
 _STATUS: Final = re.compile(rb"[0-9]{1,2}")
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+_PRINTABLE: Final = re.compile(rb"[\x20-\x7e]*")
+_REMEMBERED_KEYS: Final = 4096
 _TO_ESCAPE: Final = re.compile(rb"[^\x20-\x24\x26-\x7e]")
 
 # doc/http-grpc-status-mapping.md; every other status is UNKNOWN.
@@ -85,7 +88,7 @@ class MessageParser:
     def __init__(self, max_bytes: int, hop: str) -> None:
         self._max_bytes = max_bytes
         self._hop = hop
-        self._buffer = bytearray()
+        self._buffer: bytearray | None = None
 
     def feed(self, data: bytes) -> list[Message]:
         """Take the next bytes; returns the messages that they complete.
@@ -99,7 +102,7 @@ class MessageParser:
             compressed, end = self._prefix(data, 0)
             if end == len(data):
                 return [Message(bytes(data[PREFIX_BYTES:]), compressed)]
-        buffer = self._buffer
+        buffer = self._buffer or bytearray()
         buffer += data
         messages, at = [], 0
         while len(buffer) - at >= PREFIX_BYTES:
@@ -109,6 +112,7 @@ class MessageParser:
             messages.append(Message(bytes(buffer[at + PREFIX_BYTES : end]), compressed))
             at = end
         del buffer[:at]
+        self._buffer = buffer
         return messages
 
     def end(self) -> None:
@@ -253,15 +257,15 @@ def parse_metadata(headers: HeaderList, max_bytes: int, hop: str) -> Metadata:
     size = 0
     for name, value in headers:
         size += len(name) + len(value) + HEADER_OVERHEAD_BYTES
-        key = name.decode("latin-1")
-        if not is_metadata(key):
+        key, binary = _key(name)
+        if key is None:
             continue
-        if key.endswith("-bin"):
-            check_metadatum(key, b"")
+        if binary:
             # HTTP may join repeated headers with commas; base64 has none.
-            found.extend((key, _decode(part, key)) for part in value.split(b","))
+            found.extend([(key, _decode(part, key)) for part in value.split(b",")])
         else:
-            check_metadatum(key, value)
+            if _PRINTABLE.fullmatch(value) is None:
+                check_metadatum(key, value)
             found.append((key, value))
     if size > max_bytes:
         raise SimpulError(
@@ -274,11 +278,28 @@ def parse_metadata(headers: HeaderList, max_bytes: int, hop: str) -> Metadata:
 
 def print_metadata(metadata: Metadata) -> list[tuple[bytes, bytes]]:
     """Metadata as headers, `-bin` values in base64 without padding, reserved keys left out."""
-    return [
-        (key.encode("ascii"), _encode(value) if key.endswith("-bin") else value)
-        for key, value in metadata
-        if is_metadata(key)
-    ]
+    headers = []
+    for key, value in metadata:
+        name, binary = _name(key)
+        if name is not None:
+            headers.append((name, _encode(value) if binary else value))
+    return headers
+
+
+@lru_cache(maxsize=_REMEMBERED_KEYS)
+def _key(name: bytes) -> tuple[str | None, bool]:
+    """A header's name as a metadata key, None for others; and whether its values are base64."""
+    key = name.decode("latin-1")
+    if not is_metadata(key):
+        return None, False
+    check_metadatum(key, b"")
+    return key, key.endswith("-bin")
+
+
+@lru_cache(maxsize=_REMEMBERED_KEYS)
+def _name(key: str) -> tuple[bytes | None, bool]:
+    """The other way round."""
+    return key.encode("ascii") if is_metadata(key) else None, key.endswith("-bin")
 
 
 def _encode(value: bytes) -> bytes:

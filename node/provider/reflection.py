@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from grpc import StatusCode, aio
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
@@ -38,7 +38,7 @@ _METHODS: Final = (
 # What every server with reflection offers beside its own.
 _REFLECTION: Final = "grpc.reflection."
 
-Call = aio.StreamStreamCall[ServerReflectionRequest, ServerReflectionResponse]
+Call = aio.StreamStreamCall[Message, ServerReflectionResponse]
 
 
 async def reflect(target: str, services: Sequence[str]) -> bytes:
