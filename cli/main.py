@@ -92,7 +92,10 @@ def _mount_demo() -> None:
         if error.name == "cli.demo" or (error.name or "").startswith("examples"):
             return
         raise
-    app.add_typer(demo.app, name="demo")
+    # A folder without its __init__.py is imported too, and empty.
+    found = getattr(demo, "app", None)
+    if found is not None:
+        app.add_typer(found, name="demo")
 
 
 _mount()

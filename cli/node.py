@@ -117,8 +117,8 @@ def init(
     if as_json:
         print_json(row)
         return
-    print_pairs((name, str(row[name])) for name in ("node", "member", "gateway", "link"))
-    print_pairs((("fingerprint", joined.fingerprint),))
+    shown = ("node", "member", "gateway", "link", "fingerprint")
+    print_pairs((name, str(row[name])) for name in shown)
     print_done("joined: compare the fingerprint with the registry's operator, by voice")
     if joined.fault is not None:
         print_hint(f"The directory is not here yet, it comes at the start: {joined.fault.message}")
