@@ -2,6 +2,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,14 @@ def test_what_was_committed_is_there_after_a_new_start(tmp_path: Path) -> None:
         assert row is not None
         assert row.number == 5
     store.close()
+
+
+def test_several_homes_are_migrated_at_once_by_one_program(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.db" for number in range(4)]
+    with ThreadPoolExecutor(len(paths)) as pool:
+        stores = list(pool.map(Store.open, paths))
+    for store in stores:
+        with store.engine.connect() as connection:
+            context = MigrationContext.configure(connection)
+            assert context.get_current_revision() == engine.HEAD
+        store.close()
