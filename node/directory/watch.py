@@ -100,7 +100,9 @@ class DirectoryWatch:
             try:
                 found = await self._renew({}, tell=False)
             except SimpulError as error:
-                raise fault if error.code is Code.REGISTRY_UNREACHABLE else error from error
+                if error.code is Code.REGISTRY_UNREACHABLE:
+                    raise fault from error
+                raise
         self._told = found
         self.status = replace(self.status, generation=found)
         return found
