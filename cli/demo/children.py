@@ -89,6 +89,7 @@ class Children:
     def __init__(self, logs: Path) -> None:
         self._logs = logs
         self._children: dict[str, Child] = {}
+        self._last: set[str] = set()
         self._waiters: set[asyncio.Task[None]] = set()
         self._keeper: subprocess.Popen[str] | None = None
         # Told of each process that ends without having been asked to.
@@ -112,8 +113,8 @@ class Children:
     def __getitem__(self, name: str) -> Child:
         return self._children[name]
 
-    async def start(self, name: str, arguments: Sequence[str]) -> Child:
-        """Starts a process; its output goes to `logs/NAME.log`."""
+    async def start(self, name: str, arguments: Sequence[str], *, last: bool = False) -> Child:
+        """Starts a process; its output goes to `logs/NAME.log`. `last`: others end before it."""
         file = self._logs / f"{name}.log"
         with file.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
@@ -127,6 +128,8 @@ class Children:
         child = Child(name, process, file)
         self._tell_keeper(f"+{process.pid}")
         self._children[name] = child
+        if last:
+            self._last.add(name)
         waiter = asyncio.create_task(self._wait(child))
         self._waiters.add(waiter)
         waiter.add_done_callback(self._waiters.discard)
@@ -145,10 +148,8 @@ class Children:
             self.on_end(child)
 
     async def _end(self) -> None:
-        # Last come, first gone: nodes before the services that they call, and the registry last.
-        nodes = [name for name, child in self._children.items() if "/" not in name and child.runs]
-        await self.stop(nodes)
-        await self.stop(self._children)
+        await self.stop(self._children.keys() - self._last)
+        await self.stop(self._last)
         await asyncio.gather(*self._waiters)
         if self._keeper is not None and self._keeper.stdin is not None:
             self._keeper.stdin.close()
