@@ -4,7 +4,6 @@ import asyncio
 import sys
 from pathlib import Path
 
-from registry.app import serve
 from security.errors import SimpulError
 
 USAGE = "usage: python -m registry HOME"
@@ -16,6 +15,9 @@ def main() -> int:
     if len(arguments) != 1 or arguments[0].startswith("-"):
         sys.stderr.write(f"{USAGE}\n")
         return 2
+    # Half a second, which a usage line need not cost.
+    from registry.app import serve  # noqa: PLC0415
+
     try:
         asyncio.run(serve(Path(arguments[0])))
     except SimpulError as error:

@@ -189,8 +189,9 @@ def create(path: Path, new: NewRegistry, now_ms: int) -> RegistryHome:
     """Makes a home: keys, authority, the first directory.
 
     Raises:
-        SimpulError: HOME_EXISTS, when there is something at `path`; ID_MALFORMED;
-            DIRECTORY_UNTRUSTED for member classes that can be none.
+        SimpulError: HOME_EXISTS, when there is something at `path`; CONFIG_INVALID, when the path
+            is too long for a socket; ID_MALFORMED; DIRECTORY_UNTRUSTED for member classes that can
+            be none.
     """
     check_federation(new.federation)
     path = path.absolute()
@@ -198,6 +199,8 @@ def create(path: Path, new: NewRegistry, now_ms: int) -> RegistryHome:
         raise SimpulError(
             Code.HOME_EXISTS, f"{path} exists already: choose another folder with --home"
         )
+    # Refused now, where it costs nothing, and not when it is to be served.
+    _ = RegistryHome(path).admin_address
     path.parent.mkdir(parents=True, exist_ok=True)
     made = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     make_private_folder(made)

@@ -127,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(with_body=False)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401
-        """Nothing: 700 nodes ask every minute, and the metrics count them."""
+        """Nothing: 700 nodes ask every minute."""
 
     def _answer(self, *, with_body: bool) -> None:
         name = published_name(self.path)

@@ -66,6 +66,14 @@ def test_a_refused_one_leaves_nothing(tmp_path: Path, new: NewRegistry) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_path_too_long_for_a_socket_is_said_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(SimpulError) as caught:
+        home.create(tmp_path / ("x" * 100), NewRegistry(), now_ms())
+
+    assert caught.value.code is Code.CONFIG_INVALID
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_is_no_home_is_said(tmp_path: Path) -> None:
     with pytest.raises(SimpulError, match="simpul registry init") as caught:
         RegistryHome.open(tmp_path)
