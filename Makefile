@@ -48,10 +48,8 @@ check: $(STAMP) ## Everything that needs no running program: lint, types, protos
 	@tools/check_breaking.sh
 	$(BIN)/python tools/generate_protos.py --check
 	$(BIN)/python -m examples.generate --check
-	@if [ -f tests/conformance/build_vectors.py ]; then \
-	  echo "$(BIN)/python tests/conformance/build_vectors.py --check"; \
-	  PYTHONPATH=.:protos $(BIN)/python tests/conformance/build_vectors.py --check; \
-	fi
+	PYTHONPATH=.:protos $(BIN)/python tests/conformance/build_vectors.py --check
+	PYTHONPATH=.:protos $(BIN)/python tests/conformance/build_parcel_vectors.py --check
 	$(BIN)/python -m pytest -q tests/architecture
 
 .PHONY: test

@@ -7,7 +7,7 @@ Whoever may open the socket may do everything here: it lies in a folder of mode 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from google.protobuf.message import Message
 from grpc import aio
@@ -26,7 +26,9 @@ Context = aio.ServicerContext[Message, Message]
 class NodeAdmin(admin_pb2_grpc.NodeAdminServicer):
     """Thin: every method is a line or two of `operations`."""
 
-    def __init__(self, desk: Desk, status: Callable[[], admin_pb2.StatusResponse]) -> None:
+    def __init__(
+        self, desk: Desk, status: Callable[[], Awaitable[admin_pb2.StatusResponse]]
+    ) -> None:
         self._desk = desk
         self._status = status
 
@@ -35,7 +37,7 @@ class NodeAdmin(admin_pb2_grpc.NodeAdminServicer):
     ) -> admin_pb2.StatusResponse:
         """How the node is."""
         del request, context
-        return self._status()
+        return await self._status()
 
     async def PublishService(
         self, request: admin_pb2.PublishServiceRequest, context: Context

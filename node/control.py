@@ -17,7 +17,7 @@ from grpc import aio
 from node.model import Current
 from runtime.grpc_errors import from_rpc_error
 from security.errors import Code, SimpulError
-from simpul.node.v1 import control_pb2, control_pb2_grpc
+from simpul.node.v1 import admin_pb2, control_pb2, control_pb2_grpc
 from simpul.v1 import agreement_pb2
 
 T = TypeVar("T")
@@ -45,6 +45,10 @@ class Orders(Protocol):
         """Offer an agreement to the consumer's node; returns it with both signatures."""
         ...
 
+    def links(self) -> list[admin_pb2.LinkStatus]:
+        """The links that are up."""
+        ...
+
     async def drain(self, grace_s: float) -> None:
         """End the calls in flight, take no new ones, then stop."""
         ...
@@ -54,7 +58,7 @@ class ControlClient:
     """Keeps a worker attached to its supervisor."""
 
     def __init__(self, channel: aio.Channel, worker: int, orders: Orders, current: Current) -> None:
-        self._stub = control_pb2_grpc.ControlAsyncStub(channel)
+        self._stub = control_pb2_grpc.ControlStub(channel)
         self._worker = worker
         self._orders = orders
         self._current = current
@@ -123,6 +127,8 @@ class ControlClient:
                     done.agreement.CopyFrom(await self._orders.send_offer(order.offer))
                 case "drain":
                     await self._orders.drain(order.drain.grace_ms / 1000)
+                case "report":
+                    done.links.extend(self._orders.links())
                 case other:
                     raise SimpulError(Code.INTERNAL, f"a worker knows no order {other}")
         except SimpulError as error:

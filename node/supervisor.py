@@ -27,7 +27,7 @@ from node.config import NodeConfig, load_config
 from node.directory.fetch import HttpFetcher
 from node.directory.model import Generation
 from node.directory.replica import Replica
-from node.directory.watch import DirectoryWatch, Sources
+from node.directory.watch import DirectoryWatch, Sources, WatchTiming
 from node.home import KeyName, NodeHome
 from node.operations import access
 from node.operations.certificates import keep_renewed
@@ -127,6 +127,7 @@ class Supervisor:
             Sources(lambda: HttpFetcher(config.registry.directory_url), client.watch),
             self._on_generation,
             now_ms,
+            WatchTiming(refresh_every_s=config.registry.refresh_s),
         )
         node_key = home.read_key(KeyName.NODE)
         changes = NodeChanges(client, config.node_id, node_key, store)
@@ -135,18 +136,7 @@ class Supervisor:
 
     async def open_directory(self) -> None:
         """Verify the copy on the disk; without one, fetch it, which needs the registry."""
-        generation = await asyncio.to_thread(self._replica.open_local, now_ms())
-        if generation is None:
-            try:
-                generation = await self._watch.refresh()
-            except SimpulError as error:
-                if error.code is not Code.REGISTRY_UNREACHABLE:
-                    raise
-                raise SimpulError(
-                    Code.DIRECTORY_ABSENT,
-                    "this node has no copy of the directory yet, and the registry can't be "
-                    f"reached at {self._config.registry.directory_url}; start it, then try again",
-                ) from error
+        generation = await self._watch.open()
         self._desk.directory.check_age(now_ms())
         await self._on_generation(generation)
 
@@ -241,7 +231,7 @@ class Supervisor:
             raise SimpulError(Code.DIRECTORY_ABSENT, "this node has no directory yet")
         return current.version, current.hash
 
-    def _status(self) -> admin_pb2.StatusResponse:
+    async def _status(self) -> admin_pb2.StatusResponse:
         config, current = self._config, self._replica.current
         status = admin_pb2.StatusResponse(
             node=config.node.id,
@@ -250,6 +240,7 @@ class Supervisor:
             link=str(config.link.listen),
             metrics=str(self.metrics_address or config.metrics.listen),
             workers_ready=self._workers.ready,
+            links=await self._workers.links(),
         )
         if current is not None:
             status.directory_version = current.version

@@ -32,6 +32,7 @@ from node.journal.journal import Journal
 from node.link.accept import LinkServer, link_server
 from node.link.dial import Dialler
 from node.link.greet import Greeter
+from node.link.local import LocalLinks
 from node.link.model import LinkRooms
 from node.link.sealer import Sealer
 from node.link.watch import LinkMetrics
@@ -47,7 +48,7 @@ from security.errors import Code, SimpulError
 from security.identifiers import MemberId, NodeId, ServiceId, SubsystemId
 from security.limits import Limits
 from security.strict import parse
-from simpul.node.v1 import control_pb2
+from simpul.node.v1 import admin_pb2, control_pb2
 from simpul.v1 import agreement_pb2
 
 _log = structlog.get_logger(__name__)
@@ -117,7 +118,8 @@ class Worker:
         )
         self._links = LinkServer(greeter, rooms)
         self._server = link_server(self._links, greeter.limits)
-        self._dialler = Dialler(greeter, rooms, self._channel_credentials)
+        local = LocalLinks(self._identity, rooms, greeter.limits)
+        self._dialler = Dialler(greeter, rooms, local, self._channel_credentials)
         self._consuming = Consuming(
             self._identity, self._current, self._dialler, metrics,
             new_call_id=lambda: new_call_id(now_ms(), os.urandom(10)), now_ms=now_ms,
@@ -147,8 +149,7 @@ class Worker:
 
     async def stop(self) -> None:
         """End every link in order, and give the journal's slot back."""
-        await self._dialler.close()
-        await self._links.drain()
+        await asyncio.gather(self._dialler.close(), self._links.drain())
         await self._server.stop(0)
         for task in self._tasks:
             task.cancel()
@@ -196,8 +197,21 @@ class Worker:
         )
         return parse(agreement_pb2.OfferResponse, answer, MAX_OFFER_BYTES).agreement
 
+    def links(self) -> list[admin_pb2.LinkStatus]:
+        """The links that are up, of either end."""
+        return [
+            admin_pb2.LinkStatus(
+                peer=str(link.peer),
+                dialled=link.dialled,
+                link_id=link.context.link_id,
+                parcels_sent=link.parcels[0],
+                parcels_received=link.parcels[1],
+            )
+            for link in (*self._dialler.links, *self._links.links)
+        ]
+
     async def drain(self, grace_s: float) -> None:
-        """Answer what is under way, for at most `grace_s`."""
+        """Begin no more of others' calls, and end those under way, for at most `grace_s`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 await self._providing.drain()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -19,7 +20,7 @@ import structlog
 from grpc import aio
 
 from security.errors import Code, SimpulError
-from simpul.node.v1 import control_pb2, control_pb2_grpc
+from simpul.node.v1 import admin_pb2, control_pb2, control_pb2_grpc
 from simpul.v1 import agreement_pb2
 
 _log = structlog.get_logger(__name__)
@@ -118,6 +119,23 @@ class Workers(control_pb2_grpc.ControlServicer):
             raise SimpulError(Code.NOT_RUNNING, "no worker of this node serves yet; try again")
         done = await worker.order(control_pb2.AttachResponse(offer=offer), OFFER_TIMEOUT_S)
         return done.agreement
+
+    async def links(self) -> list[admin_pb2.LinkStatus]:
+        """The links of all workers; one that does not answer is left out."""
+        order = control_pb2.AttachResponse(report=control_pb2.Report())
+        answers = await asyncio.gather(
+            *(
+                worker.order(copy.copy(order), ACKNOWLEDGE_TIMEOUT_S)
+                for worker in tuple(self._attached.values())
+            ),
+            return_exceptions=True,
+        )
+        return [
+            link
+            for answer in answers
+            if isinstance(answer, control_pb2.Done)
+            for link in answer.links
+        ]
 
     async def drain(self, grace_s: float) -> None:
         """Ask every worker to end its calls and stop; waits for them at most `grace_s`."""

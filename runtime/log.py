@@ -80,6 +80,8 @@ def configure(
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
+    # It tells each of its plugins and steps, at every first start.
+    logging.getLogger("alembic").setLevel("WARNING")
 
 
 @contextmanager

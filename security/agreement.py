@@ -10,8 +10,8 @@ for the other, so that a captured registry can't put another key in its place.
 
 What `permit` decides is who may call which method, for which purpose, and when. Rates, fields and
 retention are terms too, and whoever carries the call must keep them: they need a count, or the
-message, and neither is here. An agreement with a delegator isn't accepted, because its format has
-no place yet for the delegator's signature, and consent that isn't shown is none.
+message, and neither is here. An agreement with a delegator isn't accepted yet: the
+format has a place for its signature, but nothing here judges a delegation.
 
 Source: docs/spec, "Agreements"; protos/simpul/v1/agreement.proto.
 """
@@ -191,8 +191,8 @@ def _verify_provider(
     # 2. Federation.
     if terms.federation != directory.federation:
         raise _refused(2, f"it is of federation {terms.federation}")
-    if terms.delegator is not None:
-        raise _refused(2, "it names a delegator, whose consent it can't show")
+    if terms.delegator is not None or len(signed.delegator_signature) != 0:
+        raise _refused(2, "it has a delegator, which this version doesn't know how to judge")
     # 3. Time.
     if terms.issued_at_ms > now_ms + MAX_AHEAD_MS:
         raise _refused(3, "it was issued in the future; set the clocks")

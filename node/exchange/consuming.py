@@ -36,6 +36,8 @@ from security.private import Private, make_private
 _log = structlog.get_logger(__name__)
 
 
+# What proves that the provider's service has not heard of a call.
+_NOT_BEGUN = frozenset({Code.NOT_STARTED, Code.PEER_UNREACHABLE, Code.NODE_DRAINING})
 # Every busy app has these: they are counted, and not worth a line each.
 _APPS_OWN_DOING = frozenset({Code.CANCELLED, Code.DEADLINE_EXCEEDED})
 
@@ -100,7 +102,7 @@ class Consuming:
             try:
                 return await self._ask(call, route, node, call_id, request)
             except SimpulError as error:
-                if error.code not in {Code.NOT_STARTED, Code.PEER_UNREACHABLE}:
+                if error.code not in _NOT_BEGUN:
                     raise
                 _log.info("trying another node", call_id=call_id.hex(), peer=str(node.id))
                 # Never the same id twice: the first node may still hear of it.
@@ -221,6 +223,19 @@ class _Ask:
         finally:
             timer.cancel()
 
+    async def _outcome(self) -> Trailers:
+        """Wait for the end, whatever it is; nobody is told of it before the question is durable.
+
+        Raises:
+            SimpulError: The provider's node refused, the link broke, the app or the clock gave up.
+        """
+        try:
+            with self._deadline():
+                return await self._end
+        finally:
+            if self._opening is not None and self._opening.sealed:
+                await self._link.durable(self._opening)
+
     def _take_end(self, entry: ReceivedEntry) -> None:
         """The end of the call in the provider's words, or in its node's."""
         kind, block = entry.kind, entry.private
@@ -229,9 +244,7 @@ class _Ask:
         if entry.fault is not None:
             self._fail(entry.fault)
         elif isinstance(kind, Refuse):
-            self._end.set_result(
-                error_trailers(SimpulError(_known(kind.code), block.status_message), self._call_id)
-            )
+            self._fail(SimpulError(_known(kind.code), block.status_message))
         elif isinstance(kind, Close):
             trailers = with_call_id(block.trailers, self._call_id)
             self._end.set_result(Trailers(kind.status, block.status_message, trailers))
@@ -249,9 +262,7 @@ class UnaryAsk(_Ask):
         """Ask, wait, answer the app. Returns the gRPC status."""
         self._opening = self._open(request)
         self._call.on_cancel(self._app_gone)
-        with self._deadline():
-            trailers = await self._end
-        await self._link.durable(self._opening)
+        trailers = await self._outcome()
         if self._answer is not None:
             await self._call.send(self._headers)
             await self._call.send(self._answer)
@@ -281,8 +292,7 @@ class StreamAsk(_Ask):
         self._opening = self._open(None)
         requests = asyncio.create_task(self._carry_requests())
         try:
-            with self._deadline():
-                trailers = await self._end
+            trailers = await self._outcome()
             await self._call.send(trailers)
         finally:
             requests.cancel()

@@ -71,6 +71,7 @@ class Providing:
         self._max_open = max_open
         self._now_ms = now_ms
         self._tasks: set[asyncio.Task[None]] = set()
+        self._draining = False
 
     @property
     def open_calls(self) -> int:
@@ -86,10 +87,9 @@ class Providing:
         if entry.fault is not None:
             answer.refuse(entry.fault)
             return handler
-        if len(self._tasks) >= self._max_open:
-            answer.refuse(
-                SimpulError(Code.OVERLOADED, "the provider's node is full; try again in a moment")
-            )
+        full = self._refusal()
+        if full is not None:
+            answer.refuse(full)
             return handler
         task = asyncio.get_running_loop().create_task(self._serve(answer))
         self._tasks.add(task)
@@ -98,9 +98,22 @@ class Providing:
         return handler
 
     async def drain(self) -> None:
-        """Wait until every call that was begun has ended."""
+        """Begin no more calls, and wait until every one that was begun has ended."""
+        self._draining = True
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+    def _refusal(self) -> SimpulError | None:
+        """Why no call is begun now, if so."""
+        if self._draining:
+            return SimpulError(
+                Code.NODE_DRAINING, "the provider's node is about to stop; try again in a moment"
+            )
+        if len(self._tasks) >= self._max_open:
+            return SimpulError(
+                Code.OVERLOADED, "the provider's node is full; try again in a moment"
+            )
+        return None
 
     async def _serve(self, answer: _Answer) -> None:
         opened = answer.opened

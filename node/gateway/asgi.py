@@ -27,6 +27,7 @@ from node.gateway.framing import HeaderList, parse_metadata, parse_timeout
 from node.gateway.limits import CallLimits
 from node.gateway.poller import Poller
 from node.gateway.refusal import refusal
+from node.gateway.turn import EndOfTurn
 from runtime.grpc_errors import INTERNAL_TEXT
 from security.errors import Code, SimpulError
 
@@ -68,6 +69,7 @@ class GatewayApp:
         self._start = start
         self._host: GatewayHost | None = None
         self._poller = Poller()
+        self._turn = EndOfTurn()
         self._open = 0
         self._idle: asyncio.Future[None] | None = None
         self._draining = False
@@ -103,17 +105,22 @@ class GatewayApp:
             host = self._admit()
             limits = host.limits
             request = _request(scope, limits.max_metadata_bytes)
-            call = AsgiCall(request, receive, send, self._poller, limits.max_message_bytes)
+            call = AsgiCall(
+                request, receive, send, self._poller, self._turn, limits.max_message_bytes
+            )
             await host.serve(call)
             if not call.over:
                 _log.error("call was left without an end", path=request.path)
                 await call.send(refusal(_INTERNAL))
         except BaseException as error:  # noqa: BLE001 - what is raised here would reach the app as OK
-            await _end(call or _without_request(receive, send, self._poller), error, scope)
+            await _end(call or self._without_request(receive, send), error, scope)
         finally:
             self._open -= 1
             if self._open == 0 and self._idle is not None and not self._idle.done():
                 self._idle.set_result(None)
+
+    def _without_request(self, receive: Receive, send: Send) -> AsgiCall:
+        return AsgiCall(CallRequest("", (), None), receive, send, self._poller, self._turn, 0)
 
     def _admit(self) -> GatewayHost:
         host = self._host
@@ -171,10 +178,6 @@ def _log_failure(event: str, error: BaseException) -> None:
         _log.error(event, code=error.code, why=error.message)
     else:
         _log.error(event, exc_info=error)
-
-
-def _without_request(receive: Receive, send: Send, poller: Poller) -> AsgiCall:
-    return AsgiCall(CallRequest("", (), None), receive, send, poller, 0)
 
 
 def _request(scope: Scope, max_metadata_bytes: int) -> CallRequest:

@@ -40,6 +40,7 @@ from node.gateway.framing import (
     print_status_message,
 )
 from node.gateway.poller import Poller
+from node.gateway.turn import EndOfTurn
 from security.errors import SimpulError
 from security.private import Metadata
 
@@ -71,8 +72,22 @@ class AsgiCall:
     """An `InboundCall`. Made by the application for each request that it takes."""
 
     __slots__ = (
-        "_answer", "_body_ended", "_events", "_failure", "_flush", "_gone", "_headers", "_message",
-        "_on_cancel", "_parser", "_poller", "_receive", "_request", "_send", "_until_gone",
+        "_answer",
+        "_body_ended",
+        "_events",
+        "_failure",
+        "_flush",
+        "_gone",
+        "_headers",
+        "_message",
+        "_on_cancel",
+        "_parser",
+        "_poller",
+        "_receive",
+        "_request",
+        "_send",
+        "_turn",
+        "_until_gone",
         "_watched",
     )  # fmt: skip
 
@@ -82,12 +97,14 @@ class AsgiCall:
         receive: Receive,
         send: Send,
         poller: Poller,
+        turn: EndOfTurn,
         max_message_bytes: int,
     ) -> None:
         self._request = request
         self._receive = receive
         self._send = send
         self._poller = poller
+        self._turn = turn
         self._parser = MessageParser(max_message_bytes, HOP)
         # What was read and not asked for yet, the next one last.
         self._events: list[RequestEvent] = []
@@ -232,7 +249,7 @@ class AsgiCall:
             return
         if self._answer is _Answer.NOTHING:
             self._answer = _Answer.KEPT
-            asyncio.get_running_loop().call_soon(self._release_soon)
+            self._turn.tell(self._release_soon)
 
     def _release_soon(self) -> None:
         """The loop's turn is over, and the answer is not complete: what there is leaves now."""

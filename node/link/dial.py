@@ -1,6 +1,7 @@
 """The links that this worker opens to other nodes, and the calls' way onto them.
 
-To each node there is one *shared* link for unary calls, and one *bulk* connection, greeted once,
+A call to a member that this node hosts itself takes a local link (`local`). To each other node
+there is one *shared* link for unary calls, and one *bulk* connection, greeted once,
 for the child links of streaming calls: nothing large shares a connection with small calls
 (wire.md, "Why"). Both are dialled when first needed, by one dial for all that wait, and again
 when they break.
@@ -24,6 +25,7 @@ from node.link.accept import METHOD
 from node.link.frames import child_frame, max_frame_bytes
 from node.link.greet import Greeter, child_context, require_active
 from node.link.link import Link
+from node.link.local import LocalLinks
 from node.link.model import LinkRooms
 from node.link.stream import DialledStream
 from runtime.grpc_options import channel_options
@@ -68,9 +70,11 @@ class Dialler:
         self,
         greeter: Greeter,
         rooms: LinkRooms,
+        local: LocalLinks,
         credentials: Callable[[], grpc.ChannelCredentials],
     ) -> None:
         self._greeter = greeter
+        self._local = local
         self._rooms = rooms
         self._credentials = credentials
         self._dialled: dict[tuple[NodeId, _Purpose], _Dialled] = {}
@@ -81,7 +85,7 @@ class Dialler:
     @property
     def links(self) -> tuple[Link, ...]:
         """The links that are up."""
-        return tuple(self._running)
+        return (*self._running, *self._local.links)
 
     async def shared(self, node: NodeView) -> Link:
         """The link for unary calls to `node`.
@@ -89,6 +93,8 @@ class Dialler:
         Raises:
             SimpulError: PEER_UNREACHABLE, or what the peer refuses us for.
         """
+        if node.id == self._greeter.identity.node:
+            return self._local.shared()
         return (await self._get(node, _Purpose.SHARED)).link
 
     async def child(self, node: NodeView, call_id: bytes) -> Link:
@@ -97,6 +103,8 @@ class Dialler:
         Raises:
             SimpulError: PEER_UNREACHABLE, or what the peer refuses us for.
         """
+        if node.id == self._greeter.identity.node:
+            return self._local.child(call_id)
         bulk = await self._get(node, _Purpose.BULK)
         parent = bulk.link.context
         stream = DialledStream(_stream(bulk.channel), str(node.id))
@@ -119,7 +127,8 @@ class Dialler:
         """End every link in order."""
         for task in self._dialling.values():
             task.cancel()
-        await asyncio.gather(*(link.finish() for link in self.links))
+        await self._local.close()
+        await asyncio.gather(*(link.finish() for link in tuple(self._running)))
         await asyncio.gather(*(each.channel.close() for each in self._dialled.values()))
 
     async def _get(self, node: NodeView, purpose: _Purpose) -> _Dialled:

@@ -99,6 +99,11 @@ class Opening:
     private: bytes | None = None
     ticket: Ticket | None = None
 
+    @property
+    def sealed(self) -> bool:
+        """It is part of a parcel, sent or about to be."""
+        return self.ticket is not None and self.ticket.durable is not None
+
 
 def not_started(peer: NodeId) -> SimpulError:
     """The call's open never left: another node may be tried."""

@@ -144,7 +144,8 @@ class AcceptedStream:
             ) from error
 
     async def finish(self) -> None:
-        """Nothing to do: the acceptor's direction ends when its method returns."""
+        """As `FrameStream.finish`: the acceptor's direction ends when its method returns."""
+        self._on_close(None)
 
     def close(self, error: SimpulError | None = None) -> None:
         """As `FrameStream.close`."""

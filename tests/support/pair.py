@@ -37,6 +37,7 @@ from node.journal.model import ParcelRecord
 from node.link.accept import LinkServer, link_server
 from node.link.dial import Dialler
 from node.link.greet import Greeter
+from node.link.local import LocalLinks
 from node.link.model import LinkRooms
 from node.link.sealer import Sealer
 from node.link.watch import LinkMetrics
@@ -348,7 +349,10 @@ async def _half(
     credentials = grpc.ssl_server_credentials([(key, chain)], roots, require_client_auth=True)
     server.add_secure_port(f"127.0.0.1:{port}", credentials)
     await server.start()
-    dialler = Dialler(greeter, rooms, lambda: grpc.ssl_channel_credentials(roots, key, chain))
+    local = LocalLinks(identity, rooms, greeter.limits)
+    dialler = Dialler(
+        greeter, rooms, local, lambda: grpc.ssl_channel_credentials(roots, key, chain)
+    )
     consuming = Consuming(
         identity, current, dialler, metrics,
         new_call_id=lambda: new_call_id(fixed.NOW_MS, os.urandom(10)),

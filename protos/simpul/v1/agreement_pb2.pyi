@@ -353,19 +353,23 @@ class SignedAgreement(_message.Message):
     AGREEMENT_FIELD_NUMBER: _builtins.int
     PROVIDER_SIGNATURE_FIELD_NUMBER: _builtins.int
     CONSUMER_SIGNATURE_FIELD_NUMBER: _builtins.int
+    DELEGATOR_SIGNATURE_FIELD_NUMBER: _builtins.int
     agreement: _builtins.bytes
     provider_signature: _builtins.bytes
     consumer_signature: _builtins.bytes
+    delegator_signature: _builtins.bytes
+    """Where there is a delegator."""
     def __init__(
         self,
         *,
         agreement: _builtins.bytes = ...,
         provider_signature: _builtins.bytes = ...,
         consumer_signature: _builtins.bytes = ...,
+        delegator_signature: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "consumer_signature", b"consumer_signature", "provider_signature", b"provider_signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "consumer_signature", b"consumer_signature", "delegator_signature", b"delegator_signature", "provider_signature", b"provider_signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

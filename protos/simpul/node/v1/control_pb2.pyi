@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from simpul.node.v1 import admin_pb2 as _admin_pb2
 from simpul.v1 import agreement_pb2 as _agreement_pb2
 import builtins as _builtins
 import sys
@@ -25,25 +26,21 @@ class AttachRequest(_message.Message):
 
     HELLO_FIELD_NUMBER: _builtins.int
     DONE_FIELD_NUMBER: _builtins.int
-    REPORT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
     def done(self) -> Global___Done: ...
-    @_builtins.property
-    def report(self) -> Global___Report: ...
     def __init__(
         self,
         *,
         hello: Global___Hello | None = ...,
         done: Global___Done | None = ...,
-        report: Global___Report | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "hello", b"hello", "kind", b"kind", "report", b"report"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "hello", b"hello", "kind", b"kind"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "hello", b"hello", "kind", b"kind", "report", b"report"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "hello", b"hello", "kind", b"kind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "done", "report"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "done"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -81,12 +78,19 @@ class Done(_message.Message):
     ERROR_CODE_FIELD_NUMBER: _builtins.int
     ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
     AGREEMENT_FIELD_NUMBER: _builtins.int
+    LINKS_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     error_code: _builtins.str
     """Set where it failed: a stable code and a message."""
     error_message: _builtins.str
     @_builtins.property
-    def agreement(self) -> _agreement_pb2.SignedAgreement: ...
+    def agreement(self) -> _agreement_pb2.SignedAgreement:
+        """Of an offer."""
+
+    @_builtins.property
+    def links(self) -> _containers.RepeatedCompositeFieldContainer[_admin_pb2.LinkStatus]:
+        """Of a report."""
+
     def __init__(
         self,
         *,
@@ -94,10 +98,11 @@ class Done(_message.Message):
         error_code: _builtins.str = ...,
         error_message: _builtins.str = ...,
         agreement: _agreement_pb2.SignedAgreement | None = ...,
+        links: _abc.Iterable[_admin_pb2.LinkStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "error_code", b"error_code", "error_message", b"error_message", "number", b"number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "error_code", b"error_code", "error_message", b"error_message", "links", b"links", "number", b"number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -105,19 +110,16 @@ Global___Done: _TypeAlias = Done  # noqa: Y015
 
 @_typing.final
 class Report(_message.Message):
+    """Say which links are up."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
-    METRICS_FIELD_NUMBER: _builtins.int
-    metrics: _builtins.bytes
-    """The text exposition of the worker's metrics."""
     def __init__(
         self,
-        *,
-        metrics: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["metrics", b"metrics"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -131,6 +133,7 @@ class AttachResponse(_message.Message):
     SNAPSHOT_FIELD_NUMBER: _builtins.int
     OFFER_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Answered by a Done of the same number."""
     @_builtins.property
@@ -141,6 +144,8 @@ class AttachResponse(_message.Message):
 
     @_builtins.property
     def drain(self) -> Global___Drain: ...
+    @_builtins.property
+    def report(self) -> Global___Report: ...
     def __init__(
         self,
         *,
@@ -148,12 +153,13 @@ class AttachResponse(_message.Message):
         snapshot: Global___Snapshot | None = ...,
         offer: _agreement_pb2.SignedAgreement | None = ...,
         drain: Global___Drain | None = ...,
+        report: Global___Report | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "kind", b"kind", "offer", b"offer", "snapshot", b"snapshot"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "kind", b"kind", "offer", b"offer", "report", b"report", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "kind", b"kind", "number", b"number", "offer", b"offer", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "kind", b"kind", "number", b"number", "offer", b"offer", "report", b"report", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["snapshot", "offer", "drain"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["snapshot", "offer", "drain", "report"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
