@@ -2,17 +2,21 @@
 
 Either all of it is stored (token used, node listed, statement in force) or nothing. The certificate
 is issued inside, so that none leaves for a node that isn't listed. Publishing comes after: the
-caller does it, and a start of the registry does, should the process end in between.
+caller does it, and a start of the registry does, should the process end in between. A node whose
+answer was lost sends the same bytes again, and is answered again, while its token lives.
 """
 
 from dataclasses import dataclass
+from hashlib import sha256
+
+from sqlmodel import Session
 
 from registry import rules
 from registry.authority import Issued
 from registry.directory import content
 from registry.model import Node, Touched
 from registry.registrar import Registrar
-from registry.requests import MAX_ENROLMENT_BYTES, parse_enrolment
+from registry.requests import MAX_ENROLMENT_BYTES, Enrolment, parse_enrolment
 from registry.rules import step
 from registry.store import members, nodes, tokens
 from security.errors import Code
@@ -49,12 +53,13 @@ def enrol(registrar: Registrar, data: bytes, signature: bytes, now_ms: int) -> E
         rules.check_federation(
             request.federation, registrar.federation, Code.TOKEN_OTHER_FEDERATION
         )
+    hashed_request = sha256(data).digest()
     with registrar.store.transaction() as session:
         hashed = secret_hash(request.secret)
         with step(4):
             token = rules.check_token_known(tokens.find(session, hashed), hashed)
         with step(5):
-            rules.check_token_unused(token)
+            rules.check_token_unused(token, hashed_request)
         with step(6):
             rules.check_token_unexpired(token, now_ms)
         with step(7):
@@ -64,6 +69,8 @@ def enrol(registrar: Registrar, data: bytes, signature: bytes, now_ms: int) -> E
         with step(9):
             member = members.get(session, request.member)
             rules.check_active(member)
+        if token.used_at_ms is not None:
+            return _answer_again(session, registrar, request, now_ms)
         with step(10):
             by_name = nodes.find(session, request.node)
             by_key = nodes.find_by_key(session, request.node_key)
@@ -76,7 +83,7 @@ def enrol(registrar: Registrar, data: bytes, signature: bytes, now_ms: int) -> E
             rules.check_lists_node(statement, request.node, now_ms)
         with step(14):
             issued = registrar.authority.issue(request.certificate_request, request.node, now_ms)
-        tokens.use(session, token, now_ms)
+        tokens.use(session, token, hashed_request, now_ms)
         node = Node(
             id=request.node,
             owner=request.member,
@@ -91,3 +98,15 @@ def enrol(registrar: Registrar, data: bytes, signature: bytes, now_ms: int) -> E
         with step(15):
             content.read(session, registrar.policy, touched)
     return Enrolled(request.node, issued, touched)
+
+
+def _answer_again(
+    session: Session, registrar: Registrar, request: Enrolment, now_ms: int
+) -> Enrolled:
+    """The same request once more: the node is listed, and needs its certificate."""
+    with step(10):
+        rules.check_node_active(nodes.get(session, request.node))
+    with step(14):
+        issued = registrar.authority.issue(request.certificate_request, request.node, now_ms)
+    nodes.set_certificate_expiry(session, request.node, issued.expires_at_ms)
+    return Enrolled(request.node, issued, Touched(frozenset({request.member})))

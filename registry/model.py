@@ -92,13 +92,17 @@ class Contract:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An enrolment token as it is kept: the secret itself is not. `used_at_ms` None: not used."""
+    """An enrolment token as it is kept: the secret itself is not.
+
+    `used_at_ms` and `used_by`, the SHA-256 of the request that used it, are None until then.
+    """
 
     secret_hash: bytes
     member: MemberId
     node: NodeId
     expires_at_ms: int
     used_at_ms: int | None = None
+    used_by: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

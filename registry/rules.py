@@ -6,7 +6,7 @@ the detail `step`, and nothing is stored before the last has passed.
  2. form, strictly (`requests`)             10. neither node name nor node key is listed
  3. federation                              11. link address and slots
  4. the token is known                      12. the statement verifies, and is the member's next
- 5. ... and unused                          13. it lists a seal key for this node
+ 5. ... and unused, or used by this request 13. it lists a seal key for this node
  6. ... and not expired                     14. the certificate request (`authority`)
  7. ... and for this member and node        15. nodes accept the record (`directory.records`)
  8. the node key signed the request
@@ -88,9 +88,12 @@ def check_token_known(token: Token | None, secret_hash: bytes) -> Token:
     return token
 
 
-def check_token_unused(token: Token) -> None:
-    """Raises TOKEN_USED for a token that was used."""
-    if token.used_at_ms is not None:
+def check_token_unused(token: Token, request_sha256: bytes) -> None:
+    """Raises TOKEN_USED for a token that was used, unless by this very request.
+
+    Then the answer was lost on its way, and the node that holds the key asks once more.
+    """
+    if token.used_at_ms is not None and token.used_by != request_sha256:
         raise SimpulError(
             Code.TOKEN_USED,
             "the enrolment token was used already: ask the registry's operator for a new one",

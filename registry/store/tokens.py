@@ -20,6 +20,7 @@ class TokenRow(SQLModel, table=True):
     created_at_ms: int = Field(sa_column=Column(BIG, nullable=False))
     expires_at_ms: int = Field(sa_column=Column(BIG, nullable=False))
     used_at_ms: int | None = Field(sa_column=Column(BIG, nullable=True))
+    used_by: bytes | None = Field(sa_column=Column(BYTES, nullable=True))
 
 
 def add(session: Session, token: Token, now_ms: int) -> None:
@@ -32,6 +33,7 @@ def add(session: Session, token: Token, now_ms: int) -> None:
             created_at_ms=now_ms,
             expires_at_ms=token.expires_at_ms,
             used_at_ms=token.used_at_ms,
+            used_by=token.used_by,
         )
     )
     session.flush()
@@ -48,11 +50,12 @@ def find(session: Session, secret_hash: bytes) -> Token | None:
         node=NodeId.parse(row.node),
         expires_at_ms=row.expires_at_ms,
         used_at_ms=row.used_at_ms,
+        used_by=row.used_by,
     )
 
 
-def use(session: Session, token: Token, now_ms: int) -> None:
-    """Marks a token as used: once, whoever else tries at the same moment.
+def use(session: Session, token: Token, request_sha256: bytes, now_ms: int) -> None:
+    """Marks a token as used by a request: once, whoever else tries at the same moment.
 
     Raises:
         SimpulError: TOKEN_USED, when it is used already.
@@ -60,7 +63,7 @@ def use(session: Session, token: Token, now_ms: int) -> None:
     statement = (
         update(TokenRow)
         .where(col(TokenRow.secret_hash) == token.secret_hash, col(TokenRow.used_at_ms).is_(None))
-        .values(used_at_ms=now_ms)
+        .values(used_at_ms=now_ms, used_by=request_sha256)
     )
     refusal = SimpulError(
         Code.TOKEN_USED,

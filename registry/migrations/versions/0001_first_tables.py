@@ -81,6 +81,7 @@ def upgrade() -> None:
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("expires_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("used_at_ms", sa.BigInteger(), nullable=True),
+        sa.Column("used_by", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(["member"], ["members.id"]),
         sa.PrimaryKeyConstraint("secret_hash"),
     )

@@ -147,6 +147,33 @@ def test_step_5_token_unused(registrar: Registrar, enrolled: Actor) -> None:
     assert refused(registrar, 5, data, signature) is Code.TOKEN_USED
 
 
+def test_a_node_whose_answer_was_lost_is_answered_again(registrar: Registrar, actor: Actor) -> None:
+    """Failed for the node, but applied."""
+    request = actor.sign_enrolment(actor.enrolment())
+    enrolment.enrol(registrar, *request, NOW)
+
+    again = enrolment.enrol(registrar, *request, NOW + 1000)
+
+    assert certificate.dns_names(again.issued.chain[0]) == (LABUAN.dns_name,)
+    assert again.touched == Touched(frozenset({KOMODO}))
+    with registrar.store.transaction() as session:
+        (node,) = nodes.every(session)
+        assert node.certificate_expires_at_ms == again.issued.expires_at_ms
+
+
+def test_who_saw_a_request_can_not_send_it_again_as_his_own(
+    registrar: Registrar, actor: Actor
+) -> None:
+    data, signature = actor.sign_enrolment(actor.enrolment())
+    enrolment.enrol(registrar, data, signature, NOW)
+
+    forged = generate(Algorithm.ED25519).sign(ENROLMENT_SIGNATURE, data)
+    assert refused(registrar, 8, data, forged) is Code.SIGNATURE_INVALID
+    assert refused(registrar, 6, data, signature, NOW + DAY_MS) is Code.TOKEN_EXPIRED
+    administration.revoke_node(registrar, LABUAN, NOW)
+    assert refused(registrar, 10, data, signature) is Code.NODE_REVOKED
+
+
 def test_step_6_token_unexpired(registrar: Registrar, actor: Actor) -> None:
     data, signature = actor.sign_enrolment(actor.enrolment())
 

@@ -86,7 +86,7 @@ def test_of_two_that_use_one_token_at_once_exactly_one_wins(url: str, store: Sto
         try:
             start.wait()
             with own.transaction() as session:
-                tokens.use(session, TOKEN, NOW)
+                tokens.use(session, TOKEN, b"r" * 32, NOW)
             outcomes.append("won")
         except SimpulError as error:
             outcomes.append(error.code)

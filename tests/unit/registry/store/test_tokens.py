@@ -15,11 +15,13 @@ def test_a_token_is_used_once_and_remembered(store: Store) -> None:
         members.add(session, MEMBER, NOW)
         tokens.add(session, TOKEN, NOW)
         assert tokens.find(session, TOKEN.secret_hash) == TOKEN
-        tokens.use(session, TOKEN, NOW + 1)
+        tokens.use(session, TOKEN, b"r" * 32, NOW + 1)
     with store.transaction() as session:
-        assert tokens.find(session, TOKEN.secret_hash) == replace(TOKEN, used_at_ms=NOW + 1)
+        assert tokens.find(session, TOKEN.secret_hash) == replace(
+            TOKEN, used_at_ms=NOW + 1, used_by=b"r" * 32
+        )
     with pytest.raises(SimpulError) as caught, store.transaction() as session:
-        tokens.use(session, TOKEN, NOW + 2)
+        tokens.use(session, TOKEN, b"r" * 32, NOW + 2)
 
     assert caught.value.code is Code.TOKEN_USED
 
