@@ -64,7 +64,14 @@ class Client:
 
     def target(self, path: str) -> bytes | None:
         """A target's verified bytes; None where no role that may lists it."""
+        return self.targets(path)[0]
+
+    def targets(self, *paths: str) -> list[bytes | None]:
+        """The verified bytes of targets of one directory."""
         updater = self.updater()
+        return [self._target(updater, path) for path in paths]
+
+    def _target(self, updater: Updater, path: str) -> bytes | None:
         info = updater.get_targetinfo(path)
         if info is None:
             return None

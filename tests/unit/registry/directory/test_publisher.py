@@ -1,6 +1,7 @@
 """The publisher, verified by TUF's own client from a fresh folder."""
 
 import json
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -296,6 +297,38 @@ def test_without_offline_keys_only_what_is_ours_is_renewed(
     assert expiries["m-00"] > now + 400 * DAY_MS
     assert expiries["targets"] < now + 366 * DAY_MS
     assert expiries["root"] < now + 366 * DAY_MS
+
+
+def test_clients_that_refresh_while_it_publishes_never_see_a_mix(
+    publisher: Publisher, folder: PublishedFolder, tmp_path: Path, now: int
+) -> None:
+    """Each client finds both targets with one content: they are published together."""
+    publisher.publish({KOMODO: b"0", WAKATOBI: b"0"}, now)
+    going = threading.Event()
+    going.set()
+    faults: list[object] = []
+
+    def read(number: int) -> None:
+        client = Client(tmp_path / f"client-{number}", folder.path, publisher.root)
+        while going.is_set():
+            try:
+                found = client.targets(KOMODO, WAKATOBI)
+            except Exception as error:  # noqa: BLE001  (whatever it is, the test shows it)
+                faults.append(error)
+                return
+            if len(set(found)) != 1:
+                faults.append(found)
+
+    readers = [threading.Thread(target=read, args=(number,)) for number in range(2)]
+    for reader in readers:
+        reader.start()
+    for number in range(1, 60):
+        publisher.publish(dict.fromkeys((KOMODO, WAKATOBI), b"%d" % number), now + number)
+    going.clear()
+    for reader in readers:
+        reader.join()
+
+    assert faults == []
 
 
 def test_an_existing_directory_is_never_begun_anew(
