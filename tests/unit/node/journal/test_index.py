@@ -142,6 +142,17 @@ def test_a_note_that_contradicts_itself_is_refused(path: Path, bad: CallNote) ->
     assert [error.code for error in done.refused.values()] == [Code.INTERNAL]
 
 
+def test_a_call_is_remembered_from_its_open_to_its_end(path: Path) -> None:
+    store, link = SqliteJournalStore.open(path), Link()
+    lease, head = store.take(0, "test", now_ms=NOW_MS, lease_ms=10_000)
+    remembered = []
+    for record in (link.sent(open_entry(1)), link.received(close_entry(1))):
+        head = store.append(lease, head, [Append((record,))], now_ms=NOW_MS).head
+        remembered.append([call for _link, call in store._index.open_calls])
+    assert remembered == [[call_id(1)], []]
+    store.close()
+
+
 def test_what_is_remembered_has_a_bound(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("node.journal.index.MAX_OPEN_CALLS", 2)
     monkeypatch.setattr("node.journal.index.MAX_NAMES", 3)
