@@ -5,6 +5,7 @@ It needs the `examples` folder, which a checkout has and an installed package la
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 import tempfile
@@ -142,6 +143,8 @@ def _until_stopped(work: Coroutine[Any, Any, bool | None]) -> bool | None:
 
     Returns what it returns, None where it was stopped.
     """
+    # Connections that end, as all do here, are no news; it is read when grpc is loaded.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
     async def main() -> bool | None:
         task = asyncio.ensure_future(work)
