@@ -34,6 +34,7 @@ from node.link.dial import Dialler
 from node.link.greet import Greeter
 from node.link.local import LocalLinks
 from node.link.model import LinkRooms
+from node.link.refusals import Refusals
 from node.link.sealer import Sealer
 from node.link.watch import LinkMetrics
 from node.model import Current, NodeIdentity, Snapshot
@@ -112,6 +113,7 @@ class Worker:
             journal,
             self._providing.on_open,
             LinkMetrics(registry),
+            Refusals(asyncio.get_running_loop().time),
             self._refresh,
             config.member_ids[0],
             now_ms,

@@ -126,7 +126,9 @@ class LinkServer(grpc.GenericRpcHandler):
         frame = parse_frame(data, self._greeter.limits)
         match frame.WhichOneof("kind"):
             case "greeting":
-                context = await self._greeter.accept(stream, frame.greeting, tls_names)
+                context = await self._greeter.accept(
+                    stream, frame.greeting, tls_names, self._rooms.refusals.check
+                )
                 _log.info("link accepted", peer=str(context.peer_node), link=context.link_id.hex())
             case "child":
                 context = self._child(frame.child, tls_names)

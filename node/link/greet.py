@@ -77,9 +77,13 @@ class Greeter:
         return self._context(verified, link_id(mine.greeting, verified.greeting), given=0)
 
     async def accept(
-        self, stream: FrameStream, theirs: exchange_pb2.SignedGreeting, tls_names: frozenset[str]
+        self,
+        stream: FrameStream,
+        theirs: exchange_pb2.SignedGreeting,
+        tls_names: frozenset[str],
+        admit: Callable[[NodeId], None],
     ) -> LinkContext:
-        """Take a dialler's greeting, and answer it.
+        """Take a dialler's greeting, and answer it, unless `admit` raises.
 
         Raises:
             SimpulError: The peer is not who it says, or not one to speak to.
@@ -95,6 +99,7 @@ class Greeter:
                 step=4,
             )
         require_active(self.current.snapshot.directory.node(peer))
+        admit(peer)
         reply = self._fields(peer, in_reply_to=greeting_hash(theirs.greeting), credit=CREDIT)
         mine = make_greeting(reply, self.node_key)
         await stream.write(greeting_frame(mine))

@@ -79,7 +79,7 @@ class Link:
             MAX_UNDURABLE
         )
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._finishing = False
+        self._finishing = self._cut = False
 
     @property
     def peer(self) -> NodeId:
@@ -164,6 +164,8 @@ class Link:
             self._handlers.pop(call_id, None)
             self._receipts.call_ended()
         self._wake()
+        if isinstance(kind, Refuse):
+            self._spend(kind)
 
     async def room(self) -> None:
         """Wait until the peer has taken enough of what was said for more to be said."""
@@ -252,6 +254,7 @@ class Link:
 
     def cut(self, error: SimpulError | None = None) -> None:
         """End at once; the peer is told the error's code, if the stream can."""
+        self._cut = True
         self._stream.close(error)
 
     async def _read(self) -> None:
@@ -355,6 +358,14 @@ class Link:
             opening.ticket = ticket(outgoing)
             self._outbox.put(opening.ticket)
             self._wake()
+
+    def _spend(self, refusal: Refuse) -> None:
+        try:
+            self._rooms.refusals.spend(self.peer, refusal.code)
+        except SimpulError as error:
+            if not self._cut:
+                _log.warning("peer over its budget of refusals", peer=str(self.peer))
+            self.cut(error)
 
     def _goes_on(self, call_id: bytes) -> bool:
         call = self._sender.calls.get(call_id)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from node.calls import Message
 from node.link.outbox import Ticket
+from node.link.refusals import Refusals
 from node.link.sealer import Recorder, Sealer
 from node.link.watch import LinkMetrics
 from node.model import Current
@@ -81,6 +82,7 @@ class LinkRooms:
     journal: Recorder
     opener: Opener
     metrics: LinkMetrics
+    refusals: Refusals
     # Asks for the directory with this hash; at most 2 s.
     refresh: Callable[[bytes], Awaitable[None]]
     # The member in whose name receipts go out.

@@ -39,6 +39,7 @@ from node.link.dial import Dialler
 from node.link.greet import Greeter
 from node.link.local import LocalLinks
 from node.link.model import LinkRooms
+from node.link.refusals import Refusals
 from node.link.sealer import Sealer
 from node.link.watch import LinkMetrics
 from node.model import Current, NodeIdentity, Snapshot
@@ -89,7 +90,9 @@ class MemoryJournal:
         """All is durable, and what follows is at once."""
         held, self.held = self.held or [], None
         for future in held:
-            future.set_result(None)
+            # The link that waited for it may be gone.
+            if not future.done():
+                future.set_result(None)
 
 
 Unary = Callable[[OutboundRequest, Message], Awaitable[UnaryAnswer]]
@@ -247,6 +250,13 @@ class Half:
     dialler: Dialler
     sealing: asyncio.Task[None]
     refreshed: list[bytes]
+    greeter: Greeter
+    credentials: grpc.ChannelCredentials
+
+    @property
+    def address(self) -> str:
+        """Where it accepts links."""
+        return self.current.snapshot.directory.node(self.node).link_address
 
     def agree(self, *methods: str) -> None:
         """Have an agreement for these methods, or none."""
@@ -341,7 +351,8 @@ async def _half(
         identity, fixed.key(f"{node} node"), current, Limits(), 0, 1, lambda: fixed.NOW_MS, refresh
     )
     rooms = LinkRooms(
-        current, sealer, journal, providing.on_open, LinkMetrics(registry), refresh, member,
+        current, sealer, journal, providing.on_open, LinkMetrics(registry),
+        Refusals(asyncio.get_running_loop().time), refresh, member,
         lambda: fixed.NOW_MS,
     )  # fmt: skip
     links = LinkServer(greeter, rooms)
@@ -350,9 +361,8 @@ async def _half(
     server.add_secure_port(f"127.0.0.1:{port}", credentials)
     await server.start()
     local = LocalLinks(identity, rooms, greeter.limits)
-    dialler = Dialler(
-        greeter, rooms, local, lambda: grpc.ssl_channel_credentials(roots, key, chain)
-    )
+    dialling = grpc.ssl_channel_credentials(roots, key, chain)
+    dialler = Dialler(greeter, rooms, local, lambda: dialling)
     consuming = Consuming(
         identity, current, dialler, metrics,
         new_call_id=lambda: new_call_id(fixed.NOW_MS, os.urandom(10)),
@@ -361,7 +371,7 @@ async def _half(
     sealing = asyncio.create_task(sealer.run())
     half = Half(
         node, identity, current, journal, services, consuming, providing, links, dialler, sealing,
-        refreshed,
+        refreshed, greeter, dialling,
     )  # fmt: skip
     return half, server
 

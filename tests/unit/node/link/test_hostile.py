@@ -1,0 +1,247 @@
+"""A peer with a good certificate and bad manners: refused by name, and the port lives on."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+import pytest
+from grpc import aio
+
+from node.link.accept import METHOD
+from node.link.frames import child_frame, max_frame_bytes, parcel_frame
+from node.link.stream import DialledStream
+from node.worker import new_call_id
+from runtime.grpc_options import channel_options
+from security.entry import ENTRY_SALT_BYTES
+from security.errors import Code, SimpulError
+from security.identifiers import NodeId, ServiceId
+from security.kinds import Open
+from security.seal import make_seals
+from security.sender import LinkContext, PreparedParcel, Sender
+from tests.conformance import fixed
+from tests.support.agreements import TERMS
+from tests.support.pair import Half, Pair, pair, unary
+
+SEAL = fixed.key(f"{fixed.MINISTRY} seal")
+
+
+@dataclass
+class Hostile:
+    """The consumer's node, steered by hand: its stream to the provider's, and its next parcels."""
+
+    stream: DialledStream
+    sender: Sender
+
+    def prepare(self, opens: int = 1) -> PreparedParcel:
+        """A parcel with so many good opens."""
+        kind = Open(
+            consumer=fixed.SUPER_APP,
+            service=ServiceId(fixed.TOURISM, fixed.SERVICE),
+            method="Get",
+            agreement=bytes(32),
+            purpose=TERMS.purposes[0].id,
+            unary=True,
+        )
+        entries = [
+            self.sender.add(
+                kind,
+                new_call_id(fixed.NOW_MS, os.urandom(10)),
+                os.urandom(ENTRY_SALT_BYTES),
+                payload=b"question",
+            )
+            for _ in range(opens)
+        ]
+        return self.sender.prepare(
+            entries,
+            member=fixed.MINISTRY,
+            seal_key_id=SEAL.public.key_id,
+            directory_hash=bytes(32),
+            now_ms=fixed.NOW_MS,
+        )
+
+    async def send(self, parcel: PreparedParcel) -> bytes:
+        """Seal and send it; returns the frame."""
+        seal = make_seals(SEAL, [parcel.header_hash])[0]
+        frame = parcel_frame(parcel.header, seal, parcel.entries)
+        await self.stream.write(frame)
+        return frame
+
+    async def refusal(self) -> Code:
+        """How the provider's node ends the link."""
+        async with asyncio.timeout(5):
+            with pytest.raises(SimpulError) as caught:
+                while await self.stream.read() is not None:
+                    pass
+        return caught.value.code
+
+
+@asynccontextmanager
+async def raw(half: Half, peer: Half) -> AsyncIterator[DialledStream]:
+    """A stream from one node to another's port, on which nothing was said yet."""
+    options = channel_options(
+        max_message_bytes=2 * max_frame_bytes(half.greeter.limits), target_name=peer.node.dns_name
+    )
+    async with aio.secure_channel(peer.address, half.credentials, options=options) as channel:
+        stream = DialledStream(channel.stream_stream(METHOD)(), str(peer.node))
+        try:
+            yield stream
+        finally:
+            stream.close()
+
+
+@asynccontextmanager
+async def greeted(two: Pair, credit: int | None = None) -> AsyncIterator[Hostile]:
+    """A link that was greeted in order; what follows is up to the test."""
+    async with raw(two.consumer, two.provider) as stream:
+        node = two.consumer.current.snapshot.directory.node(two.provider.node)
+        context: LinkContext = await two.consumer.greeter.dial(stream, node)
+        if credit is not None:
+            context = replace(context, credit_taken=credit)
+        yield Hostile(stream, Sender(context))
+
+
+async def lives_on(two: Pair) -> None:
+    """An honest link of the same peer goes on."""
+    assert (await two.consumer.run(unary())).trailers.status == 0
+
+
+async def test_a_good_parcel_passes() -> None:
+    async with pair() as two, greeted(two) as hostile:
+        await hostile.send(hostile.prepare())
+        async with asyncio.timeout(5):
+            assert await hostile.stream.read() is not None
+
+
+async def test_step_6_a_tampered_entry() -> None:
+    async with pair() as two, greeted(two) as hostile:
+        parcel = hostile.prepare()
+        entry = parcel.entries[0]
+        changed = replace(entry, entry=entry.entry[:-1] + bytes([entry.entry[-1] ^ 1]))
+        await hostile.send(replace(parcel, entries=(changed,)))
+        assert await hostile.refusal() in {Code.PARCEL_ROOT, Code.PARCEL_MALFORMED}
+        assert two.provider.journal.records == []
+        await lives_on(two)
+
+
+async def test_step_7_a_seal_of_another_key() -> None:
+    async with pair() as two, greeted(two) as hostile:
+        parcel = hostile.prepare()
+        stranger = fixed.key("stranger")
+        seal = make_seals(stranger, [parcel.header_hash])[0]
+        await hostile.stream.write(parcel_frame(parcel.header, seal, parcel.entries))
+        assert await hostile.refusal() is Code.PARCEL_SEAL
+        assert two.provider.services.seen == []
+        await lives_on(two)
+
+
+async def test_step_12_a_changed_payload() -> None:
+    async with pair() as two, greeted(two) as hostile:
+        parcel = hostile.prepare()
+        changed = replace(parcel.entries[0], payload=b"Question")
+        await hostile.send(replace(parcel, entries=(changed,)))
+        assert await hostile.refusal() is Code.COMMITMENT_MISMATCH
+        await lives_on(two)
+
+
+async def test_step_4_a_replayed_parcel() -> None:
+    async with pair() as two, greeted(two) as hostile:
+        frame = await hostile.send(hostile.prepare())
+        await hostile.stream.write(frame)
+        assert await hostile.refusal() is Code.PARCEL_ORDER
+        opens = [r for r in two.provider.journal.records if r.peer == str(two.consumer.node)]
+        assert sum(r.number == 0 and r.direction == "received" for r in opens) == 1
+
+
+async def test_step_4_reordered_parcels() -> None:
+    async with pair() as two, greeted(two) as hostile:
+        first, second = hostile.prepare(), hostile.prepare()
+        await hostile.send(second)
+        await hostile.send(first)
+        assert await hostile.refusal() is Code.PARCEL_ORDER
+        assert two.provider.services.seen == []
+
+
+async def test_step_4_more_opens_than_credit() -> None:
+    async with pair() as two, greeted(two, credit=100_000) as hostile:
+        # Nothing ends, and so no new credit is granted.
+        two.provider.journal.hold()
+        for _ in range(5):
+            await hostile.send(hostile.prepare(opens=250))
+        assert await hostile.refusal() is Code.CREDIT_EXCEEDED
+        two.provider.journal.release()
+
+
+async def test_a_peer_that_fills_the_journal_with_refusals() -> None:
+    async with pair() as two:
+        async with greeted(two) as hostile:
+            await hostile.send(hostile.prepare(opens=150))
+            assert await hostile.refusal() is Code.REFUSALS_EXCEEDED
+        # It may not simply dial again.
+        assert (await two.consumer.run(unary())).error() == Code.REFUSALS_EXCEEDED
+
+
+@pytest.mark.parametrize("frame", [b"\xff\xff\xff", b"", b"\x0a\x02\x08\x00", os.urandom(2000)])
+async def test_garbage_in_the_place_of_a_parcel(frame: bytes) -> None:
+    async with pair() as two, greeted(two) as hostile:
+        await hostile.stream.write(frame)
+        assert await hostile.refusal() is Code.PARCEL_MALFORMED
+        await lives_on(two)
+
+
+async def test_step_1_a_frame_past_the_limit() -> None:
+    async with pair() as two, greeted(two) as hostile:
+        await hostile.stream.write(bytes(max_frame_bytes(two.consumer.greeter.limits) + 1))
+        # grpcio refuses it before the receiver could, and names no code of ours.
+        assert await hostile.refusal() in {Code.OVERLOADED, Code.PARCEL_TOO_LARGE}
+        await lives_on(two)
+
+
+async def test_half_a_parcel_and_then_nothing() -> None:
+    async with pair() as two:
+        async with greeted(two) as hostile:
+            parcel = hostile.prepare()
+            seal = make_seals(SEAL, [parcel.header_hash])[0]
+            await hostile.stream.write(parcel_frame(parcel.header, seal, parcel.entries)[:-7])
+            assert await hostile.refusal() is Code.PARCEL_MALFORMED
+        assert two.provider.services.seen == []
+
+
+@pytest.mark.parametrize("frame", [b"\xff", child_frame(bytes(32), bytes(16))])
+async def test_a_bad_first_frame(frame: bytes) -> None:
+    async with pair() as two, raw(two.consumer, two.provider) as stream:
+        await stream.write(frame)
+        code = await Hostile(stream, None).refusal()  # type: ignore[arg-type]
+        assert code in {Code.PARCEL_MALFORMED, Code.LINK_UNKNOWN}
+        await lives_on(two)
+
+
+async def test_another_nodes_name() -> None:
+    async with pair() as two, raw(two.consumer, two.provider) as stream:
+        stranger = replace(
+            two.consumer.greeter,
+            identity=replace(two.consumer.identity, node=NodeId.parse("ID/~stranger")),
+        )
+        node = two.consumer.current.snapshot.directory.node(two.provider.node)
+        with pytest.raises(SimpulError) as caught:
+            await stranger.dial(stream, node)
+        assert caught.value.code is Code.NODE_UNKNOWN
+        # It looked for a newer directory first.
+        assert two.provider.refreshed == [b""]
+
+
+async def test_a_replayed_greeting_begins_no_link() -> None:
+    async with pair() as two:
+        greeter = replace(two.consumer.greeter, now_ms=lambda: fixed.NOW_MS - 61_000)
+        async with raw(two.consumer, two.provider) as stream:
+            node = two.consumer.current.snapshot.directory.node(two.provider.node)
+            with pytest.raises(SimpulError) as caught:
+                await greeter.dial(stream, node)
+        assert caught.value.code is Code.GREETING_STALE
+
+
+async def test_a_peer_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.link.accept.GREETING_TIMEOUT_S", 0.1)
+    async with pair() as two, raw(two.consumer, two.provider) as stream:
+        assert await Hostile(stream, None).refusal() is Code.GREETING_MALFORMED  # type: ignore[arg-type]
