@@ -12,6 +12,7 @@ Source: ASGI 3.0, HTTP and lifespan; docs/adr/0001, "What the adapter has to obe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import re
 from collections.abc import Awaitable, Callable
@@ -37,6 +38,7 @@ _log = structlog.get_logger(__name__)
 
 _HASH: Final = re.compile(rb"(?:^|;)Hash=([0-9a-f]{64})(?:;|$)")
 _INTERNAL: Final = SimpulError(Code.INTERNAL, INTERNAL_TEXT)
+_INTERNAL_STATUS: Final = 13
 _STOPPED: Final = SimpulError(Code.NODE_DRAINING, "the node stopped during this call; try again")
 
 
@@ -163,14 +165,14 @@ async def _end(call: AsgiCall, error: BaseException, scope: Scope) -> None:
     elif isinstance(error, asyncio.CancelledError):
         said = refusal(_STOPPED)
     else:
-        _log.error("call failed", path=scope.get("path"), exc_info=error)
         said = refusal(_INTERNAL)
-    if call.over:
-        return
-    try:
-        await call.send(said)
-    except BaseException as second:  # noqa: BLE001 - as above
-        _log.error("call could not be ended", path=scope.get("path"), exc_info=second)
+    # First the app, then the log: even a log that can't be written to is no reason to raise.
+    with contextlib.suppress(BaseException):
+        if not call.over:
+            await call.send(said)
+    if said.status == _INTERNAL_STATUS:
+        with contextlib.suppress(Exception):
+            _log.error("call failed", path=scope.get("path"), exc_info=error)
 
 
 def _log_failure(event: str, error: BaseException) -> None:

@@ -103,6 +103,8 @@ def environment() -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         "PYTHONHOME": f"{sys.base_prefix}{os.pathsep}{sys.base_exec_prefix}",
         preload: str(find_libpython()),
+        # Without a locale Python would write ASCII alone, and a log line with an é would fail.
+        "PYTHONUTF8": "1",
     }
 
 
@@ -233,7 +235,7 @@ def _mappers() -> list[Json]:
     application that raised is INTERNAL, where pyvoy alone would say OK.
     """
     foreign = _header("content-type", safe_regex={"regex": _GRPC_TYPE})
-    foreign["header"]["invert_match"] = True
+    foreign["header"] |= {"invert_match": True, "treat_missing_header_as_empty": True}
     refused = _when(403, "refused")
     not_grpc = {"and_filter": {"filters": [refused, {"header_filter": foreign}]}}
     internal = {

@@ -56,12 +56,19 @@ async def channel(port: int) -> AsyncIterator[aio.Channel]:
         yield one
 
 
-def stream(to: aio.Channel, name: str, **how: Any) -> Any:
-    return to.stream_stream(f"/t.T/{name}")(**how)
+def stream(to: aio.Channel, name: str, requests: AsyncIterator[bytes] | None = None) -> Any:
+    method: Any = to.stream_stream(f"/t.T/{name}")
+    return method(requests)
+
+
+def download(to: aio.Channel, name: str) -> Any:
+    method: Any = to.unary_stream(f"/t.T/{name}")
+    return method(b"")
 
 
 async def ask(to: aio.Channel, name: str, message: bytes = b"", **how: Any) -> bytes:
-    return bytes(await to.unary_unary(f"/t.T/{name}")(message, timeout=10, **how))
+    method: Any = to.unary_unary(f"/t.T/{name}")
+    return bytes(await method(message, timeout=10, **how))
 
 
 async def facts(to: aio.Channel, name: str = "Request", **how: Any) -> Any:
@@ -77,7 +84,8 @@ def pairs(metadata: Any) -> list[tuple[str, Any]]:
 
 async def test_a_unary_call_carries_metadata_both_ways(channel: aio.Channel) -> None:
     sent = (("x-b", "2"), ("x-a-bin", b"\0\xff\1"), ("x-b", "1"))
-    call = channel.unary_unary("/t.T/Unary")(b"halo", metadata=sent)
+    method: Any = channel.unary_unary("/t.T/Unary")
+    call = method(b"halo", metadata=sent)
     assert await call == b"halo"
     head = pairs(await call.initial_metadata())
     assert head[0] == ("x-head", "1")
@@ -87,7 +95,7 @@ async def test_a_unary_call_carries_metadata_both_ways(channel: aio.Channel) -> 
 
 
 async def test_a_server_stream(channel: aio.Channel) -> None:
-    call = channel.unary_stream("/t.T/Many")(b"")
+    call = download(channel, "Many")
     assert [message async for message in call] == [b"%d" % number for number in range(100)]
 
 
@@ -96,7 +104,7 @@ async def test_a_client_stream(channel: aio.Channel) -> None:
         for number in range(20):
             yield b"%d" % number
 
-    call = channel.stream_stream("/t.T/Bidi")(some())
+    call = stream(channel, "Bidi", some())
     assert [message async for message in call][-1] == b"20"
 
 
@@ -118,7 +126,7 @@ async def test_a_bidirectional_stream_takes_turns_and_survives_the_half_close(
 async def test_headers_leave_before_the_first_message(channel: aio.Channel) -> None:
     await ask(channel, "Echo")
     began = time.monotonic()
-    call = channel.unary_stream("/t.T/Early")(b"")
+    call = download(channel, "Early")
     assert pairs(await call.initial_metadata()) == [("x-head", "early")]
     assert time.monotonic() - began < 0.2
     assert await call.read() == b"late"
@@ -128,7 +136,7 @@ async def test_headers_leave_before_the_first_message(channel: aio.Channel) -> N
 async def test_a_message_does_not_wait_for_the_next(channel: aio.Channel) -> None:
     await ask(channel, "Echo")
     began = time.monotonic()
-    call = channel.unary_stream("/t.T/First")(b"")
+    call = download(channel, "First")
     assert await call.read() == b"first"
     assert time.monotonic() - began < 0.2
     assert await call.read() == b"second"
@@ -214,15 +222,21 @@ def test_compressed_messages_pass_as_they_are(port: int) -> None:
 @pytest.mark.parametrize(
     ("change", "status"),
     [
-        ({"path": b"/t.T/\xff"}, "12"), ({"path": "/t.T/%ff"}, "12"), ({"path": "*"}, "12"),
-        ({"path": "/t.T/Unary?x=1"}, "12"), ({"path": "/a/b/c"}, "12"), ({"te": None}, "12"),
-        ({"method": "GET"}, "12"), ({"grpc_timeout": "1.5S"}, "3"),
-        ({"x_a_bin": "!"}, "3"), ({"x_a": b"\xe9"}, "3"), ({"x_big": "v" * 9000}, "8"),
+        ({"path": b"/t.T/\xff"}, "12"), ({"path": "/t.T/%ff"}, "12"), ({"path": "/a/b/c"}, "12"),
+        ({"path": "/t.T/Unary?x=1"}, "12"), ({"te": None}, "12"), ({"method": "GET"}, "12"),
+        ({"grpc_timeout": "1.5S"}, "3"), ({"x_a_bin": "!"}, "3"), ({"x_a": b"\xe9"}, "3"),
+        ({"x_big": "v" * 9000}, "8"),
     ],
 )  # fmt: skip
 def test_malformed_requests_are_refused(port: int, change: dict[str, Any], status: str) -> None:
     raw = exchange(port, **change)
     assert raw.headers.get("grpc-status") == status
+    assert exchange(port).status == "0"
+
+
+@pytest.mark.parametrize("change", [{"path": "*"}, {"path": None}, {"path": ""}, {"X-Up": "1"}])
+def test_what_http2_forbids_resets_the_stream(port: int, change: dict[str, Any]) -> None:
+    assert exchange(port, **change).reset is not None
     assert exchange(port).status == "0"
 
 
@@ -311,7 +325,7 @@ async def test_two_workers_share_a_port_and_end_in_order(tmp_path: Path) -> None
         with envoy(tmp_path, address, "0") as first, envoy(tmp_path, address, "1") as second:
             wait_until_listening(first)
             await asyncio.sleep(0)
-            pids = set()
+            pids: set[int] = set()
             until = time.monotonic() + WAIT_S
             while len(pids) < 2 and time.monotonic() < until:
                 async with open_channel(f"127.0.0.1:{port}") as to:

@@ -127,8 +127,11 @@ def test_timeouts_are_read_in_every_unit(text: bytes, timeout_ms: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"1", b"S", b"123456789S", b"-1S", b"+1S", b"1 S", b" 1S", b"1S\n", b"1s", b"1.5S",
-             b"\xd9\xa1S"],
+    "text",
+    [
+        b"", b"1", b"S", b"123456789S", b"-1S", b"+1S", b"1 S", b" 1S", b"1S\n", b"1s", b"1.5S",
+        b"\xd9\xa1S",
+    ],
 )  # fmt: skip
 def test_other_timeouts_are_refused(text: bytes) -> None:
     assert code_of(lambda: parse_timeout(text)) is Code.REQUEST_MALFORMED
