@@ -83,14 +83,14 @@ def new_call_ids(count: int) -> list[bytes]:
 
 def measure(batch: int, rounds: int, key: PrivateKey) -> tuple[float, float]:
     """Microseconds an entry, to build and to verify: the best of the rounds."""
-    sender = Sender(context(CONSUMER_NODE, PROVIDER_NODE, KOMDIGI))
-    receiver = Receiver(Sender(context(PROVIDER_NODE, CONSUMER_NODE, BAJO)))
     listed = replace(statement(KOMDIGI).seal_keys[0], key=key.public)
     consumer = record(statement(KOMDIGI, seal_keys=(listed,)), [CONSUMER_NODE])
     view = directory({**records(), KOMDIGI: consumer})
     parcels = max(1, 256 // batch)
     built, verified = [], []
     for _ in range(rounds):
+        sender = Sender(context(CONSUMER_NODE, PROVIDER_NODE, KOMDIGI))
+        receiver = Receiver(Sender(context(PROVIDER_NODE, CONSUMER_NODE, BAJO)))
         batches = [new_call_ids(batch) for _ in range(parcels)]
         start = time.perf_counter_ns()
         made = [build(sender, key, call_ids) for call_ids in batches]

@@ -9,14 +9,14 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from hypothesis import settings
+import pytest
+from hypothesis import event, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from security.call_state import REQUESTS, RESPONSES, ResponseState, Side
 from security.calls import Call
-from security.commitment import Tally
-from security.errors import Code, SimpulError
+from security.errors import SimpulError
 from security.kinds import (
     Cancel,
     CancelReason,
@@ -26,7 +26,6 @@ from security.kinds import (
     Head,
     Kind,
     Message,
-    Open,
     Refuse,
 )
 from security.parcel import Received
@@ -46,7 +45,22 @@ BACK = replace(
     consumer=replace(STREAM.consumer, member=BAJO),
     service=replace(STREAM.service, subsystem=replace(STREAM.service.subsystem, member=KOMDIGI)),
 )
-CREDIT = 3
+ASKING = [
+    EntryKind.MESSAGE,
+    EntryKind.MESSAGE,
+    EntryKind.MESSAGE,
+    EntryKind.HALF_CLOSE,
+    EntryKind.CANCEL,
+]
+ANSWERING = [
+    EntryKind.HEAD,
+    EntryKind.MESSAGE,
+    EntryKind.MESSAGE,
+    EntryKind.CLOSE,
+    EntryKind.REFUSE,
+]
+CROSSING = {EntryKind.MESSAGE, EntryKind.HALF_CLOSE, EntryKind.CANCEL}
+CREDIT = 5
 ENDS = st.integers(0, 1)
 
 
@@ -55,87 +69,92 @@ class TwoNodes(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ends: tuple[End, End] = (pair().consumer, pair().provider)
+        link = pair(credit=CREDIT)
+        self.ends: tuple[End, End] = (link.consumer, link.provider)
         self.outboxes: tuple[list[OutgoingEntry], ...] = ([], [])
         # By sending end.
         self.wires: tuple[deque[PreparedParcel], ...] = (deque(), deque())
         self.undurable: tuple[deque[Received], ...] = (deque(), deque())
         self.opened = 0
         self.accepted_opens = [0, 0]
-        self.answers: dict[bytes, Tally] = {}
+        self.late = 0
 
-    @initialize()
-    def greet(self) -> None:
-        link = pair(credit=CREDIT)
-        self.ends = (link.consumer, link.provider)
-
-    @rule(at=ENDS, unary=st.booleans())
+    @rule(at=ENDS, unary=st.sampled_from([False, False, True]))
     def begin(self, at: int, unary: bool) -> None:
         end = self.ends[at]
-        kind: Open = replace(STREAM if at == 0 else BACK, unary=unary)
-        call = call_id(self.opened)
+        kind = replace(STREAM if at == 0 else BACK, unary=unary)
+        payload = b"q" if unary else None
         if end.sender.opens_left == 0:
-            try:
-                end.add(kind, call, payload=b"q" if unary else None)
-            except SimpulError as error:
-                assert error.code is Code.CREDIT_EXCEEDED  # noqa: PT017
-                return
-            raise AssertionError("opened without credit")
-        self.opened += 1
-        self.outboxes[at].append(end.add(kind, call, payload=b"q" if unary else None))
-
-    @rule(at=ENDS, pick=st.integers(0, 100), which=st.integers(0, 100), answer=st.booleans())
-    def speak(self, at: int, pick: int, which: int, answer: bool) -> None:
-        end = self.ends[at]
-        side = list(Side)[which % 2]
-        calls = end.sender.calls.ids(side)
-        if not calls:
+            with pytest.raises(SimpulError, match="CREDIT_EXCEEDED"):
+                end.add(kind, call_id(self.opened), payload=payload)
             return
-        chosen = calls[pick % len(calls)]
+        self.outboxes[at].append(end.add(kind, call_id(self.opened), payload=payload))
+        self.opened += 1
+
+    @precondition(lambda self: self.speakers(Side.CONSUMER))
+    @rule(at=ENDS, pick=st.integers(0, 100), kind=st.sampled_from(ASKING))
+    def ask(self, at: int, pick: int, kind: EntryKind) -> None:
+        self.speak(Side.CONSUMER, at, pick, kind)
+
+    @precondition(lambda self: self.speakers(Side.PROVIDER))
+    @rule(at=ENDS, pick=st.integers(0, 100), kind=st.sampled_from(ANSWERING), long=st.booleans())
+    def answer(self, at: int, pick: int, kind: EntryKind, long: bool) -> None:
+        self.speak(Side.PROVIDER, at, pick, kind, with_message=long)
+
+    def speakers(self, side: Side) -> list[int]:
+        """The ends that are on this side of some call."""
+        return [at for at in (0, 1) if self.ends[at].sender.calls.ids(side)]
+
+    def speak(
+        self, side: Side, at: int, pick: int, kind: EntryKind, *, with_message: bool = False
+    ) -> None:
+        """Say something in some call."""
+        speakers = self.speakers(side)
+        at = at if at in speakers else speakers[0]
+        calls = self.ends[at].sender.calls.ids(side)
+        self.say(at, calls[pick % len(calls)], kind, with_message=with_message)
+
+    def say(self, at: int, chosen: bytes, kind: EntryKind, *, with_message: bool = False) -> None:
+        """Say this in a call, if it may be said."""
+        end = self.ends[at]
         call = end.sender.calls.get(chosen)
         assert call is not None
-        kinds = allowed(call)
-        if not kinds:
-            return
-        kind = kinds[which // 2 % len(kinds)]
-        payload = None
-        if kind is EntryKind.MESSAGE or (
-            kind is EntryKind.CLOSE and answer and call.response_state is not ResponseState.SPEAKING
-        ):
-            payload = b"message"
-        self.outboxes[at].append(end.add(KINDS[kind](), chosen, payload=payload))
+        if kind in allowed(call):
+            spoken = call.response_state is ResponseState.SPEAKING
+            answers = kind is EntryKind.CLOSE and with_message and not spoken
+            payload = b"message" if answers or kind is EntryKind.MESSAGE else None
+            self.outboxes[at].append(end.add(KINDS[kind](), chosen, payload=payload))
 
-    @rule(at=ENDS, most=st.integers(0, 5))
+    @rule(at=ENDS, most=st.integers(0, 9))
     def seal(self, at: int, most: int) -> None:
         box = self.outboxes[at]
         batch, box[:] = box[:most], box[most:]
         self.wires[at].append(self.ends[at].prepare(*batch))
 
+    @precondition(lambda self: any(self.wires))
     @rule(at=ENDS)
     def arrive(self, at: int) -> None:
-        if not self.wires[at]:
-            return
+        at = at if self.wires[at] else 1 - at
         prepared = self.wires[at].popleft()
         accepted = self.ends[1 - at].accept(sealed(prepared))
         assert accepted.fault is None
         for entry in accepted.entries:
             assert entry.fault is None
-            kind = entry.parsed.kind
-            if isinstance(kind, Open):
-                self.accepted_opens[1 - at] += 1
-            if entry.late:
-                assert kind.kind in {EntryKind.MESSAGE, EntryKind.HALF_CLOSE, EntryKind.CANCEL}
+            assert not entry.late or entry.parsed.kind.kind in CROSSING
+            self.late += entry.late
+            self.accepted_opens[1 - at] += entry.parsed.kind.kind is EntryKind.OPEN
         self.undurable[1 - at].append(Received(accepted.fields.number, accepted.header_hash))
 
+    @precondition(lambda self: any(self.undurable))
     @rule(at=ENDS)
     def commit(self, at: int) -> None:
-        if self.undurable[at]:
-            self.ends[at].sender.durable(self.undurable[at].popleft())
+        at = at if self.undurable[at] else 1 - at
+        self.ends[at].sender.durable(self.undurable[at].popleft())
 
-    @rule(at=ENDS, more=st.integers(0, 3))
+    @rule(at=ENDS, more=st.integers(0, 5))
     def grant(self, at: int, more: int) -> None:
         sender = self.ends[at].sender
-        sender.grant(max(sender.credit_given, min(self.accepted_opens[at] + CREDIT, 40) + more))
+        sender.grant(max(sender.credit_given, self.accepted_opens[at] + more))
 
     @invariant()
     def opens_keep_to_credit(self) -> None:
@@ -147,8 +166,13 @@ class TwoNodes(RuleBasedStateMachine):
         """Close every call, deliver everything, and look that nothing is left."""
         self.settle()
         for at, end in enumerate(self.ends):
+            # What the consumers still say crosses with the close.
+            for chosen in end.sender.calls.ids(Side.CONSUMER):
+                self.say(at, chosen, EntryKind.MESSAGE)
+                self.say(at, chosen, EntryKind.CANCEL)
             for chosen in end.sender.calls.ids(Side.PROVIDER):
-                self.outboxes[at].append(end.add(Close(0), chosen))
+                self.say(at, chosen, EntryKind.CLOSE)
+        event(f"late: {min(self.late, 3)}")
         for _ in range(3):
             self.settle()
         for end in self.ends:
@@ -175,4 +199,4 @@ def allowed(call: Call) -> list[EntryKind]:
 
 
 TestTwoNodes = TwoNodes.TestCase
-TestTwoNodes.settings = settings(max_examples=60, stateful_step_count=60)
+TestTwoNodes.settings = settings(max_examples=100, stateful_step_count=60)
