@@ -72,6 +72,7 @@ class StreamedCall:
         self._outbox = Outbox()
         self._inbox: deque[ResponseEvent] = deque()
         self._changed = asyncio.Condition()
+        self._begun = self._cancelled = False
         self._task = asyncio.get_running_loop().create_task(self._run(ask))
 
     async def send(self, event: Message | HalfClose) -> None:
@@ -90,12 +91,18 @@ class StreamedCall:
 
     def cancel(self) -> None:
         """Give the call up: the stream is reset, `receive` ends with CANCELLED (1)."""
-        self._task.cancel()
+        # Once: a second time could hit the task while it tells the end. And not before its first
+        # step, for a task that never began tells nothing.
+        if self._begun and not self._cancelled:
+            self._task.cancel()
+        self._cancelled = True
 
     async def _run(self, ask: Ask) -> None:
+        self._begun = True
         trailers = _CANCELLED
         try:
-            trailers = await ask(self._outbox, self._emit)
+            if not self._cancelled:
+                trailers = await ask(self._outbox, self._emit)
         except asyncio.CancelledError:
             # By `cancel` alone: nobody else holds this task.
             self._inbox.clear()
