@@ -191,6 +191,7 @@ class _Ask:
             compressed=message is not None and message.compressed,
             private=make_private(private),
         )
+        self._link.check_size(opening.payload, opening.private)
         return self._link.open(opening, self)  # type: ignore[arg-type]  # each kind has on_entry
 
     def _fail(self, error: SimpulError) -> None:
@@ -320,6 +321,11 @@ class StreamAsk(_Ask):
                 return
             await self._link.room()
             if isinstance(event, Message):
+                try:
+                    self._link.check_size(event.data, None)
+                except SimpulError as error:
+                    self._give_up(CancelReason.LIMIT, error)
+                    return
                 self._link.say(
                     MessageKind(), self._call_id, payload=event.data, compressed=event.compressed
                 )

@@ -80,8 +80,13 @@ def passed_on(metadata: Metadata) -> Metadata:
 
 
 def with_call_id(metadata: Metadata, call_id: bytes) -> Metadata:
-    """Trailing metadata for the app: what the service said, and the call's id."""
-    return (*passed_on(metadata), (CALL_ID, call_id.hex().encode()))
+    """Trailing metadata for the app: what the service said, and the call's id.
+
+    A close of the provider's node may hold `simpul-error`, where that node ended a call that the
+    service had begun to answer; a service's own was taken out there.
+    """
+    said = tuple(item for item in metadata if item[0] == ERROR or not item[0].startswith(PREFIX))
+    return (*said, (CALL_ID, call_id.hex().encode()))
 
 
 def error_trailers(error: SimpulError, call_id: bytes) -> Trailers:

@@ -219,21 +219,16 @@ class _Answer:
         self._begun.set()
         if self._cancelled:
             service.cancel()
-        if self.request is not None:
-            await service.send(self.request)
-        if self.opened.unary:
-            await service.send(HalfClose())
-        while True:
-            event = await service.receive()
-            if isinstance(event, Trailers):
-                self.close(_clean(event))
-                return event.status
-            await self.link.room()
-            if isinstance(event, Headers):
-                private = Private(metadata=passed_on(event.metadata))
-                self._say(kinds.Head(), private=private)
-            else:
-                self._say(kinds.Message(), event)
+        try:
+            if self.request is not None:
+                await service.send(self.request)
+            if self.opened.unary:
+                await service.send(HalfClose())
+            return await self._carry_answer(service)
+        except BaseException:
+            # Whatever ends the call here ends the service's work too.
+            service.cancel()
+            raise
 
     def close(
         self, trailers: Trailers, *, headers: Headers | None = None, message: Message | None = None
@@ -260,6 +255,19 @@ class _Answer:
             self._say(kinds.Refuse(error.code.value, status), private=private)
         self._finish()
 
+    async def _carry_answer(self, service: OutboundCall) -> int:
+        while True:
+            event = await service.receive()
+            if isinstance(event, Trailers):
+                self.close(_clean(event))
+                return event.status
+            await self.link.room()
+            if isinstance(event, Headers):
+                private = Private(metadata=passed_on(event.metadata))
+                self._say(kinds.Head(), private=private)
+            else:
+                self._say(kinds.Message(), event)
+
     def _finish(self) -> None:
         self._ended = True
         self._begun.set()
@@ -276,13 +284,16 @@ class _Answer:
     def _say(
         self, kind: kinds.Kind, message: Message | None = None, private: Private | None = None
     ) -> None:
+        payload = None if message is None else message.data
+        block = None if private is None else make_private(private)
+        self.link.check_size(payload, block)
         self._spoken = True
         self.link.say(
             kind,
             self.call_id,
-            payload=None if message is None else message.data,
+            payload=payload,
             compressed=message is not None and message.compressed,
-            private=None if private is None else make_private(private),
+            private=block,
         )
 
 

@@ -40,7 +40,7 @@ from security.identifiers import MemberId, NodeId
 from security.kinds import Close, EntryKind, Kind, Open, Refuse
 from security.parcel import Received
 from security.receiver import AcceptedParcel, Receiver, UnknownKey
-from security.sender import LinkContext, PreparedParcel, Sender
+from security.sender import MAX_UNACKNOWLEDGED, LinkContext, PreparedParcel, Sender
 from simpul.v1 import parcel_pb2
 
 _log = structlog.get_logger(__name__)
@@ -167,6 +167,26 @@ class Link:
         if isinstance(kind, Refuse):
             self._spend(kind)
 
+    def check_size(self, payload: bytes | None, private: bytes | None) -> None:
+        """Whether the peer takes a message and a private block of these sizes.
+
+        Raises:
+            SimpulError: MESSAGE_TOO_LARGE or METADATA_TOO_LARGE, with the limit and the hop.
+        """
+        limits = self.context.limits
+        if payload is not None and len(payload) > limits.max_message_bytes:
+            raise SimpulError(
+                Code.MESSAGE_TOO_LARGE,
+                f"a message has {len(payload)} bytes, and {limits.max_message_bytes} may pass "
+                f"between this node and {self.peer}; send less at a time",
+            )
+        if private is not None and len(private) > limits.max_metadata_bytes:
+            raise SimpulError(
+                Code.METADATA_TOO_LARGE,
+                f"metadata takes {len(private)} bytes, and {limits.max_metadata_bytes} may pass "
+                f"between this node and {self.peer}; send less",
+            )
+
     async def room(self) -> None:
         """Wait until the peer has taken enough of what was said for more to be said."""
         await self._outbox.room()
@@ -193,14 +213,16 @@ class Link:
         """Take what waits and prepare its parcels; a receipt alone where one is due."""
         if self._over.done():
             return []
-        waiting = self._outbox.take()
+        # A peer that acknowledges nothing gets no more, but receipts.
+        stalled = self._sender.unacknowledged >= MAX_UNACKNOWLEDGED
+        waiting = [] if stalled else self._outbox.take()
         if not waiting and self._receipts.due:
             waiting = [(self._rooms.member, [])]
         directory_hash = self._rooms.current.snapshot.directory.hash if waiting else b""
         drawn = [self._prepare(member, tickets, directory_hash) for member, tickets in waiting]
         if drawn:
             self._receipts.told()
-        if self._outbox:
+        if self._outbox and not stalled:
             self._wake()
         return drawn
 
@@ -344,7 +366,9 @@ class Link:
         )  # fmt: skip
 
     def _release(self) -> None:
-        """Let opens go that the peer's credit allows."""
+        """Let go what the peer's last header allows: opens by credit, entries by receipt."""
+        if self._outbox:
+            self._wake()
         while self._openings and self._sender.opens_left > 0:
             opening = self._openings.popleft()
             outgoing = self._sender.add(

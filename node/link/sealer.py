@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+
 from node.journal.model import ParcelRecord
 from node.link.outbox import Ticket
 from security.errors import Code, SimpulError
@@ -23,6 +25,8 @@ from security.identifiers import MemberId
 from security.keys import PrivateKey
 from security.seal import make_seals
 from security.sender import PreparedParcel
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,10 @@ class Sealable(Protocol):
 
     def draw(self) -> list[Drawn]:
         """Take what waits and prepare its parcels, in the order in which they must be sent."""
+        ...
+
+    def cut(self, error: SimpulError | None = None) -> None:
+        """End at once."""
         ...
 
     def record(self, parcel: PreparedParcel, seal: bytes) -> ParcelRecord:
@@ -92,7 +100,7 @@ class Sealer:
             await self._round(links)
 
     async def _round(self, links: Sequence[Sealable]) -> None:
-        drawn = [(link, link.draw()) for link in links]
+        drawn = [(link, _drawn(link)) for link in links]
         seals = self._sign([each.parcel for _, of_link in drawn for each in of_link])
         if not seals:
             return
@@ -136,3 +144,13 @@ class Sealer:
                 f"this node holds no seal key of {member}; enrol it for the member",
             )
         return key
+
+
+def _drawn(link: Sealable) -> list[Drawn]:
+    """What a link has to seal. One that fails is cut: it must not stop the others' sealer."""
+    try:
+        return link.draw()
+    except Exception as error:  # noqa: BLE001 - logged; the link ends
+        _log.exception("a link can't go on")
+        link.cut(error if isinstance(error, SimpulError) else None)
+        return []

@@ -300,8 +300,10 @@ def listed(regency_port: int, ministry_port: int) -> DirectoryView:
 
 
 @asynccontextmanager
-async def pair(*, built_in: dict[tuple[str, str], BuiltIn] | None = None) -> AsyncIterator[Pair]:
-    """A provider and a consumer, up; down again at the end."""
+async def pair(
+    *, built_in: dict[tuple[str, str], BuiltIn] | None = None, limits: Limits | None = None
+) -> AsyncIterator[Pair]:
+    """A provider and a consumer, up; down again at the end. `limits` are both nodes'."""
     authority = certificate.make_authority("Test", real_now_ms(), 1)
     ports = (_free_port(), _free_port())
     view = listed(*ports)
@@ -310,7 +312,9 @@ async def pair(*, built_in: dict[tuple[str, str], BuiltIn] | None = None) -> Asy
         (fixed.REGENCY_NODE, fixed.REGENCY, ports[0]),
         (fixed.MINISTRY_NODE, fixed.MINISTRY, ports[1]),
     ):
-        halves.append(await _half(node, member, port, view, authority, built_in or {}))
+        halves.append(
+            await _half(node, member, port, view, authority, built_in or {}, limits or Limits())
+        )
     made = Pair(*(half for half, _ in halves))
     try:
         yield made
@@ -330,6 +334,7 @@ async def _half(
     view: DirectoryView,
     authority: tuple[bytes, bytes],
     built_in: dict[tuple[str, str], BuiltIn],
+    limits: Limits,
 ) -> tuple[Half, grpc.aio.Server]:
     key, chain = _tls(node, authority)
     roots = certificate.to_pem(authority[1])
@@ -348,7 +353,7 @@ async def _half(
         current, services, built_in, metrics, max_open=1000, now_ms=lambda: fixed.NOW_MS
     )
     greeter = Greeter(
-        identity, fixed.key(f"{node} node"), current, Limits(), 0, 1, lambda: fixed.NOW_MS, refresh
+        identity, fixed.key(f"{node} node"), current, limits, 0, 1, lambda: fixed.NOW_MS, refresh
     )
     rooms = LinkRooms(
         current, sealer, journal, providing.on_open, LinkMetrics(registry),

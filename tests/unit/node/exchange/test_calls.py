@@ -7,6 +7,7 @@ import pytest
 from node.calls import HalfClose, Headers, Message, OutboundRequest, Trailers, UnaryAnswer
 from node.journal.model import Direction
 from security.errors import Code, SimpulError
+from security.limits import Limits
 from tests.conformance import fixed
 from tests.support.pair import FakeCall, Pair, ServiceSide, pair, unary
 
@@ -337,4 +338,60 @@ async def test_a_journal_that_fails_refuses_traffic() -> None:
                 running = asyncio.create_task(two.consumer.run(unary()))
                 await two.consumer.sealing
         running.cancel()
+        assert two.provider.services.seen == []
+
+
+SMALL = Limits(max_message_bytes=1000, max_metadata_bytes=1000)
+
+
+async def test_messages_up_to_the_limit_pass_and_one_byte_more_does_not() -> None:
+    async with pair(limits=SMALL) as two:
+        assert (await two.consumer.run(unary(data=bytes(1000)))).trailers.status == 0
+        call = await two.consumer.run(unary(data=bytes(1001)))
+        assert (call.error(), call.trailers.status) == (Code.MESSAGE_TOO_LARGE, 8)
+        assert "1001 bytes" in call.trailers.message
+        assert "1000" in call.trailers.message
+        # The link goes on.
+        assert (await two.consumer.run(unary())).trailers.status == 0
+
+
+async def test_an_answer_past_the_limit() -> None:
+    async def answer(request: OutboundRequest, message: Message) -> UnaryAnswer:
+        return UnaryAnswer((), Message(bytes(1001)), Trailers(0))
+
+    async with pair(limits=SMALL) as two:
+        two.provider.services.on_unary = answer
+        call = await two.consumer.run(unary())
+        assert (call.error(), call.trailers.status) == (Code.MESSAGE_TOO_LARGE, 8)
+
+
+async def test_metadata_past_the_limit() -> None:
+    async with pair(limits=SMALL) as two:
+        call = await two.consumer.run(unary(metadata=(("x-long", b"a" * 1000),)))
+        assert (call.error(), call.trailers.status) == (Code.METADATA_TOO_LARGE, 8)
+
+
+async def test_a_streamed_message_past_the_limit_ends_the_call_on_both_sides() -> None:
+    async def stream(side: ServiceSide) -> None:
+        await side.outgoing.put(Message(bytes(1000)))
+        await side.outgoing.put(Message(bytes(1001)))
+        await side.cancelled.wait()
+
+    async with pair(limits=SMALL) as two:
+        two.provider.services.on_stream = stream
+        call = await two.consumer.run(FakeCall("List", Message(b""), HalfClose()))
+        assert call.messages == [bytes(1000)]
+        assert (call.error(), call.trailers.status) == (Code.MESSAGE_TOO_LARGE, 8)
+        call = await two.consumer.run(FakeCall("Watch", Message(bytes(1001))))
+        assert (call.error(), call.trailers.status) == (Code.MESSAGE_TOO_LARGE, 8)
+        async with asyncio.timeout(2):
+            for side in two.provider.services.sides:
+                await side.cancelled.wait()
+
+
+async def test_a_node_that_stops_begins_no_call() -> None:
+    async with pair() as two:
+        await two.provider.providing.drain()
+        call = await two.consumer.run(unary())
+        assert (call.error(), call.trailers.status) == (Code.NODE_DRAINING, 14)
         assert two.provider.services.seen == []
