@@ -40,6 +40,7 @@ class Host:
             found.append(event)
         if isinstance(event, Cancelled):
             self._saw("cancelled while reading")
+            raise SimpulError(Code.CANCELLED, "the app is gone")
         return found
 
     def _saw(self, what: str) -> None:
