@@ -10,6 +10,7 @@ Source: docs/adr/0001, "What the adapter has to obey", 6 to 8.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from pathlib import Path
@@ -32,6 +33,7 @@ _log = structlog.get_logger(__name__)
 LOOK_EVERY_S: Final = 1.0
 # A worker whose supervisor is gone gets this long to end in order.
 LAST_SECONDS: Final = 10.0
+_GC_THRESHOLDS: Final = (50_000, 20, 50)
 # Meant for Envoy's start alone; a program started from here would inherit them.
 _FOR_ENVOY: Final = ("LD_PRELOAD", "DYLD_INSERT_LIBRARIES", "PYTHONHOME", "PYTHONPATH")
 
@@ -79,7 +81,18 @@ async def start_worker() -> GatewayHost:
     )
     services = HttpServices(limits)
     worker = await Worker.start(WorkerPlace(home, config, index), services)
+    _spare_collections()
     return WorkerHost(worker, services, limits)
+
+
+def _spare_collections() -> None:
+    """What was made for the start stays for good: the garbage collector need not look at it.
+
+    Calls make few cycles, and a look at every thousand objects cost a tenth of the throughput.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
 
 
 async def _end_with(parent: int) -> None:
