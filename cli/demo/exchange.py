@@ -6,7 +6,7 @@ what it saw, in a few words, or raises `CheckError`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 import grpc
@@ -22,6 +22,9 @@ from examples.wisata.islands import Island, Register, read_register
 
 KOMODO: Final = "53.15.40084"
 ISLANDS_SHOWN: Final = 6
+
+# Asks one regency through an app; returns what it saw.
+RegencyCheck = Callable[[App, Participant], Awaitable[str]]
 
 
 class CheckError(Exception):

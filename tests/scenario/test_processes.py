@@ -1,0 +1,177 @@
+"""Processes that are killed, stopped, or several: calls go on, and the journal is whole."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import grpc
+import pytest
+
+from examples.gen.wisata.v1 import wisata_pb2 as pb
+from tests.scenario.harness import (
+    PROTOSET,
+    SUPERAPP,
+    WISATA,
+    Federation,
+    Process,
+    Told,
+    call,
+    children_of,
+    done,
+    lives,
+    serving,
+    until,
+)
+
+
+class Regency:
+    """A provider that a test may hurt: its node is not one of those that all tests share."""
+
+    def __init__(self, federation: Federation, home: Path, code: str, node: str) -> None:
+        self.federation = federation
+        self.home = home / "n"
+        self.subsystem = f"ID/DAERAH/{code}/pariwisata"
+        federation.join(self.home, f"ID/DAERAH/{code}", node)
+
+    def publish(self) -> None:
+        service = done(
+            "service", "publish", "--home", self.home, "--subsystem", self.subsystem,
+            "--target", self.federation.target, "--protoset", PROTOSET,
+        ).out.strip()  # fmt: skip
+        done("access", "allow", "--home", self.home, "--consumer", SUPERAPP, "--service", service)
+
+    def ask(self) -> Told:
+        return self.federation.ask(simpul_to=self.subsystem)
+
+    def answers(self) -> bool:
+        return self.ask().status == "OK"
+
+    def verified(self) -> dict[str, object]:
+        report: dict[str, object] = done("journal", "verify", "--home", self.home, "--json").json
+        assert report["ok"], report
+        return report
+
+
+def test_two_workers_share_one_port(federation: Federation, home: Path) -> None:
+    """As consumer and as provider: each worker has a slot of the journal."""
+    regency = Regency(federation, home, "52.08", "two-workers-1")
+    config = regency.home / "node.toml"
+    config.write_text(config.read_text().replace("[node]", "[node]\nworkers = 2"))
+    with serving(regency.home, home / "n.log") as (node, process):
+        assert len(children_of(process.pid)) == 2
+        regency.publish()
+        status = done("node", "status", "--home", node.home, "--json").json
+        assert status["workers_ready"] == 2
+        token = _allowed_back(federation, node.home, f"{regency.subsystem}")
+        metadata = {"simpul-to": "ID/DAERAH/53.15/pariwisata", "simpul-token": token}
+        data = pb.GetRequest(code="53.15.40084").SerializeToString()
+        # Each connection falls to one of the workers.
+        for _ in range(24):
+            told = call(node.gateway, f"/{WISATA}/Get", metadata, data)
+            assert told.status == "OK", told
+        assert regency.ask().status == "OK"
+    slots = regency.verified()["slots"]
+    assert isinstance(slots, list)
+    assert len([slot for slot in slots if slot["size"] > 0]) == 2
+
+
+def _allowed_back(federation: Federation, home: Path, consumer: str) -> str:
+    done(
+        "access", "allow", "--home", federation.provider.home, "--consumer", consumer,
+        "--service", f"ID/DAERAH/53.15/pariwisata/{WISATA}",
+    )  # fmt: skip
+    return done("app", "add", "back", "--home", home, "--subsystem", consumer).out.strip()
+
+
+def test_kill_9_of_a_worker_and_of_the_supervisor(federation: Federation, home: Path) -> None:
+    regency = Regency(federation, home, "21.05", "killed-1")
+    with serving(regency.home, home / "n.log") as (_, process):
+        regency.publish()
+        assert regency.answers()
+        (worker,) = children_of(process.pid)
+        os.kill(worker, signal.SIGKILL)
+        until(lambda: regency.answers() or None, what="calls after a worker was killed")
+        (second,) = children_of(process.pid)
+        assert second != worker
+        process.send(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        until(lambda: not lives(second) or None, 15.0, "the end of the worker")
+    regency.verified()
+    with serving(regency.home, home / "again.log"):
+        until(lambda: regency.answers() or None, what="calls after a restart")
+    report = regency.verified()
+    assert report["parcels"]
+
+
+def test_sigterm_lets_a_call_in_flight_end(federation: Federation, home: Path) -> None:
+    regency = Regency(federation, home, "71.03", "stopped-1")
+    with serving(regency.home, home / "n.log") as (_, process):
+        regency.publish()
+        answered, told = _talk_while(federation, regency, process)
+    assert told == "OK"
+    assert answered == 2
+    assert process.status == 0
+    report = regency.verified()
+    assert report["unfinished"] == 0
+
+
+def _talk_while(federation: Federation, regency: Regency, process: Process) -> tuple[int, str]:
+    """A call of two questions; the node is told to stop between them."""
+    metadata = (("simpul-to", regency.subsystem), ("simpul-token", federation.token))
+    stopped = threading.Event()
+
+    def questions() -> object:
+        yield pb.ChatRequest(name="Komodo", limit=1)
+        stopped.wait(10)
+        yield pb.ChatRequest(name="Rinca", limit=1)
+
+    with grpc.insecure_channel(federation.consumer.gateway) as channel:
+        chat = channel.stream_stream(
+            f"/{WISATA}/Chat",
+            request_serializer=pb.ChatRequest.SerializeToString,
+            response_deserializer=pb.ChatResponse.FromString,
+        )
+        answers = chat(questions(), metadata=metadata, timeout=20)
+        next(answers)
+        process.send(signal.SIGTERM)
+        time.sleep(0.5)
+        assert process.status is None
+        stopped.set()
+        count = 1 + len(list(answers))
+        return count, answers.code().name
+
+
+def test_a_revoked_node_is_refused_within_two_seconds(federation: Federation, home: Path) -> None:
+    regency = Regency(federation, home, "74.03", "revoked-1")
+    with serving(regency.home, home / "n.log") as (node, _):
+        regency.publish()
+        assert regency.answers()
+        began_s = time.monotonic()
+        done("registry", "node", "revoke", node.id, "--home", federation.registry)
+        told = until(lambda: _no_longer_answered(regency), 5.0)
+        assert time.monotonic() - began_s < 2.0
+        assert told.code in {"NODE_REVOKED", "NODE_UNKNOWN", "KEY_REVOKED"}, told
+
+
+def _no_longer_answered(regency: Regency) -> Told | None:
+    told = regency.ask()
+    return None if told.status == "OK" else told
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_demo_leaves_no_process_behind(home: Path, number: signal.Signals) -> None:
+    process = Process(home / "up.log", "demo", "up", "--home", home / "fed", "--nodes", "3")
+    try:
+        document = process.until_file(home / "fed" / "federation.json")
+        pids = [*children_of(process.pid)]
+        pids += [child for pid in pids for child in children_of(pid)]
+        assert {node["pid"] for node in document["nodes"]} <= set(pids)
+        # Registry, keeper, two services, three nodes with a worker each.
+        assert len(pids) == 10
+    finally:
+        status = process.stop(number)
+    assert status == (0 if number is signal.SIGTERM else -signal.SIGKILL)
+    timeout_s = 1.0 if number is signal.SIGTERM else 20.0
+    until(lambda: not any(map(lives, pids)) or None, timeout_s, "the end of all processes")
