@@ -162,9 +162,13 @@ class AsgiCall:
             self._watch()
 
     async def look(self) -> None:
-        """Ask whether the app is gone; after its half-close this never waits."""
-        if (await self._receive())["type"] == "http.disconnect":
-            self._leave()
+        """Ask whether the app is gone; after its half-close this never waits. Never raises."""
+        try:
+            if (await self._receive())["type"] == "http.disconnect":
+                self._leave()
+        except Exception:  # noqa: BLE001 - one call's fault must not blind the poller to all others
+            _log.exception("call could not be looked at", path=self._request.path)
+            self._gone = True
 
     def _take(self, event: Event) -> None:
         if event["type"] == "http.disconnect":

@@ -145,6 +145,23 @@ async def test_a_call_is_watched_when_it_waits_and_forgotten_when_answered() -> 
     assert await call.receive() == Cancelled()
 
 
+async def test_a_fault_in_one_call_does_not_blind_the_poller() -> None:
+    poller, told = Poller(), []
+
+    def fail() -> None:
+        raise ValueError("ours")
+
+    for callback in (fail, lambda: told.append("gone")):
+        server = Server(body(X))
+        call = server.call(poller)
+        call.on_cancel(callback)
+        assert [await call.receive(), await call.receive()] == [Message(b"x"), HalfClose()]
+        server.gone = True
+    await asyncio.sleep(0.12)
+    assert told == ["gone"]
+    assert poller.waiting == 0
+
+
 async def test_sending_to_an_app_that_is_gone_is_nothing() -> None:
     server = Server(body(X))
     call = server.call()
