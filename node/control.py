@@ -7,6 +7,7 @@ meanwhile (architecture.md, "Processes"). It goes on with the calls it has, and 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Awaitable
 from typing import Protocol, TypeVar
@@ -70,11 +71,10 @@ class ControlClient:
     async def run(self) -> None:
         """Attach, serve orders, attach again; until cancelled."""
         while True:
-            try:
+            with contextlib.suppress(aio.AioRpcError):
                 await self._attach()
-            except aio.AioRpcError as error:
-                _log.warning("supervisor lost", status=error.code().name)
             if self._lost is None:
+                _log.warning("supervisor lost", refusing_after_s=LOST_AFTER_S)
                 loop = asyncio.get_running_loop()
                 self._lost = loop.call_later(LOST_AFTER_S, self._current.replace, None)
             await asyncio.sleep(RETRY_S)

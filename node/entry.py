@@ -80,7 +80,7 @@ async def start_worker() -> GatewayHost:
         config.limits.max_message_bytes, config.limits.max_metadata_bytes, MAX_OPEN_CALLS
     )
     services = HttpServices(limits)
-    worker = await Worker.start(WorkerPlace(home, config, index), services)
+    worker = await Worker.start(WorkerPlace(home, config, index), services, _end_gateway)
     _spare_collections()
     return WorkerHost(worker, services, limits)
 
@@ -93,6 +93,12 @@ def _spare_collections() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
+
+
+async def _end_gateway() -> None:
+    """Take no more calls of apps, and wait until none is under way."""
+    app.drain()
+    await app.wait_idle()
 
 
 async def _end_with(parent: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -73,10 +73,17 @@ class WorkerPlace:
 class Worker:
     """A running worker (`control.Orders`). `start` returns when it serves."""
 
-    def __init__(self, place: WorkerPlace, journal: Journal, services: Services) -> None:
+    def __init__(
+        self,
+        place: WorkerPlace,
+        journal: Journal,
+        services: Services,
+        end_gateway: Callable[[], Awaitable[None]],
+    ) -> None:
         config = place.config
         self._place = place
         self._journal = journal
+        self._end_gateway = end_gateway
         self._identity = NodeIdentity(config.node_id, frozenset(config.member_ids))
         self._current = Current()
         self._serving = asyncio.Event()
@@ -128,8 +135,18 @@ class Worker:
         )  # fmt: skip
 
     @classmethod
-    async def start(cls, place: WorkerPlace, services: Services) -> Worker:
+    async def start(
+        cls,
+        place: WorkerPlace,
+        services: Services,
+        end_gateway: Callable[[], Awaitable[None]],
+    ) -> Worker:
         """Open the journal, attach to the supervisor, open the link port.
+
+        Args:
+            place: Which worker this is.
+            services: The way to the services behind the node.
+            end_gateway: Has the gateway take no more calls, and waits until none is under way.
 
         Raises:
             SimpulError: The slot is taken (JOURNAL_LOCKED), or the port is (PORT_IN_USE).
@@ -138,7 +155,7 @@ class Worker:
         journal = await Journal.open(
             place.home.journal, slot=place.index, holder=holder, clock=now_ms
         )
-        worker = cls(place, journal, services)
+        worker = cls(place, journal, services, end_gateway)
         worker._keep(worker._control.run())
         worker._keep(worker._fatal(worker._sealer.run()))
         worker._keep(worker._watch_journal())
@@ -213,10 +230,10 @@ class Worker:
         ]
 
     async def drain(self, grace_s: float) -> None:
-        """Begin no more of others' calls, and end those under way, for at most `grace_s`."""
+        """Take no more calls, of apps or of peers; end those under way, for at most `grace_s`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                await self._providing.drain()
+                await asyncio.gather(self._end_gateway(), self._providing.drain())
 
     # Inside.
 

@@ -314,23 +314,24 @@ class StreamAsk(_Ask):
         self._take_end(entry)
 
     async def _carry_requests(self) -> None:
-        while True:
-            event = await self._call.receive()
-            if isinstance(event, Cancelled):
-                self._give_up(CancelReason.APP, app_gone())
-                return
-            await self._link.room()
-            if isinstance(event, Message):
-                try:
-                    self._link.check_size(event.data, None)
-                except SimpulError as error:
-                    self._give_up(CancelReason.LIMIT, error)
-                    return
-                self._link.say(
-                    MessageKind(), self._call_id, payload=event.data, compressed=event.compressed
-                )
-            else:
-                self._link.say(HalfCloseKind(), self._call_id)
+        try:
+            while not isinstance(event := await self._call.receive(), Cancelled):
+                await self._link.room()
+                self._carry(event)
+        except SimpulError as error:
+            # The app's message is too large, or no message at all.
+            self._give_up(CancelReason.LIMIT, error)
+        else:
+            self._give_up(CancelReason.APP, app_gone())
+
+    def _carry(self, event: Message | HalfClose) -> None:
+        if isinstance(event, HalfClose):
+            self._link.say(HalfCloseKind(), self._call_id)
+            return
+        self._link.check_size(event.data, None)
+        self._link.say(
+            MessageKind(), self._call_id, payload=event.data, compressed=event.compressed
+        )
 
 
 def app_gone() -> SimpulError:

@@ -4,7 +4,15 @@ import asyncio
 
 import pytest
 
-from node.calls import HalfClose, Headers, Message, OutboundRequest, Trailers, UnaryAnswer
+from node.calls import (
+    HalfClose,
+    Headers,
+    Message,
+    OutboundRequest,
+    RequestEvent,
+    Trailers,
+    UnaryAnswer,
+)
 from node.journal.model import Direction
 from security.errors import Code, SimpulError
 from security.limits import Limits
@@ -395,3 +403,18 @@ async def test_a_node_that_stops_begins_no_call() -> None:
         call = await two.consumer.run(unary())
         assert (call.error(), call.trailers.status) == (Code.NODE_DRAINING, 14)
         assert two.provider.services.seen == []
+
+
+async def test_a_stream_that_breaks_off_with_a_bad_message() -> None:
+    class Broken(FakeCall):
+        async def receive(self) -> RequestEvent:
+            event = await super().receive()
+            if event == Message(b"bad"):
+                raise SimpulError(Code.REQUEST_MALFORMED, "no message; send gRPC's framing")
+            return event
+
+    async with pair() as two:
+        call = await two.consumer.run(Broken("Watch", Message(b"good"), Message(b"bad")))
+        assert (call.error(), call.trailers.status) == (Code.REQUEST_MALFORMED, 3)
+        async with asyncio.timeout(2):
+            await two.provider.services.sides[0].cancelled.wait()
