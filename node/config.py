@@ -5,6 +5,7 @@ secret: keys are files of the home. Defaults are those of one node on one machin
 by default stays refused until somebody writes otherwise here.
 """
 
+import ipaddress
 import json
 import os
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from pydantic import AfterValidator, Field, PositiveInt
 from node.home import NodeHome
 from runtime.config import ListenAddress, ListenTcp, Section, load
 from runtime.files import write_durably
-from runtime.ports import TcpAddress
+from runtime.ports import Address, TcpAddress, UnixAddress
 from security.directory_records import MAX_SLOTS
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId, NodeId, SubsystemId
@@ -84,6 +85,19 @@ class GatewaySection(Section):
 
     listen: ListenAddress = Field(
         default=TcpAddress("127.0.0.1", 8441), description="The address for apps."
+    )
+    certificate: str | None = Field(
+        default=None,
+        description="PEM file of the gateway's TLS certificate and its issuers; relative to the "
+        "home. With it apps may prove themselves by client certificates. None: plaintext.",
+    )
+    key: str | None = Field(
+        default=None, description="PEM file of the certificate's private key; relative to the home."
+    )
+    plaintext_beyond_this_machine: bool = Field(
+        default=False,
+        description="Lets apps on other machines call without TLS: their tokens travel in the "
+        "clear. Only where the network itself is encrypted.",
     )
 
 
@@ -208,6 +222,7 @@ def load_config(home: NodeHome, env: Mapping[str, str]) -> NodeConfig:
             f"{config.node.workers} workers need as many journal.slots, and there are "
             f"{config.journal.slots}: raise the one or lower the other",
         )
+    _check_gateway(config.gateway, home)
     for member in config.member_ids:
         if member.federation != config.federation:
             raise _invalid("node.members", f"{member} is not of federation {config.federation}")
@@ -217,6 +232,33 @@ def load_config(home: NodeHome, env: Mapping[str, str]) -> NodeConfig:
             "apps.loopback_subsystem", f"{loopback} is not of a member that this node hosts"
         )
     return config
+
+
+def _check_gateway(gateway: GatewaySection, home: NodeHome) -> None:
+    if (gateway.certificate is None) != (gateway.key is None):
+        raise _invalid("gateway.certificate", "gateway.key belongs with it: set both, or neither")
+    for key, file in (("certificate", gateway.certificate), ("key", gateway.key)):
+        if file is not None and not (home.path / file).is_file():
+            raise _invalid(f"gateway.{key}", f"{home.path / file} is no file")
+    if (
+        gateway.certificate is None
+        and not gateway.plaintext_beyond_this_machine
+        and not _is_on_this_machine(gateway.listen)
+    ):
+        raise _invalid(
+            "gateway.listen",
+            f"{gateway.listen} is reached from other machines, and without TLS the apps' tokens "
+            "would travel in the clear: set gateway.certificate and gateway.key",
+        )
+
+
+def _is_on_this_machine(address: Address) -> bool:
+    if isinstance(address, UnixAddress) or address.host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address.host).is_loopback
+    except ValueError:
+        return False
 
 
 def write_config(file: Path, values: Mapping[str, Mapping[str, object]]) -> None:

@@ -23,9 +23,9 @@ from typing import Final
 
 import structlog
 
-from node.config import load_config
+from node.config import GatewaySection, load_config
 from node.gateway.admin import EnvoyAdmin
-from node.gateway.envoy import EnvoyPlan, command, environment, write_bootstrap
+from node.gateway.envoy import EnvoyPlan, GatewayTls, command, environment, write_bootstrap
 from node.gateway.limits import CallLimits
 from node.home import NodeHome
 from security.errors import Code, SimpulError
@@ -94,6 +94,7 @@ def prepare_worker(home: NodeHome, metrics_folder: Path, index: int) -> WorkerCo
         admin_socket=home.run / f"worker-{index}.sock",
         limits=CallLimits(config.limits.max_message_bytes, config.limits.max_metadata_bytes),
         shared_port=config.node.workers > 1,
+        tls=_tls(home, config.gateway),
     )
     write_bootstrap(plan, file)
     return WorkerCommand(
@@ -105,6 +106,12 @@ def prepare_worker(home: NodeHome, metrics_folder: Path, index: int) -> WorkerCo
         },
         plan.admin_socket,
     )
+
+
+def _tls(home: NodeHome, gateway: GatewaySection) -> GatewayTls | None:
+    if gateway.certificate is None or gateway.key is None:
+        return None
+    return GatewayTls(home.path / gateway.certificate, home.path / gateway.key)
 
 
 class WorkerProcess:

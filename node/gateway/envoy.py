@@ -32,6 +32,7 @@ from security.limits import KIB
 Json = dict[str, Any]
 
 _HTTP: Final = "type.googleapis.com/envoy.extensions.filters.http"
+_TLS: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
 _MANAGER: Final = (
     "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3"
     ".HttpConnectionManager"
@@ -58,6 +59,14 @@ _GRPC_PATH: Final = r"/[A-Za-z0-9_.]+/[A-Za-z0-9_]+"
 
 
 @dataclass(frozen=True, slots=True)
+class GatewayTls:
+    """The gateway's own certificate chain and key, PEM files that Envoy reads by name."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
 class EnvoyPlan:
     """One worker's Envoy: where apps reach it, what it runs, where its operator's socket is."""
 
@@ -68,6 +77,8 @@ class EnvoyPlan:
     limits: CallLimits
     # Several workers share one TCP port, and the kernel deals out the connections.
     shared_port: bool = False
+    # None: plaintext, for apps on this machine.
+    tls: GatewayTls | None = None
 
 
 def write_bootstrap(plan: EnvoyPlan, file: Path) -> None:
@@ -141,10 +152,13 @@ def find_libpython(config: Mapping[str, Any] | None = None) -> Path:
 
 def bootstrap(plan: EnvoyPlan) -> Json:
     """Envoy's bootstrap as JSON."""
+    chain: Json = {"filters": [_manager(plan)]}
+    if plan.tls is not None:
+        chain["transport_socket"] = _transport(plan.tls)
     listener: Json = {
         "name": "gateway",
         "address": _address(plan.listen),
-        "filter_chains": [{"filters": [_manager(plan)]}],
+        "filter_chains": [chain],
     }
     if not isinstance(plan.listen, UnixAddress):
         listener["enable_reuse_port"] = plan.shared_port
@@ -160,6 +174,28 @@ def _address(address: Address) -> Json:
     if isinstance(address, UnixAddress):
         return {"pipe": {"path": address.path, "mode": 0o660}}
     return {"socket_address": {"address": address.host, "port_value": address.port}}
+
+
+def _transport(tls: GatewayTls) -> Json:
+    """TLS, with a client certificate where the app has one.
+
+    No authority vouches for apps: the handshake proves that the app holds the key, and the node
+    knows the certificate by its SHA-256 (`simpul app add --certificate`).
+    """
+    pair = {
+        "certificate_chain": {"filename": str(tls.certificate)},
+        "private_key": {"filename": str(tls.key)},
+    }
+    common = {
+        "alpn_protocols": ["h2"],
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+        "tls_certificates": [pair],
+        "validation_context": {"trust_chain_verification": "ACCEPT_UNTRUSTED"},
+    }
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {"@type": _TLS, "common_tls_context": common},
+    }
 
 
 def _manager(plan: EnvoyPlan) -> Json:
@@ -187,8 +223,8 @@ def _manager(plan: EnvoyPlan) -> Json:
         "server_header_transformation": "PASS_THROUGH",
         "use_remote_address": False,
         "skip_xff_append": True,
-        # Without TLS no certificate is proved, and whatever an app says of one is taken out.
-        "forward_client_cert_details": "SANITIZE",
+        # What an app says of a certificate is taken out; over TLS, Envoy says what it proved.
+        "forward_client_cert_details": "SANITIZE" if plan.tls is None else "SANITIZE_SET",
         "route_config": {"virtual_hosts": [{"name": "gateway", "domains": ["*"]}]},
         "http_filters": [_only_grpc(), _python(plan.app)],
         "local_reply_config": {"mappers": _mappers()},

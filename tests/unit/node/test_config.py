@@ -28,6 +28,10 @@ def home(tmp_path: Path) -> NodeHome:
     return made
 
 
+def written(home: NodeHome, **sections: dict[str, Any]) -> None:
+    write_config(home.config, VALUES | sections)
+
+
 def test_what_was_written_is_read(home: NodeHome) -> None:
     config = load_config(home, {})
     assert str(config.node_id) == "ID/~labuan-bajo-1"
@@ -96,3 +100,21 @@ def test_odd_text_survives_the_file(home: NodeHome) -> None:
     url = "http://registry.example/d%22%5C/ü"
     write_config(home.config, {**VALUES, "registry": {**VALUES["registry"], "directory_url": url}})
     assert load_config(home, {}).registry.directory_url == url
+
+
+def test_a_gateway_beyond_this_machine_needs_tls(home: NodeHome) -> None:
+    written(home, gateway={"listen": "0.0.0.0:8441"})
+    with pytest.raises(SimpulError, match=r"gateway\.certificate and gateway\.key") as caught:
+        load_config(home, {})
+    assert caught.value.code is Code.CONFIG_INVALID
+    allowed = {"SIMPUL_NODE__GATEWAY__PLAINTEXT_BEYOND_THIS_MACHINE": "true"}
+    assert load_config(home, allowed).gateway.plaintext_beyond_this_machine
+
+
+def test_a_gateways_certificate_and_key_belong_together(home: NodeHome) -> None:
+    written(home, gateway={"certificate": "gateway.pem"})
+    with pytest.raises(SimpulError, match="set both, or neither"):
+        load_config(home, {})
+    written(home, gateway={"certificate": "gateway.pem", "key": "gateway.key"})
+    with pytest.raises(SimpulError, match=r"gateway\.pem is no file"):
+        load_config(home, {})

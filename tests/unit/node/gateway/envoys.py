@@ -16,7 +16,7 @@ import h2.connection
 import h2.events
 import pytest
 
-from node.gateway.envoy import EnvoyPlan, command, environment, write_bootstrap
+from node.gateway.envoy import EnvoyPlan, GatewayTls, command, environment, write_bootstrap
 from node.gateway.limits import CallLimits
 from runtime.ports import Address, TcpAddress
 from security.errors import SimpulError
@@ -48,10 +48,14 @@ def free_port() -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def envoy(folder: Path, address: Address, name: str = "0", **env: str) -> Iterator[Envoy]:
+def envoy(
+    folder: Path, address: Address, name: str = "0", *, tls: GatewayTls | None = None, **env: str
+) -> Iterator[Envoy]:
     """A running Envoy that need not listen yet."""
     file, admin, log = (folder / f"{kind}-{name}" for kind in ("config", "admin", "log"))
-    plan = EnvoyPlan(address, APP, admin, CallLimits(max_metadata_bytes=8192), shared_port=True)
+    plan = EnvoyPlan(
+        address, APP, admin, CallLimits(max_metadata_bytes=8192), shared_port=True, tls=tls
+    )
     try:
         write_bootstrap(plan, file)
         variables = {"PATH": os.environ["PATH"], **environment(), **env}

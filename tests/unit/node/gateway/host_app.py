@@ -53,6 +53,14 @@ class Host:
             await call.send(message)
         await call.send(Trailers(0))
 
+    async def who(self, call: InboundCall) -> None:
+        await self._messages(call)
+        shown = call.request.certificate_sha256
+        said = {"certificate_sha256": None if shown is None else shown.hex()}
+        await call.send(Headers())
+        await call.send(Message(json.dumps(said).encode()))
+        await call.send(Trailers(0))
+
     async def unary(self, call: InboundCall) -> None:
         (message,) = await self._messages(call)
         carried = tuple(
