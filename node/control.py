@@ -76,7 +76,7 @@ class ControlClient:
             if self._lost is None:
                 _log.warning("supervisor lost", refusing_after_s=LOST_AFTER_S)
                 loop = asyncio.get_running_loop()
-                self._lost = loop.call_later(LOST_AFTER_S, self._current.replace, None)
+                self._lost = loop.call_later(LOST_AFTER_S, self._current.suspend)
             await asyncio.sleep(RETRY_S)
 
     async def countersign(

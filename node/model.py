@@ -37,29 +37,47 @@ class Snapshot:
 
 
 class Current:
-    """Holds the newest snapshot; readers take it once per event."""
+    """Holds the newest snapshot; readers take it once per event.
+
+    While it is suspended no new call may begin, and those that have begun go on by what was known.
+    """
 
     def __init__(self, snapshot: Snapshot | None = None) -> None:
-        self._snapshot = snapshot
+        self._latest = snapshot
+        self._suspended = False
 
     @property
     def snapshot(self) -> Snapshot:
-        """The newest snapshot.
+        """What a new call goes by.
 
         Raises:
-            SimpulError: There is none (DIRECTORY_ABSENT), or the supervisor is lost.
+            SimpulError: SUPERVISOR_LOST: there is none yet, or none that is still good.
         """
-        if self._snapshot is None:
+        if self._latest is None or self._suspended:
             raise SimpulError(
                 Code.SUPERVISOR_LOST, "this worker waits for its supervisor; try again in a moment"
             )
-        return self._snapshot
+        return self._latest
 
     @property
-    def known(self) -> Snapshot | None:
-        """The newest snapshot, or None; for whoever only compares."""
-        return self._snapshot
+    def latest(self) -> Snapshot | None:
+        """The newest snapshot, even while it is suspended; None before the first."""
+        return self._latest
 
-    def replace(self, snapshot: Snapshot | None) -> None:
-        """Put a newer snapshot in place; None refuses calls until the next one."""
-        self._snapshot = snapshot
+    @property
+    def directory(self) -> DirectoryView:
+        """The directory that links and calls under way go by.
+
+        Raises:
+            SimpulError: SUPERVISOR_LOST: there is none yet.
+        """
+        return self.snapshot.directory if self._latest is None else self._latest.directory
+
+    def replace(self, snapshot: Snapshot) -> None:
+        """Put a newer snapshot in place; new calls may begin."""
+        self._latest = snapshot
+        self._suspended = False
+
+    def suspend(self) -> None:
+        """Let no new call begin until the next snapshot."""
+        self._suspended = True

@@ -180,7 +180,7 @@ class Worker:
 
     async def take_snapshot(self, snapshot: control_pb2.Snapshot) -> None:
         """Go by a new snapshot; links to nodes that it no longer lists are cut."""
-        known = self._current.known
+        known = self._current.latest
         view = await asyncio.to_thread(
             load_view,
             self._place.home.path / snapshot.directory_path,
@@ -284,7 +284,7 @@ class Worker:
         return home.key_file(KeyName.TLS).read_bytes(), home.chain.read_bytes()
 
     def _authorities(self) -> bytes:
-        return to_pem(*self._current.snapshot.directory.policy.tls_authorities)
+        return to_pem(*self._current.directory.policy.tls_authorities)
 
     async def _watch_journal(self) -> None:
         error = await self._journal.failed()

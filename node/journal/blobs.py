@@ -32,10 +32,9 @@ Salts = tuple[bytes, bytes]
 
 def pack_entries(entries: Iterable[bytes]) -> bytes:
     """Returns the blob of the entries' bytes, in their order."""
-    parts: list[bytes] = []
-    for entry in entries:
-        parts += (len(entry).to_bytes(LENGTH_BYTES, "big"), entry)
-    return b"".join(parts)
+    return b"".join(
+        [part for entry in entries for part in (len(entry).to_bytes(LENGTH_BYTES, "big"), entry)]
+    )
 
 
 def unpack_entries(blob: bytes) -> tuple[bytes, ...]:
@@ -61,13 +60,18 @@ def pack_salts(salts: Iterable[Salts]) -> bytes:
     Raises:
         SimpulError: INTERNAL, when a salt isn't 16 bytes: it could not be read again.
     """
-    parts: list[bytes] = []
-    for payload, private in salts:
-        flags = _FLAGS.get((len(payload), len(private)))
-        if flags is None:
-            raise SimpulError(Code.INTERNAL, "a salt of another length than 16 can't be recorded")
-        parts += (flags, payload, private)
-    return b"".join(parts)
+    try:
+        return b"".join(
+            [
+                part
+                for payload, private in salts
+                for part in (_FLAGS[len(payload), len(private)], payload, private)
+            ]
+        )
+    except KeyError as error:
+        raise SimpulError(
+            Code.INTERNAL, "a salt of another length than 16 can't be recorded"
+        ) from error
 
 
 def unpack_salts(blob: bytes) -> tuple[Salts, ...]:

@@ -11,12 +11,24 @@ only when its transaction is (`CallIndex.keep`).
 Source: docs/spec, "Journal: the index of calls".
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import count
 from typing import Final, TypeVar
 
-from sqlalchemy import Connection, Dialect, Table, and_, bindparam, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Dialect,
+    Table,
+    and_,
+    bindparam,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 
-from node.journal.leaves import Leaf, payload_blocks
+from node.journal.leaves import CLOSE, REFUSE, Leaf, Terms
 from node.journal.model import CallNote, Direction, LinkEnd, Outcome, Role
 from node.journal.statements import Statement, bulk_insert
 from node.journal.tables import (
@@ -24,7 +36,6 @@ from node.journal.tables import (
     CALLS,
     DIRECTIONS,
     ENDS,
-    KINDS,
     LINKS,
     NAMES,
     NO_CALL,
@@ -36,7 +47,6 @@ from node.journal.tables import (
     TERMS_COLUMNS,
 )
 from security.errors import Code, SimpulError
-from simpul.v1 import parcel_pb2
 
 # Past these the oldest are looked up in the database again.
 MAX_NAMES: Final = 20_000
@@ -44,19 +54,27 @@ MAX_LINKS: Final = 20_000
 MAX_TERMS: Final = 20_000
 MAX_OPEN_CALLS: Final = 100_000
 
-_KINDS: Final = {name: number for number, name in enumerate(KINDS)}
+_DIRECTIONS: Final = {direction: number for number, direction in enumerate(DIRECTIONS)}
 _ENDS: Final = {end: number for number, end in enumerate(ENDS)}
 _OPEN: Final = OUTCOMES.index(Outcome.OPEN)
 _CLOSED: Final = OUTCOMES.index(Outcome.CLOSED)
 _REFUSED: Final = OUTCOMES.index(Outcome.REFUSED)
+_ASKING: Final = ROLES.index(Role.CONSUMER)
+_ANSWERING: Final = ROLES.index(Role.PROVIDER)
 
 # What an end writes into a call's row, and where in the row (see tables.CallTableRow) it stands.
 _END_COLUMNS: Final = ("outcome", "status", "code", "closed_at_ms")
-_END_PLACES: Final = tuple(list(CALLS.columns.keys()).index(name) for name in _END_COLUMNS)
+_OUTCOME, _STATUS, _CODE, _CLOSED_AT = (
+    list(CALLS.columns.keys()).index(name) for name in _END_COLUMNS
+)
+
+# Numbers of calls that a store takes at once, where several write at the same time.
+CALL_BLOCK: Final = 4096
+_NEXT_BLOCK: Final = text("SELECT nextval('calls_id_seq')")
+# The key of the lock under which rows that all slots share are added; any number of our own.
+SHARED_LOCK: Final = 0x51_4D_50_4C
 
 _CallKey = tuple[int, bytes]
-# As TERMS_COLUMNS; the agreement's hash is still bytes, because hex costs.
-_Terms = tuple[str, str, str, str, bytes, str]
 _Any = TypeVar("_Any")
 
 
@@ -77,9 +95,11 @@ class CallIndex:
     """What is remembered between groups, and the statements that write the index."""
 
     def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._block: Iterator[int] = iter(())
         self.names: dict[str, int] = {}
         self.links: dict[tuple[bytes, int], int] = {}
-        self.terms: dict[_Terms, int] = {}
+        self.terms: dict[Terms, int] = {}
         self.open_calls: dict[_CallKey, int] = {}
         self.insert_calls = bulk_insert(CALLS, dialect)
         self.insert_entries = bulk_insert(CALL_ENTRIES, dialect)
@@ -90,6 +110,32 @@ class CallIndex:
             (*(f"new_{name}" for name in _END_COLUMNS), "call"),
             dialect,
         )
+
+    def call_ids(self, connection: Connection) -> Iterator[int]:
+        """Numbers for new calls, that no other transaction gives."""
+        if self._dialect.name == "postgresql":
+            return self._from_blocks(connection)
+        # One transaction at a time: what follows the greatest is free.
+        top = connection.execute(select(func.max(CALLS.c.id))).scalar()
+        return count(NO_CALL + 1 if top is None else int(top) + 1)
+
+    def lock_shared(self, connection: Connection) -> bool:
+        """Before a name, a link or terms are added: nobody else adds any until this is durable.
+
+        Returns:
+            Whether it had to be asked for: then another may have had it until now.
+        """
+        if self._dialect.name != "postgresql":
+            return False
+        connection.execute(select(func.pg_advisory_xact_lock(SHARED_LOCK)))
+        return True
+
+    def _from_blocks(self, connection: Connection) -> Iterator[int]:
+        """A block for each number of the sequence, which gives none twice, come what may."""
+        while True:
+            yield from self._block
+            first = int(connection.execute(_NEXT_BLOCK).scalar_one()) * CALL_BLOCK
+            self._block = iter(range(first, first + CALL_BLOCK))
 
     def keep(self, group: "IndexGroup") -> None:
         """Remembers what a group added, once its transaction is durable."""
@@ -112,13 +158,13 @@ class IndexGroup:
         self._index = index
         self._connection = connection
         self._now_ms = now_ms
-        self._next_call: int | None = None
+        self._call_ids: Iterator[int] | None = None
         self._new_calls: dict[int, list[object]] = {}
         self._ends: list[tuple[object, ...]] = []
         self._entries: list[tuple[int, ...]] = []
         self.names: dict[str, int] = {}
         self.links: dict[tuple[bytes, int], int] = {}
-        self.terms: dict[_Terms, int] = {}
+        self.terms: dict[Terms, int] = {}
         self.opened: dict[_CallKey, int] = {}
         self.ended: dict[_CallKey, None] = {}
 
@@ -128,8 +174,7 @@ class IndexGroup:
             return NO_NAME
         found = self._index.names.get(text) or self.names.get(text)
         if found is None:
-            row = self._connection.execute(select(NAMES.c.id).where(NAMES.c.text == text)).first()
-            found = self._inserted(NAMES, {"text": text}) if row is None else int(row.id)
+            found = self._shared(NAMES, {"text": text})
             self.names[text] = found
         return found
 
@@ -138,35 +183,31 @@ class IndexGroup:
         key = (link_id, _ENDS[end])
         found = self._index.links.get(key) or self.links.get(key)
         if found is None:
-            wanted = (LINKS.c.link_id == link_id) & (LINKS.c.end == key[1])
-            row = self._connection.execute(select(LINKS.c.id).where(wanted)).first()
-            if row is not None:
-                found = int(row.id)
-            elif peer is None:
+            known = {"link_id": link_id, "end": key[1]}
+            found = self._number(LINKS, known)
+            if found is None and peer is None:
                 return NO_LINK
-            else:
-                values = {"link_id": link_id, "end": key[1], "peer": self.name(peer)}
-                found = self._inserted(LINKS, values)
+            if found is None:
+                found = self._shared(LINKS, known, {"peer": self.name(peer or "")})
             self.links[key] = found
         return found
 
     def add(self, leaf: Leaf, slot: int, idx: int, link: int) -> None:
         """Takes up the entries of a parcel."""
-        direction = DIRECTIONS.index(leaf.record.direction)
-        for number, entry in enumerate(leaf.entries):
-            kind = entry.WhichOneof("kind") or ""
-            if kind == "open":
-                call = self._open(leaf, entry, link)
+        direction = _DIRECTIONS[leaf.record.direction]
+        role = _ASKING if leaf.record.direction is Direction.SENT else _ANSWERING
+        opened, remembered = self.opened, self._index.open_calls
+        for number, (kind, call_id, blocks, terms, status, code) in enumerate(leaf.said):
+            key = (link, call_id)
+            if terms is not None:
+                call = self._open(key, role, terms)
             else:
-                key = (link, entry.call_id)
-                call = self._find(key)
-                if kind == "close":
-                    self._end(key, call, (_CLOSED, entry.close.status, NO_NAME, self._now_ms))
-                elif kind == "refuse":
-                    code = self.name(entry.refuse.code)
-                    self._end(key, call, (_REFUSED, entry.refuse.status, code, self._now_ms))
-            what = (direction, _KINDS[kind], payload_blocks(entry))
-            self._entries.append((slot, idx, number, call, *what))
+                call = opened.get(key) or remembered.get(key) or self._look_up(key)
+                if kind == CLOSE:
+                    self._end(key, call, (_CLOSED, status, NO_NAME, self._now_ms))
+                elif kind == REFUSE:
+                    self._end(key, call, (_REFUSED, status, self.name(code), self._now_ms))
+            self._entries.append((slot, idx, number, call, direction, kind, blocks))
 
     def note(self, note: CallNote) -> None:
         """Takes up an end that no entry says; `check_note` has passed it."""
@@ -177,7 +218,7 @@ class IndexGroup:
         if call == NO_CALL:
             parties = (note.consumer, note.provider, note.service, note.method)
             terms = self._terms((*parties, note.agreement or b"", note.purpose or ""))
-            call = self._insert(link, note.call_id, note.role, note.at_ms, terms)
+            call = self._insert(key, ROLES.index(note.role), note.at_ms, terms)
         elif not self._is_open(key, call):
             # Its end came in a parcel after all: that says more.
             return
@@ -189,51 +230,38 @@ class IndexGroup:
         self._index.end_calls.run(self._connection, self._ends)
         self._index.insert_entries.run(self._connection, self._entries)
 
-    def _open(self, leaf: Leaf, entry: parcel_pb2.Entry, link: int) -> int:
-        opened = entry.open
-        role = Role.CONSUMER if leaf.record.direction is Direction.SENT else Role.PROVIDER
-        terms = self._terms(
-            (
-                opened.consumer,
-                opened.provider,
-                opened.service,
-                opened.method,
-                opened.agreement,
-                opened.purpose,
-            )
-        )
-        call = self._insert(link, entry.call_id, role, self._now_ms, terms)
-        key = (link, entry.call_id)
+    def _open(self, key: _CallKey, role: int, terms: Terms) -> int:
+        known = self._index.terms.get(terms) or self._terms(terms)
+        call = self._insert(key, role, self._now_ms, known)
         self.opened[key] = call
-        self.ended.pop(key, None)
+        if len(self.ended) > 0:
+            self.ended.pop(key, None)
         return call
 
-    def _terms(self, terms: _Terms) -> int:
+    def _terms(self, terms: Terms) -> int:
         found = self._index.terms.get(terms) or self.terms.get(terms)
         if found is None:
             *texts, agreement, purpose = terms
             names = map(self.name, (*texts, agreement.hex(), purpose))
             values = dict(zip(TERMS_COLUMNS, names, strict=True))
-            wanted = and_(*(TERMS.c[name] == value for name, value in values.items()))
-            row = self._connection.execute(select(TERMS.c.id).where(wanted)).first()
-            found = self._inserted(TERMS, values) if row is None else int(row.id)
+            found = self._shared(TERMS, values)
             self.terms[terms] = found
         return found
 
-    def _insert(self, link: int, call_id: bytes, role: Role, at_ms: int, terms: int) -> int:
-        if self._next_call is None:
-            top = self._connection.execute(select(func.max(CALLS.c.id))).scalar()
-            self._next_call = NO_CALL + 1 if top is None else int(top) + 1
-        call = self._next_call
-        self._next_call += 1
-        state = (_OPEN, terms, None, NO_NAME, at_ms, None)
-        self._new_calls[call] = [call, call_id, link, ROLES.index(role), *state]
+    def _insert(self, key: _CallKey, role: int, at_ms: int, terms: int) -> int:
+        if self._call_ids is None:
+            self._call_ids = self._index.call_ids(self._connection)
+        call = next(self._call_ids)
+        link, call_id = key
+        self._new_calls[call] = [
+            call, call_id, link, role, _OPEN, terms, None, NO_NAME, at_ms, None
+        ]  # fmt: skip
         return call
 
     def _find(self, key: _CallKey) -> int:
-        known = self.opened.get(key) or self._index.open_calls.get(key)
-        if known is not None:
-            return known
+        return self.opened.get(key) or self._index.open_calls.get(key) or self._look_up(key)
+
+    def _look_up(self, key: _CallKey) -> int:
         row = self._connection.execute(
             select(CALLS.c.id)
             .where(CALLS.c.call_id == key[1], CALLS.c.link == key[0])
@@ -259,14 +287,30 @@ class IndexGroup:
             self._ends.append((*values, call))
             return
         # Opened in this very transaction: one row is written instead of two.
-        for place, value in zip(_END_PLACES, values, strict=True):
-            row[place] = value
+        row[_OUTCOME], row[_STATUS], row[_CODE], row[_CLOSED_AT] = values
 
-    def _inserted(self, table: Table, values: Mapping[str, object]) -> int:
-        key = self._connection.execute(insert(table), dict(values)).inserted_primary_key
-        if key is None:
-            raise SimpulError(Code.INTERNAL, f"the database gave no key for a row of {table.name}")
-        return int(key[0])
+    def _shared(
+        self, table: Table, known: Mapping[str, object], more: Mapping[str, object] | None = None
+    ) -> int:
+        """The number of a row that all slots share, known by `known`; added where it's missing."""
+        found = self._number(table, known)
+        if found is None and self._index.lock_shared(self._connection):
+            # Another may have added it before it let the lock go.
+            found = self._number(table, known)
+        if found is None:
+            values = {**known, **(more or {})}
+            key = self._connection.execute(insert(table), values).inserted_primary_key
+            if key is None:
+                raise SimpulError(
+                    Code.INTERNAL, f"the database gave no key for a row of {table.name}"
+                )
+            found = int(key[0])
+        return found
+
+    def _number(self, table: Table, known: Mapping[str, object]) -> int | None:
+        wanted = and_(*(table.c[name] == value for name, value in known.items()))
+        row = self._connection.execute(select(table.c.id).where(wanted)).first()
+        return None if row is None else int(row.id)
 
 
 def _drop_oldest(remembered: dict[_Any, int], limit: int) -> None:

@@ -1,5 +1,7 @@
 """From a record to what is written of it: its leaf, its packed columns, what its entries say.
 
+An entry is read once, here, into a plain tuple: this runs for every entry of every call.
+
 Pure, and done before the transaction, so that the write lock is held for writing only. It judges
 nothing: whoever appends has verified the parcel; `verify` judges it again, from the disk.
 
@@ -10,27 +12,41 @@ Source: docs/spec, "Journal".
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from google.protobuf.message import DecodeError
 
 from node.journal.blobs import pack_entries, pack_salts
 from node.journal.model import ParcelRecord
+from node.journal.tables import KINDS
 from security.commitment import ROUND_BYTES
 from security.errors import Code, SimpulError
 from security.hashing import JOURNAL_LEAF, digest
 from security.merkle import leaf_hash
 from simpul.v1 import parcel_pb2
 
+# As tables.TERMS_COLUMNS; the agreement's hash is still bytes, because hex costs.
+Terms = tuple[str, str, str, str, bytes, str]
+# Of one entry: kind (a place in tables.KINDS), call id, the payload's rounded length in units of
+# 256 bytes; of an open its terms; of an end its status, and of a refusal its code.
+Said = tuple[int, bytes, int, Terms | None, int, str]
+
+OPEN: Final = KINDS.index("open")
+CLOSE: Final = KINDS.index("close")
+REFUSE: Final = KINDS.index("refuse")
+
+_NUMBERS: Final = {name: number for number, name in enumerate(KINDS)}
+
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A record, ready to be written. `entries` are parsed, not judged."""
+    """A record, ready to be written. What `said` holds is read, not judged."""
 
     record: ParcelRecord
     leaf_hash: bytes
     packed_entries: bytes
     packed_salts: bytes
-    entries: tuple[parcel_pb2.Entry, ...]
+    said: tuple[Said, ...]
 
 
 def parcel_leaf(header: bytes, seal: bytes) -> bytes:
@@ -44,24 +60,41 @@ def make_leaf(record: ParcelRecord) -> Leaf:
     Raises:
         SimpulError: INTERNAL, when an entry is no entry: it was never verified.
     """
-    try:
-        entries = tuple(parcel_pb2.Entry.FromString(sealed.entry) for sealed in record.entries)
-    except DecodeError as error:
-        raise _no_entry() from error
-    if any(entry.WhichOneof("kind") is None for entry in entries):
-        raise _no_entry()
+    entries = record.entries
     return Leaf(
         record,
         parcel_leaf(record.header, record.seal),
-        pack_entries(sealed.entry for sealed in record.entries),
-        pack_salts((sealed.payload_salt, sealed.private_salt) for sealed in record.entries),
-        entries,
+        pack_entries([sealed.entry for sealed in entries]),
+        pack_salts([(sealed.payload_salt, sealed.private_salt) for sealed in entries]),
+        tuple([_said(sealed.entry) for sealed in entries]),
     )
 
 
-def payload_blocks(entry: parcel_pb2.Entry) -> int:
-    """Returns the payload's rounded length in units of 256 bytes; 0 where there is no payload."""
-    return entry.payload.rounded_bytes // ROUND_BYTES
+def _said(data: bytes) -> Said:
+    try:
+        entry = parcel_pb2.Entry.FromString(data)
+    except DecodeError as error:
+        raise _no_entry() from error
+    number = _NUMBERS.get(entry.WhichOneof("kind") or "")
+    if number is None:
+        raise _no_entry()
+    blocks = entry.payload.rounded_bytes // ROUND_BYTES
+    if number == OPEN:
+        opened = entry.open
+        terms = (
+            opened.consumer,
+            opened.provider,
+            opened.service,
+            opened.method,
+            opened.agreement,
+            opened.purpose,
+        )
+        return (number, entry.call_id, blocks, terms, 0, "")
+    if number == CLOSE:
+        return (number, entry.call_id, blocks, None, entry.close.status, "")
+    if number == REFUSE:
+        return (number, entry.call_id, blocks, None, entry.refuse.status, entry.refuse.code)
+    return (number, entry.call_id, blocks, None, 0, "")
 
 
 def _no_entry() -> SimpulError:

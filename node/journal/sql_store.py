@@ -14,16 +14,16 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from node.journal.index import CallIndex, IndexGroup, check_note
 from node.journal.leaves import Leaf, make_leaf
 from node.journal.model import CallNote
 from node.journal.slots import held_by, require_free
-from node.journal.statements import bulk_insert
+from node.journal.statements import Statement, bulk_insert
 from node.journal.store import Append, Appended, JournalStore, Lease
 from node.journal.tables import DIRECTIONS, NO_LINK, PARCELS, SALTS, SLOTS
 from security.errors import Code, SimpulError
@@ -40,6 +40,10 @@ class _Prepared:
     notes: tuple[CallNote, ...]
 
 
+class _DuplicateError(Exception):
+    """A row is there already: the fast way in is closed."""
+
+
 class SqlJournalStore(JournalStore):
     """See `JournalStore`. One connection, used by one thread."""
 
@@ -48,10 +52,12 @@ class SqlJournalStore(JournalStore):
         self._where = where
         self._engine = engine
         self._connection = engine.connect()
+        # PEP 249's module: its errors come as they are where statements go past SQLAlchemy.
+        self._driver: Any = engine.dialect.dbapi
         self._index = CallIndex(engine.dialect)
         self._insert_parcels = bulk_insert(PARCELS, engine.dialect)
         self._insert_salts = bulk_insert(SALTS, engine.dialect)
-        self._fence = (
+        self._fence = Statement(
             update(SLOTS)
             .where(
                 SLOTS.c.number == bindparam("slot"),
@@ -62,7 +68,9 @@ class SqlJournalStore(JournalStore):
                 size=bindparam("new_size"),
                 frontier=bindparam("new_frontier"),
                 lease_until_ms=bindparam("until_ms"),
-            )
+            ),
+            ("slot", "fence", "old_size", "new_size", "new_frontier", "until_ms"),
+            engine.dialect,
         )
 
     def take(self, slot: int, holder: str, *, now_ms: int, lease_ms: int) -> tuple[Lease, Frontier]:
@@ -111,11 +119,11 @@ class SqlJournalStore(JournalStore):
                 refused[place] = error
         try:
             return self._commit(lease, head, (prepared, refused), now_ms, careful=False)
-        except IntegrityError:
+        except _DuplicateError:
             pass
         try:
             return self._commit(lease, head, (prepared, refused), now_ms, careful=True)
-        except IntegrityError as error:
+        except _DuplicateError as error:
             raise SimpulError(
                 Code.JOURNAL_CORRUPT,
                 f"{self._where} contradicts itself: run simpul journal verify, and restore it",
@@ -161,18 +169,23 @@ class SqlJournalStore(JournalStore):
         """Undoes `_hold`."""
 
     @abstractmethod
-    def _meaning(self, error: DBAPIError) -> SimpulError:
-        """What a driver's error means by the contract."""
+    def _meaning(self, error: BaseException | None) -> SimpulError:
+        """What an error of the driver means by the contract."""
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
         try:
             with self._connection.begin():
                 yield self._connection
-        except IntegrityError:
-            raise
         except DBAPIError as error:
-            raise self._meaning(error) from error
+            raise self._told(error.orig) from error
+        except self._driver.Error as error:
+            raise self._told(error) from error
+
+    def _told(self, error: BaseException | None) -> Exception:
+        if isinstance(error, self._driver.IntegrityError):
+            return _DuplicateError()
+        return self._meaning(error)
 
     def _head(self, connection: Connection, slot: int, frontier: bytes, size: int) -> Frontier:
         """The tree as recorded, looked at once: its size is that of its parts."""
@@ -248,18 +261,11 @@ class SqlJournalStore(JournalStore):
     def _check_fence(
         self, connection: Connection, lease: Lease, old_size: int, head: Frontier, now_ms: int
     ) -> None:
-        done = connection.execute(
-            self._fence,
-            {
-                "slot": lease.slot,
-                "fence": lease.fencing,
-                "old_size": old_size,
-                "new_size": head.size,
-                "new_frontier": head.to_bytes(),
-                "until_ms": now_ms + lease.duration_ms,
-            },
-        )
-        if done.rowcount != 1:
+        row = (
+            lease.slot, lease.fencing, old_size,
+            head.size, head.to_bytes(), now_ms + lease.duration_ms,
+        )  # fmt: skip
+        if self._fence.run_one(connection, row) != 1:
             raise self._lost(connection, lease)
 
     def _lost(self, connection: Connection, lease: Lease) -> SimpulError:
@@ -329,7 +335,7 @@ def _parcel_row(
         now_ms,
         leaf.leaf_hash,
         record.header_hash,
-        len(leaf.entries),
+        len(leaf.said),
         record.header,
         record.seal,
         leaf.packed_entries,

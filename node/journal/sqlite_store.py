@@ -144,8 +144,8 @@ class SqliteJournalStore(SqlJournalStore):
         if lock is not None:
             lock.let_go()
 
-    def _meaning(self, error: DBAPIError) -> SimpulError:
-        return meaning(self._path, error.orig)
+    def _meaning(self, error: BaseException | None) -> SimpulError:
+        return meaning(self._path, error)
 
 
 def meaning(path: Path, error: BaseException | None) -> SimpulError:

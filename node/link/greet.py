@@ -71,7 +71,7 @@ class Greeter:
         verified = verify_greeting(
             theirs,
             expected=expected,
-            directory=self.current.snapshot.directory,
+            directory=self.current.directory,
             now_ms=self.now_ms(),
         )
         return self._context(verified, link_id(mine.greeting, verified.greeting), given=0)
@@ -98,7 +98,7 @@ class Greeter:
                 "use the certificate that the registry issued to this node",
                 step=4,
             )
-        require_active(self.current.snapshot.directory.node(peer))
+        require_active(self.current.directory.node(peer))
         admit(peer)
         reply = self._fields(peer, in_reply_to=greeting_hash(theirs.greeting), credit=CREDIT)
         mine = make_greeting(reply, self.node_key)
@@ -121,12 +121,12 @@ class Greeter:
         return verify_greeting(
             theirs,
             expected=expected,
-            directory=self.current.snapshot.directory,
+            directory=self.current.directory,
             now_ms=self.now_ms(),
         )
 
     def _fields(self, peer: NodeId, *, in_reply_to: bytes | None, credit: int) -> GreetingFields:
-        directory = self.current.snapshot.directory
+        directory = self.current.directory
         return GreetingFields(
             federation=self.identity.federation,
             node=self.identity.node,

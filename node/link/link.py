@@ -218,7 +218,7 @@ class Link:
         waiting = [] if stalled else self._outbox.take()
         if not waiting and self._receipts.due:
             waiting = [(self._rooms.member, [])]
-        directory_hash = self._rooms.current.snapshot.directory.hash if waiting else b""
+        directory_hash = self._rooms.current.directory.hash if waiting else b""
         drawn = [self._prepare(member, tickets, directory_hash) for member, tickets in waiting]
         if drawn:
             self._receipts.told()
@@ -299,14 +299,14 @@ class Link:
         current = self._rooms.current
         try:
             return self._receiver.accept(
-                parcel, now_ms=self._rooms.now_ms(), directory=current.snapshot.directory
+                parcel, now_ms=self._rooms.now_ms(), directory=current.directory
             )
         except UnknownKey as unknown:
             await self._rooms.refresh(unknown.directory_hash)
             return self._receiver.accept(
                 parcel,
                 now_ms=self._rooms.now_ms(),
-                directory=current.snapshot.directory,
+                directory=current.directory,
                 fetched=True,
             )
 

@@ -418,3 +418,27 @@ async def test_a_stream_that_breaks_off_with_a_bad_message() -> None:
         assert (call.error(), call.trailers.status) == (Code.REQUEST_MALFORMED, 3)
         async with asyncio.timeout(2):
             await two.provider.services.sides[0].cancelled.wait()
+
+
+async def test_a_worker_without_its_supervisor_begins_nothing_and_ends_what_it_has() -> None:
+    async def shout(side: ServiceSide) -> None:
+        while isinstance(event := await side.incoming.get(), Message):
+            await side.outgoing.put(Message(event.data.upper()))
+        await side.outgoing.put(Trailers(0))
+
+    async with pair() as two:
+        two.provider.services.on_stream = shout
+        under_way = FakeCall("Watch", Message(b"satu"))
+        running = asyncio.create_task(two.consumer.run(under_way))
+        async with asyncio.timeout(2):
+            while not under_way.messages:
+                await asyncio.sleep(0.001)
+        two.provider.current.suspend()
+        assert (await two.consumer.run(unary())).error() == Code.SUPERVISOR_LOST
+        two.consumer.current.suspend()
+        assert (await two.consumer.run(unary())).error() == Code.SUPERVISOR_LOST
+        under_way.incoming.put_nowait(Message(b"dua"))
+        under_way.incoming.put_nowait(HalfClose())
+        await running
+        assert under_way.messages == [b"SATU", b"DUA"]
+        assert under_way.trailers.status == 0
