@@ -4,17 +4,38 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+# The gateway embeds Python in Envoy, which takes libpython as a shared library: the first Python that
+# has one is chosen, and otherwise the first of all, which can do everything but run a node.
 find_python() {
+    first=
     for name in python3 python3.11 python3.12 python3.13 python3.14 python; do
         if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
-            echo "$name"
-            return 0
+            first=${first:-$name}
+            if "$name" -c "$has_libpython" >/dev/null 2>&1; then
+                echo "$name"
+                return 0
+            fi
         fi
     done
-    echo "setup: no Python 3.11 or newer on the PATH (tried python3, python3.11 to python3.14, python)." >&2
-    echo "setup: install one (Debian 12, Ubuntu 24.04: apt install python3 python3-venv) and run make again." >&2
-    return 1
+    if [ -z "$first" ]; then
+        echo "setup: no Python 3.11 or newer on the PATH (tried python3, python3.11 to python3.14, python)." >&2
+        echo "setup: install one (Debian 12, Ubuntu 24.04: apt install python3 python3-venv) and run make again." >&2
+        return 1
+    fi
+    echo "setup: $first has no shared libpython, and so can't run a node's gateway." >&2
+    echo "setup: install it (Debian, Ubuntu: apt install libpython3-dev), then 'make clean' and make again." >&2
+    echo "$first"
 }
+
+has_libpython='
+import sys, sysconfig
+from pathlib import Path
+variables = sysconfig.get_config_vars()
+folders = [variables.get("LIBDIR"), variables.get("LIBPL"), "/usr/lib/%s" % variables.get("MULTIARCH")]
+names = [variables.get("INSTSONAME"), "libpython%s.so.1.0" % variables.get("VERSION")]
+found = [f for f in folders if f for n in names if n and ".a" not in n and Path(f, n).is_file()]
+sys.exit(not found)
+'
 
 if uv --version >/dev/null 2>&1; then
     if [ ! -x .venv/bin/python ]; then
