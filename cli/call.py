@@ -170,6 +170,7 @@ async def _call(ask: Ask, home: Path) -> None:
             path=f"/{ask.service.service}/{ready.method.name}",
             metadata=ready.metadata,
             timeout_s=ask.timeout_s,
+            client_streaming=ready.method.client_streaming,
         )
         try:
             ending = await run_call(target, ready.requests, printer.message)

@@ -31,6 +31,7 @@ _VALUE = re.compile(r"[ -~]*")
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 RawStream = grpc.aio.StreamStreamCall[bytes, bytes]
+RawAnswers = grpc.aio.UnaryStreamCall[bytes, bytes] | RawStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Target:
     path: str
     metadata: Metadata
     timeout_s: float | None
+    client_streaming: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,7 @@ async def run_call(
     """
     options = channel_options(max_message_bytes=MAX_MESSAGE_BYTES)
     async with grpc.aio.insecure_channel(target.gateway, options=options) as channel:
-        # On the wire all four kinds are one: messages, half-close, messages, trailers.
-        method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(
-            target.path, request_serializer=None, response_deserializer=None
-        )
-        stream = method(metadata=grpc.aio.Metadata(*target.metadata), timeout=target.timeout_s)
-        sending = asyncio.create_task(_send(stream, requests))
+        stream, sending = await _begin(channel, target, requests)
         try:
             await _receive(stream, on_message)
         except asyncio.CancelledError:
@@ -136,6 +133,36 @@ def shown(metadata: Metadata) -> dict[str, list[str]]:
     return found
 
 
+async def _begin(
+    channel: grpc.aio.Channel, target: Target, requests: AsyncIterator[bytes]
+) -> tuple[RawAnswers, "asyncio.Task[None]"]:
+    """The call, and the task that sends its messages.
+
+    One message goes out in one piece with the call: where messages are written one by one, grpcio
+    forgets the status of a call that was refused before a message was.
+    """
+    metadata = grpc.aio.Metadata(*target.metadata)
+    if target.client_streaming:
+        stream = _streaming(channel, target.path)(metadata=metadata, timeout=target.timeout_s)
+        return stream, asyncio.create_task(_send(stream, requests))
+    asked = [request async for request in requests]
+    call = _asking(channel, target.path)(asked[0], metadata=metadata, timeout=target.timeout_s)
+    return call, asyncio.create_task(asyncio.sleep(0))
+
+
+def _streaming(
+    channel: grpc.aio.Channel, path: str
+) -> "grpc.aio.StreamStreamMultiCallable[bytes, bytes]":
+    # Whether one message comes back or many is the same on the wire.
+    return channel.stream_stream(path, request_serializer=None, response_deserializer=None)
+
+
+def _asking(
+    channel: grpc.aio.Channel, path: str
+) -> "grpc.aio.UnaryStreamMultiCallable[bytes, bytes]":
+    return channel.unary_stream(path, request_serializer=None, response_deserializer=None)
+
+
 async def _send(stream: RawStream, requests: AsyncIterator[bytes]) -> None:
     try:
         async for request in requests:
@@ -149,7 +176,7 @@ async def _send(stream: RawStream, requests: AsyncIterator[bytes]) -> None:
         raise
 
 
-async def _receive(stream: RawStream, on_message: Callable[[bytes], None]) -> None:
+async def _receive(stream: RawAnswers, on_message: Callable[[bytes], None]) -> None:
     while True:
         data = await stream.read()
         # grpcio's mark for the end is an object of a private class.
