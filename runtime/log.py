@@ -9,6 +9,7 @@ program that starts: logging is the one thing that is global in Python anyway.
 """
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,9 @@ def configure(
         form: `auto` is `console` where the stream is a terminal, and otherwise `json`.
         stream: None is stderr.
     """
+    # What grpc's C core prints of connections that end is no JSON, and links say it themselves.
+    # It is read when the first channel or server is made.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     out = sys.stderr if stream is None else stream
     console = form == "console" or (form == "auto" and out.isatty())
     shared: list[Processor] = [

@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+import os
 import re
 from collections.abc import Iterator
 
@@ -14,7 +15,11 @@ from runtime import log
 def _restore_logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    verbosity = os.environ.pop("GRPC_VERBOSITY", None)
     yield
+    os.environ.pop("GRPC_VERBOSITY", None)
+    if verbosity is not None:
+        os.environ["GRPC_VERBOSITY"] = verbosity
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
@@ -133,3 +138,11 @@ def test_the_form_can_be_chosen() -> None:
     structlog.get_logger().info("link opened", peer="ID/~b")
     assert "peer=ID/~b" in out.getvalue()
     assert "\x1b" not in out.getvalue()
+
+
+def test_the_c_core_of_grpc_is_quiet_unless_an_operator_wants_it() -> None:
+    log.configure("node", stream=io.StringIO())
+    assert os.environ["GRPC_VERBOSITY"] == "NONE"
+    os.environ["GRPC_VERBOSITY"] = "DEBUG"
+    log.configure("node", stream=io.StringIO())
+    assert os.environ["GRPC_VERBOSITY"] == "DEBUG"
