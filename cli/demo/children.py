@@ -24,7 +24,7 @@ from security.errors import Code, SimpulError
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 20.0
 LOOK_EVERY_S: Final = 0.02
-LAST_LINES: Final = 1
+ERROR: Final = "simpul: "
 
 Found = TypeVar("Found")
 
@@ -79,7 +79,9 @@ class Child:
 
     def _failed(self, how: str) -> SimpulError:
         lines = self.log.read_text(errors="replace").strip().splitlines()
-        said = " ".join(lines[-LAST_LINES:]) or "it said nothing"
+        # A command's own error has an action below it.
+        errors = [line.removeprefix(ERROR) for line in lines if line.startswith(ERROR)]
+        said = (errors or lines or ["it said nothing"])[-1]
         return SimpulError(Code.NOT_RUNNING, f"{self.name} {how}: {said} (log: {self.log})")
 
 

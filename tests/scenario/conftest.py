@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenario.harness import Federation, Process, done
+from tests.scenario.harness import Federation, Process, descendants_of, done, lives
 
 pytestmark = pytest.mark.scenario
 
@@ -47,8 +47,11 @@ def federation(place: Path) -> Iterator[Federation]:
     try:
         document = process.until_file(home / "federation.json")
         yield Federation(home, document, process)
+        pids = descendants_of(process.pid)
+        assert {node["pid"] for node in document["nodes"]} <= set(pids)
     finally:
         assert process.stop() == 0, process.text
+    assert not [pid for pid in pids if lives(pid)], "the demo left processes behind"
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ Everything is a real process, started by the same commands that an operator type
 ended by its id; what a test starts, it stops.
 """
 
-import asyncio
 import contextlib
 import json
 import os
@@ -16,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import grpc
@@ -34,6 +34,9 @@ SUPERAPP = "ID/KEMENTERIAN/KOMDIGI/superapp"
 WISATA = "wisata.v1.Wisata"
 PROTOSET = CHECKOUT / "examples" / "protos" / "wisata.protoset"
 BANDARA_PROTOSET = CHECKOUT / "examples" / "protos" / "bandara.protoset"
+GET_KOMODO = pb.GetRequest(code=KOMODO).SerializeToString()
+# Otherwise grpcio shares one connection among all channels to an address.
+OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
 
 Found = TypeVar("Found")
 
@@ -60,16 +63,16 @@ class Ran:
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SIMPUL_")}
-    return {**kept, "GRPC_VERBOSITY": "NONE", **extra}
+    return {**kept, **extra}
 
 
-def simpul(*arguments: object, timeout_s: float = START_S, **env: str) -> Ran:
+def simpul(*arguments: object, **env: str) -> Ran:
     """Runs one command to its end."""
     ran = subprocess.run(
         [*SIMPUL, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=timeout_s,
+        timeout=START_S,
         env=environment(env),
         cwd=CHECKOUT,
         check=False,
@@ -113,13 +116,11 @@ def read_json(file: Path) -> Any:
 class Process:
     """A program of ours, in a session of its own; its output goes to `log`."""
 
-    def __init__(
-        self, log: Path, *arguments: object, command: tuple[str, ...] = SIMPUL, **env: str
-    ):
+    def __init__(self, log: Path, *arguments: object, **env: str) -> None:
         self.log = log
         self._file = log.open("ab")
         self._popen = subprocess.Popen(
-            [*command, *map(str, arguments)],
+            [*SIMPUL, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=self._file,
             stderr=self._file,
@@ -191,45 +192,26 @@ def call(
     gateway: str,
     path: str,
     metadata: Mapping[str, str],
-    *requests: bytes,
+    data: bytes,
     timeout_s: float = 10.0,
 ) -> Told:
     """One call through a gateway, by any gRPC client's means."""
 
-    async def make() -> Told:
-        async with grpc.aio.insecure_channel(gateway) as channel:
-            method: Any = channel.stream_stream(path)
-            stream = method(metadata=tuple(metadata.items()), timeout=timeout_s)
-            answers: list[bytes] = []
-            try:
-                # A call that was refused at once takes no more messages.
-                with contextlib.suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):
-                    for request in requests:
-                        await stream.write(request)
-                    await stream.done_writing()
-                while isinstance(answer := await stream.read(), bytes):
-                    answers.append(answer)
-                if await stream.code() is not grpc.StatusCode.OK:
-                    raise grpc.aio.AioRpcError(
-                        await stream.code(),
-                        await stream.initial_metadata(),
-                        await stream.trailing_metadata(),
-                        await stream.details(),
-                    )
-                trailers, status, message = await stream.trailing_metadata(), "OK", ""
-            except grpc.aio.AioRpcError as error:
-                trailers = error.trailing_metadata()
-                status, message = error.code().name, error.details() or ""
-            said = {key: value for key, value in trailers or () if isinstance(value, str)}
-            return Told(
-                status,
-                said.get("simpul-error", ""),
-                message,
-                said.get("simpul-call-id", ""),
-                tuple(answers),
-            )
-
-    return asyncio.run(make())
+    with grpc.insecure_channel(gateway, options=OWN_CONNECTION) as channel:
+        # One message goes out with the call itself, so a refusal can't cross with it.
+        method: Any = channel.unary_stream(path)
+        answers = method(data, metadata=tuple(metadata.items()), timeout=timeout_s)
+        found: list[bytes] = []
+        with contextlib.suppress(grpc.RpcError):
+            found.extend(answers)
+        said = dict(answers.trailing_metadata() or ())
+        return Told(
+            answers.code().name,
+            said.get("simpul-error", ""),
+            answers.details() or "",
+            said.get("simpul-call-id", ""),
+            tuple(found),
+        )
 
 
 @dataclass(frozen=True)
@@ -289,12 +271,15 @@ class Federation:
         (found,) = (s for s in self.document["services"] if s["id"] == f"{LABUAN_BAJO}/{WISATA}")
         return str(found["target"])
 
-    def ask(self, method: str = "Get", request: bytes | None = None, **metadata: str) -> Told:
-        """A call of the super app; `metadata` (with _ for -) replaces what it would send."""
-        said = {"simpul-to": LABUAN_BAJO, "simpul-token": self.token}
-        said |= {key.replace("_", "-"): value for key, value in metadata.items()}
+    def ask(
+        self,
+        metadata: Mapping[str, str] = MappingProxyType({}),
+        method: str = "Get",
+        data: bytes = GET_KOMODO,
+    ) -> Told:
+        """A call of the super app; `metadata` replaces what it would send, an empty value hides."""
+        said = {"simpul-to": LABUAN_BAJO, "simpul-token": self.token, **metadata}
         kept = {key: value for key, value in said.items() if value}
-        data = pb.GetRequest(code=KOMODO).SerializeToString() if request is None else request
         return call(self.consumer.gateway, f"/{WISATA}/{method}", kept, data)
 
     def enrol(self, member: str, node: str, *more: object) -> str:
@@ -354,3 +339,9 @@ def children_of(pid: int) -> list[int]:
             if int(fields[1]) == pid and fields[0] != "Z":
                 found.append(int(entry.name))
     return found
+
+
+def descendants_of(pid: int) -> list[int]:
+    """The processes that a process has started, and those that these have."""
+    found = children_of(pid)
+    return found + [child for each in found for child in children_of(each)]

@@ -5,31 +5,31 @@ import pytest
 from tests.scenario.harness import LABUAN_BAJO, WISATA, Federation, call, done, refused
 
 BAD = {
-    "member": ({"simpul_to": "ID/DAERAH/99.99/x"}, "NOT_FOUND", "MEMBER_UNKNOWN"),
-    "subsystem": ({"simpul_to": "ID/DAERAH/53.15/x"}, "NOT_FOUND", "SUBSYSTEM_UNKNOWN"),
-    "no_address": ({"simpul_to": ""}, "INVALID_ARGUMENT", "ADDRESS_MISSING"),
-    "malformed": ({"simpul_to": "nonsense"}, "INVALID_ARGUMENT", "ID_MALFORMED"),
+    "member": ({"simpul-to": "ID/DAERAH/99.99/x"}, "NOT_FOUND", "MEMBER_UNKNOWN"),
+    "subsystem": ({"simpul-to": "ID/DAERAH/53.15/x"}, "NOT_FOUND", "SUBSYSTEM_UNKNOWN"),
+    "no_address": ({"simpul-to": ""}, "INVALID_ARGUMENT", "ADDRESS_MISSING"),
+    "malformed": ({"simpul-to": "nonsense"}, "INVALID_ARGUMENT", "ID_MALFORMED"),
     "region": (
-        {"simpul_to": "", "simpul_region": "74.07"}, "NOT_FOUND", "REGION_UNKNOWN"
+        {"simpul-to": "", "simpul-region": "74.07"}, "NOT_FOUND", "REGION_UNKNOWN"
     ),
     "region_malformed": (
-        {"simpul_to": "", "simpul_region": "x"}, "INVALID_ARGUMENT", "ID_MALFORMED"
+        {"simpul-to": "", "simpul-region": "x"}, "INVALID_ARGUMENT", "ID_MALFORMED"
     ),
-    "two_addresses": ({"simpul_region": "53.15"}, "INVALID_ARGUMENT", "METADATA_MALFORMED"),
-    "purpose": ({"simpul_purpose": "iklan"}, "PERMISSION_DENIED", "ACCESS_PURPOSE"),
-    "no_token": ({"simpul_token": ""}, "UNAUTHENTICATED", "APP_CREDENTIAL_MISSING"),
-    "wrong_token": ({"simpul_token": "x" * 40}, "UNAUTHENTICATED", "APP_CREDENTIAL_WRONG"),
+    "two_addresses": ({"simpul-region": "53.15"}, "INVALID_ARGUMENT", "METADATA_MALFORMED"),
+    "purpose": ({"simpul-purpose": "iklan"}, "PERMISSION_DENIED", "ACCESS_PURPOSE"),
+    "no_token": ({"simpul-token": ""}, "UNAUTHENTICATED", "APP_CREDENTIAL_MISSING"),
+    "wrong_token": ({"simpul-token": "x" * 40}, "UNAUTHENTICATED", "APP_CREDENTIAL_WRONG"),
     "other_subsystem": (
-        {"simpul_from": "ID/KEMENTERIAN/KOMDIGI/x"}, "PERMISSION_DENIED", "APP_SUBSYSTEM_DENIED"
+        {"simpul-from": "ID/KEMENTERIAN/KOMDIGI/x"}, "PERMISSION_DENIED", "APP_SUBSYSTEM_DENIED"
     ),
-    "nodes_own_key": ({"simpul_agreement": "x"}, "INVALID_ARGUMENT", "METADATA_MALFORMED"),
+    "nodes_own_key": ({"simpul-agreement": "x"}, "INVALID_ARGUMENT", "METADATA_MALFORMED"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_metadata(federation: Federation, name: str) -> None:
     metadata, status, code = BAD[name]
-    told = federation.ask(**metadata)
+    told = federation.ask(metadata)
     assert (told.status, told.code) == (status, code), told
     assert told.message
     assert "\n" not in told.message
@@ -59,10 +59,10 @@ def test_a_consumer_that_is_not_allowed(federation: Federation) -> None:
     other = "ID/KEMENTERIAN/KOMDIGI/portal"
     home = federation.consumer.home
     token = done("app", "add", "portal", "--home", home, "--subsystem", other).out.strip()
-    told = federation.ask(simpul_token=token)
+    told = federation.ask({"simpul-token": token})
     assert (told.status, told.code) == ("PERMISSION_DENIED", "ACCESS_NO_AGREEMENT")
     done("app", "remove", "portal", "--home", home)
-    told = federation.ask(simpul_token=token)
+    told = federation.ask({"simpul-token": token})
     assert (told.status, told.code) == ("UNAUTHENTICATED", "APP_CREDENTIAL_WRONG")
 
 
@@ -74,8 +74,8 @@ def test_only_the_methods_that_were_allowed(federation: Federation) -> None:
     )  # fmt: skip
     home = federation.consumer.home
     token = done("app", "add", "terbatas", "--home", home, "--subsystem", consumer).out.strip()
-    assert federation.ask(simpul_token=token).status == "OK"
-    told = federation.ask("List", b"", simpul_token=token)
+    assert federation.ask({"simpul-token": token}).status == "OK"
+    told = federation.ask({"simpul-token": token}, "List", b"")
     assert (told.status, told.code) == ("PERMISSION_DENIED", "ACCESS_METHOD")
 
 

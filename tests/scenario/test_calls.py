@@ -37,13 +37,13 @@ async def test_the_super_app_joins_what_two_bodies_know(app: App) -> None:
 
 
 def test_a_region_is_as_good_as_a_subsystem(federation: Federation) -> None:
-    told = federation.ask(simpul_to="", simpul_region="53.15")
+    told = federation.ask({"simpul-to": "", "simpul-region": "53.15"})
     assert told.status == "OK"
     assert pb.GetResponse.FromString(told.answers[0]).island.name == "Pulau Komodo"
 
 
 def test_the_services_own_error_passes_as_it_is(federation: Federation) -> None:
-    told = federation.ask(request=pb.GetRequest(code="53.15.99999").SerializeToString())
+    told = federation.ask(data=pb.GetRequest(code="53.15.99999").SerializeToString())
     assert (told.status, told.code) == ("NOT_FOUND", "")
     assert told.message == "regency 53.15 has no island 53.15.99999"
     assert told.call_id

@@ -53,15 +53,15 @@ def test_a_node_joins_by_hand_and_is_called(federation: Federation, home: Path) 
         )  # fmt: skip
         service = published.out.strip()
         assert service == f"{subsystem}/{WISATA}"
-        told = federation.ask(simpul_to=subsystem)
+        told = federation.ask({"simpul-to": subsystem})
         assert told.code == "ACCESS_NO_AGREEMENT"
         done("access", "allow", "--home", node.home, "--consumer", SUPERAPP, "--service", service)
-        assert federation.ask(simpul_to=subsystem).status == "OK"
-        assert federation.ask(simpul_to="", simpul_region="74.07").status == "OK"
+        assert federation.ask({"simpul-to": subsystem}).status == "OK"
+        assert federation.ask({"simpul-to": "", "simpul-region": "74.07"}).status == "OK"
         _a_protoset_without_the_service(node.home, subsystem, federation.target)
     assert done("journal", "verify", "--home", home / "n", "--json").json["ok"]
     # What is down is said to be down, and the app is told at once.
-    told = federation.ask(simpul_to=subsystem)
+    told = federation.ask({"simpul-to": subsystem})
     assert (told.status, told.code) == ("UNAVAILABLE", "PEER_UNREACHABLE"), told
 
 

@@ -2,12 +2,13 @@
 
 import os
 import signal
+import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
-import pytest
 
 from examples.gen.wisata.v1 import wisata_pb2 as pb
 from tests.scenario.harness import (
@@ -19,6 +20,7 @@ from tests.scenario.harness import (
     Told,
     call,
     children_of,
+    descendants_of,
     done,
     lives,
     serving,
@@ -43,7 +45,7 @@ class Regency:
         done("access", "allow", "--home", self.home, "--consumer", SUPERAPP, "--service", service)
 
     def ask(self) -> Told:
-        return self.federation.ask(simpul_to=self.subsystem)
+        return self.federation.ask({"simpul-to": self.subsystem})
 
     def answers(self) -> bool:
         return self.ask().status == "OK"
@@ -122,7 +124,7 @@ def _talk_while(federation: Federation, regency: Regency, process: Process) -> t
     metadata = (("simpul-to", regency.subsystem), ("simpul-token", federation.token))
     stopped = threading.Event()
 
-    def questions() -> object:
+    def questions() -> Iterator[pb.ChatRequest]:
         yield pb.ChatRequest(name="Komodo", limit=1)
         stopped.wait(10)
         yield pb.ChatRequest(name="Rinca", limit=1)
@@ -160,18 +162,33 @@ def _no_longer_answered(regency: Regency) -> Told | None:
     return None if told.status == "OK" else told
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_the_demo_leaves_no_process_behind(home: Path, number: signal.Signals) -> None:
+def test_a_demo_that_is_killed_leaves_no_process_behind(home: Path) -> None:
     process = Process(home / "up.log", "demo", "up", "--home", home / "fed", "--nodes", "3")
     try:
         document = process.until_file(home / "fed" / "federation.json")
-        pids = [*children_of(process.pid)]
-        pids += [child for pid in pids for child in children_of(pid)]
+        pids = descendants_of(process.pid)
         assert {node["pid"] for node in document["nodes"]} <= set(pids)
         # Registry, keeper, two services, three nodes with a worker each.
         assert len(pids) == 10
     finally:
-        status = process.stop(number)
-    assert status == (0 if number is signal.SIGTERM else -signal.SIGKILL)
-    timeout_s = 1.0 if number is signal.SIGTERM else 20.0
-    until(lambda: not any(map(lives, pids)) or None, timeout_s, "the end of all processes")
+        status = process.stop(signal.SIGKILL)
+    assert status == -signal.SIGKILL
+    until(lambda: not any(map(lives, pids)) or None, 20.0, "the end of all processes")
+
+
+def test_a_demo_that_fails_leaves_no_process_behind(home: Path) -> None:
+    """The registry's port range is fine, but every node is told to use one gateway port."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        env = {"SIMPUL_NODE__GATEWAY__LISTEN": "127.0.0.1:{1}".format(*taken.getsockname())}
+        process = Process(home / "up.log", "demo", "up", "--home", home / "fed", **env)
+        pids: set[int] = set()
+        while process.status is None:
+            pids.update(descendants_of(process.pid))
+            time.sleep(0.05)
+    assert process.stop() == 1
+    assert "NOT_RUNNING" in process.text
+    assert "PORT_IN_USE" in process.text
+    assert len(pids) > 5
+    assert not [pid for pid in pids if lives(pid)]

@@ -1,0 +1,58 @@
+"""`simpul demo run`: what `make demo` does, as one command."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.demo import cast, exchange
+from cli.demo.exchange import CheckError
+from tests.scenario.harness import simpul
+
+FOUR_KINDS = {"unary", "server stream", "client stream", "bidirectional"}
+
+
+def test_the_demo_passes_every_check(home: Path) -> None:
+    ran = simpul("demo", "run", "--nodes", "4", "--home", home / "fed", "--json")
+    assert ran.status == 0, ran.err
+    said = ran.json
+    assert said["passed"]
+    assert [step["title"] for step in said["steps"] if not step["passed"]] == []
+    assert {call["kind"] for call in said["calls"]} == FOUR_KINDS
+    assert len({call["call_id"] for call in said["calls"]}) == len(said["calls"])
+    denied = [call for call in said["calls"] if call["code"] is not None]
+    assert [call["code"] for call in denied] == ["ACCESS_NO_AGREEMENT"] * 2
+    for log in (home / "fed" / "logs").iterdir():
+        assert "Traceback" not in log.read_text(errors="replace"), log
+        if not log.name.endswith("-service.log"):
+            for line in log.read_text().splitlines():
+                json.loads(line)
+
+
+def test_too_few_nodes_are_wrong_usage(home: Path) -> None:
+    assert simpul("demo", "up", "--home", home / "fed", "--nodes", "2").status == 2
+
+
+def test_a_home_that_is_taken(home: Path) -> None:
+    (home / "file").touch()
+    ran = simpul("demo", "run", "--home", home)
+    assert (ran.status, ran.error) == (1, "HOME_EXISTS")
+
+
+def test_the_cast() -> None:
+    found = cast.participants(40)
+    assert [who.node for who in found[:6]] == [
+        "komdigi-1", "labuan-bajo-1", "kemenhub-1", "wakatobi-1", "lombok-utara-1",
+        "kepulauan-anambas-1",
+    ]  # fmt: skip
+    assert len({who.node for who in found}) == len({who.member for who in found}) == 40
+    assert all(len(exchange.register_of(who)) for who in found[3:])
+    with pytest.raises(ValueError, match="at least 3"):
+        cast.participants(2)
+    with pytest.raises(ValueError, match="at most"):
+        cast.participants(10_000)
+
+
+def test_a_check_can_fail() -> None:
+    with pytest.raises(CheckError, match="because"):
+        exchange.require(False, "because")
