@@ -145,6 +145,16 @@ ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
             "The registry has suspended or removed this member.",
             "Ask the registry's operator why.",
         ),
+        Code.SUBSYSTEM_SUSPENDED: ErrorInfo(
+            Status.PERMISSION_DENIED,
+            "The registry has suspended or removed this subsystem.",
+            "Ask the registry's operator why.",
+        ),
+        Code.IDENTITY_ABSENT: ErrorInfo(
+            Status.FAILED_PRECONDITION,
+            "This node holds no identity key of the member, so it can't sign for it.",
+            "Do it on the member's node that holds the key.",
+        ),
         Code.NODE_REVOKED: ErrorInfo(
             Status.PERMISSION_DENIED,
             "The registry has revoked this node.",
@@ -200,6 +210,11 @@ ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
             "A change breaks its format or asks for what isn't allowed.",
             "Mend it as the message says, and send it again.",
         ),
+        Code.APPROVAL_PENDING: ErrorInfo(
+            Status.FAILED_PRECONDITION,
+            "The change waits until the registry's operator has approved it.",
+            "Ask the registry's operator; nothing needs to be sent again.",
+        ),
         Code.CHANGE_REPLAYED: ErrorInfo(
             Status.FAILED_PRECONDITION,
             "A change has a number that was used before.",
@@ -249,6 +264,46 @@ ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
             Status.UNAVAILABLE,
             "The registry doesn't answer.",
             "Check its address and that it runs; calls go on meanwhile.",
+        ),
+        Code.CHECKPOINT_INVALID: ErrorInfo(
+            Status.INVALID_ARGUMENT,
+            "A checkpoint isn't spelt as one, or isn't that of the log it is shown for.",
+            "Get it again from its source; if it fails again, report it.",
+        ),
+        Code.JOURNAL_RESTORED_OR_FORKED: ErrorInfo(
+            Status.FAILED_PRECONDITION,
+            "The journal isn't the one whose checkpoints this node signed: restored or changed.",
+            "Put the newest journal back; where it's lost, enrol the node anew under another name.",
+        ),
+        Code.NOTE_MALFORMED: ErrorInfo(
+            Status.INVALID_ARGUMENT,
+            "A text isn't a signed note, or a key isn't a verifier key.",
+            "Send it as c2sp.org/signed-note says.",
+        ),
+        Code.TIMESTAMP_INVALID: ErrorInfo(
+            Status.DATA_LOSS,
+            "A time stamp isn't that of a listed authority over these bytes.",
+            "Ask the authority again; if it fails again, report it to the federation.",
+        ),
+        Code.TIMESTAMP_OVERDUE: ErrorInfo(
+            Status.UNAVAILABLE,
+            "No authority has stamped the journal's time for longer than the federation allows.",
+            "Mend the way to the federation's time-stamp authorities; traffic goes on by itself.",
+        ),
+        Code.TIMESTAMP_UNREACHABLE: ErrorInfo(
+            Status.UNAVAILABLE,
+            "A time-stamp authority doesn't answer.",
+            "Check its address; the others are asked meanwhile.",
+        ),
+        Code.WITNESS_REFUSED: ErrorInfo(
+            Status.FAILED_PRECONDITION,
+            "A witness doesn't cosign a checkpoint.",
+            "Read its reason in the log; traffic goes on meanwhile.",
+        ),
+        Code.WITNESS_UNREACHABLE: ErrorInfo(
+            Status.UNAVAILABLE,
+            "A witness doesn't answer.",
+            "Check its address; cosignatures come later, and traffic goes on.",
         ),
         Code.CONFIG_INVALID: ErrorInfo(
             Status.INVALID_ARGUMENT,

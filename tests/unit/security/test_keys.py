@@ -232,3 +232,21 @@ def test_a_private_rsa_key_below_the_limit_is_refused() -> None:
     with pytest.raises(SimpulError) as caught:
         PrivateKey.from_pem(pem)
     assert caught.value.code is Code.KEY_MALFORMED
+
+
+def test_a_plain_signature_covers_the_text_itself() -> None:
+    key = fixed.key("plain")
+    key.public.verify_plain(b"text\n", key.sign_plain(b"text\n"))
+    with pytest.raises(SimpulError) as caught:
+        key.public.verify_plain(b"other\n", key.sign_plain(b"text\n"))
+    assert caught.value.code is Code.SIGNATURE_INVALID
+
+
+def test_what_a_domain_signs_is_never_taken_as_plain() -> None:
+    key = fixed.key("plain")
+    data = b"domain\x00data"
+    with pytest.raises(SimpulError):
+        key.sign_plain(data)
+    with pytest.raises(SimpulError) as caught:
+        key.public.verify_plain(data, key.sign(b"domain", b"data"))
+    assert caught.value.code is Code.SIGNATURE_INVALID
