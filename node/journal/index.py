@@ -30,7 +30,7 @@ from sqlalchemy import (
 
 from node.journal.leaves import CLOSE, REFUSE, Leaf, Terms
 from node.journal.model import CallNote, Direction, LinkEnd, Outcome, Role
-from node.journal.statements import Statement, bulk_insert
+from node.journal.statements import BulkInsert, Statement
 from node.journal.tables import (
     CALL_ENTRIES,
     CALLS,
@@ -101,8 +101,8 @@ class CallIndex:
         self.links: dict[tuple[bytes, int], int] = {}
         self.terms: dict[Terms, int] = {}
         self.open_calls: dict[_CallKey, int] = {}
-        self.insert_calls = bulk_insert(CALLS, dialect)
-        self.insert_entries = bulk_insert(CALL_ENTRIES, dialect)
+        self.insert_calls = BulkInsert(CALLS, dialect)
+        self.insert_entries = BulkInsert(CALL_ENTRIES, dialect)
         self.end_calls = Statement(
             update(CALLS)
             .where(CALLS.c.id == bindparam("call"))
@@ -116,7 +116,7 @@ class CallIndex:
         if self._dialect.name == "postgresql":
             return self._from_blocks(connection)
         # One transaction at a time: what follows the greatest is free.
-        top = connection.execute(select(func.max(CALLS.c.id))).scalar()
+        top = connection.exec_driver_sql("SELECT max(id) FROM calls").scalar()
         return count(NO_CALL + 1 if top is None else int(top) + 1)
 
     def lock_shared(self, connection: Connection) -> bool:

@@ -23,7 +23,7 @@ from node.journal.index import CallIndex, IndexGroup, check_note
 from node.journal.leaves import Leaf, make_leaf
 from node.journal.model import CallNote
 from node.journal.slots import held_by, require_free
-from node.journal.statements import Statement, bulk_insert
+from node.journal.statements import BulkInsert, Statement
 from node.journal.store import Append, Appended, JournalStore, Lease
 from node.journal.tables import DIRECTIONS, NO_LINK, PARCELS, SALTS, SLOTS
 from security.errors import Code, SimpulError
@@ -55,8 +55,8 @@ class SqlJournalStore(JournalStore):
         # PEP 249's module: its errors come as they are where statements go past SQLAlchemy.
         self._driver: Any = engine.dialect.dbapi
         self._index = CallIndex(engine.dialect)
-        self._insert_parcels = bulk_insert(PARCELS, engine.dialect)
-        self._insert_salts = bulk_insert(SALTS, engine.dialect)
+        self._insert_parcels = BulkInsert(PARCELS, engine.dialect)
+        self._insert_salts = BulkInsert(SALTS, engine.dialect)
         self._fence = Statement(
             update(SLOTS)
             .where(
