@@ -56,6 +56,11 @@ check: $(STAMP) ## Everything that needs no running program: lint, types, protos
 test: $(STAMP) ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: interop
+interop: $(STAMP) ## Run gRPC's own cases and the long tests of fidelity, and write the table anew
+	$(BIN)/python -m pytest tests/interop -m "slow or not slow"
+	PYTHONPATH=.:protos $(BIN)/python -m tests.interop.table > docs/reference/interop.md
+
 .PHONY: demo
 demo: $(STAMP) ## Start a registry and nodes, and exchange real data between them
 	@$(BIN)/simpul demo run
