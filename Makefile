@@ -48,6 +48,7 @@ check: $(STAMP) ## Everything that needs no running program: lint, types, protos
 	@tools/check_breaking.sh
 	$(BIN)/python tools/generate_protos.py --check
 	$(BIN)/python -m examples.generate --check
+	$(BIN)/python -m tools.generate_docs --check
 	PYTHONPATH=.:protos $(BIN)/python tests/conformance/build_vectors.py --check
 	PYTHONPATH=.:protos $(BIN)/python tests/conformance/build_parcel_vectors.py --check
 	$(BIN)/python -m pytest -q tests/architecture
@@ -64,6 +65,10 @@ interop: $(STAMP) ## Run gRPC's own cases and the long tests of fidelity, and wr
 .PHONY: demo
 demo: $(STAMP) ## Start a registry and nodes, and exchange real data between them
 	@$(BIN)/simpul demo run
+
+.PHONY: bench
+bench: $(STAMP) ## Measure a pair of nodes against what else one would use (ARGS=--quick, --long)
+	@$(BIN)/python -m bench.run $(ARGS)
 
 .PHONY: clean
 clean: ## Remove .venv and every cache
