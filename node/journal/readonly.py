@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
+from sqlalchemy.pool import ConnectionPoolEntry, Pool, StaticPool
 
 from node.journal.schema import HEAD, revision
 from node.journal.sqlite_store import meaning
@@ -40,7 +40,7 @@ class ReadOnly:
                 Code.NOT_FOUND, f"no journal at {path}: start the node once", path=str(path)
             )
         self._path = path
-        self._engine = _engine(path)
+        self._engine = read_engine(path, StaticPool)
         try:
             with self.snapshot() as connection:
                 found = revision(connection)
@@ -79,7 +79,9 @@ class ReadOnly:
         self._engine.dispose()
 
 
-def _engine(path: Path) -> Engine:
+def read_engine(path: Path, pool: type[Pool]) -> Engine:
+    """Returns an engine that can only read; `pool` says how long a connection lives."""
+
     def connect() -> sqlite3.Connection:
         uri = f"file:{quote(str(path.absolute()))}?mode=ro"
         try:
@@ -93,7 +95,7 @@ def _engine(path: Path) -> Engine:
             connection = sqlite3.connect(f"{uri}&immutable=1", uri=True)
         return connection
 
-    engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
+    engine = create_engine("sqlite://", creator=connect, poolclass=pool)
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine

@@ -25,9 +25,10 @@ from node.journal.model import CallNote
 from node.journal.slots import held_by, require_free
 from node.journal.statements import BulkInsert, Statement
 from node.journal.store import Append, Appended, JournalStore, Lease
-from node.journal.tables import DIRECTIONS, NO_LINK, PARCELS, SALTS, SLOTS
+from node.journal.tables import DIRECTIONS, NO_LINK, PARCELS, SALTS, SLOTS, TREE_NODES
 from security.errors import Code, SimpulError
 from security.merkle import Frontier
+from security.tiles import TreeNode, completed_nodes
 
 _DIRECTIONS: Final = {direction: number for number, direction in enumerate(DIRECTIONS)}
 
@@ -57,6 +58,7 @@ class SqlJournalStore(JournalStore):
         self._index = CallIndex(engine.dialect)
         self._insert_parcels = BulkInsert(PARCELS, engine.dialect)
         self._insert_salts = BulkInsert(SALTS, engine.dialect)
+        self._insert_nodes = BulkInsert(TREE_NODES, engine.dialect)
         self._fence = Statement(
             update(SLOTS)
             .where(
@@ -236,8 +238,10 @@ class SqlJournalStore(JournalStore):
         now_ms: int,
     ) -> Frontier:
         old_size = head.size
+        nodes: list[TreeNode] = []
         for item in wanted:
             for leaf in item.leaves:
+                nodes += completed_nodes(head, leaf.leaf_hash)
                 head = head.append(leaf.leaf_hash)
         self._check_fence(connection, lease, old_size, head, now_ms)
         parcels: list[tuple[object, ...]] = []
@@ -255,6 +259,9 @@ class SqlJournalStore(JournalStore):
                 index.note(note)
         self._insert_parcels.run(connection, parcels)
         self._insert_salts.run(connection, salts)
+        self._insert_nodes.run(
+            connection, [(lease.slot, node.level, node.index, node.hash) for node in nodes]
+        )
         index.write()
         return head
 

@@ -18,7 +18,7 @@ from typing import Final, Self
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
+from sqlalchemy.pool import ConnectionPoolEntry, Pool, StaticPool
 
 from node.journal.schema import migrate
 from node.journal.slots import SlotLock
@@ -74,26 +74,8 @@ class SqliteJournalStore(SqlJournalStore):
             SimpulError: JOURNAL_FAILED, JOURNAL_FULL, JOURNAL_CORRUPT (no journal at all), or
                 CONFIG_INVALID (of a newer version).
         """
-        try:
-            new = not path.exists()
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_MODE))
-            if new:
-                sync_folder(path.parent)
-        except OSError as error:
-            raise _file_error(path, error) from error
         # One connection for good: it's opened once, and closing the store closes it.
-        engine = create_engine(URL.create("sqlite", database=str(path)), poolclass=StaticPool)
-        event.listen(engine, "connect", _prepare)
-        event.listen(engine, "begin", _begin)
-        try:
-            migrate(engine, str(path))
-            return cls(engine, path)
-        except DBAPIError as error:
-            engine.dispose()
-            raise meaning(path, error.orig) from error
-        except BaseException:
-            engine.dispose()
-            raise
+        return cls(open_engine(path, StaticPool), path)
 
     def append(
         self, lease: Lease, head: Frontier, group: Sequence[Append], *, now_ms: int
@@ -146,6 +128,32 @@ class SqliteJournalStore(SqlJournalStore):
 
     def _meaning(self, error: BaseException | None) -> SimpulError:
         return meaning(self._path, error)
+
+
+def open_engine(path: Path, pool: type[Pool]) -> Engine:
+    """Returns an engine of the journal at `path`, as `SqliteJournalStore.open` says.
+
+    `pool` says how long a connection lives.
+    """
+    try:
+        new = not path.exists()
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_MODE))
+        if new:
+            sync_folder(path.parent)
+    except OSError as error:
+        raise _file_error(path, error) from error
+    engine = create_engine(URL.create("sqlite", database=str(path)), poolclass=pool)
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    try:
+        migrate(engine, str(path))
+    except DBAPIError as error:
+        engine.dispose()
+        raise meaning(path, error.orig) from error
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
 
 
 def meaning(path: Path, error: BaseException | None) -> SimpulError:

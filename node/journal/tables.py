@@ -203,6 +203,48 @@ class CallEntryRow(JournalTable, table=True):
     blocks: int = Field(sa_type=BigInteger)
 
 
+class TreeNodeRow(JournalTable, table=True):
+    """The root of a full subtree of 256^level leaves, so that proofs needn't read every leaf."""
+
+    __tablename__ = "tree_nodes"
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    slot: int = Field(primary_key=True, sa_type=SmallInteger)
+    # 1 or more: the leaves themselves are the parcels'.
+    level: int = Field(primary_key=True, sa_type=SmallInteger)
+    idx: int = Field(primary_key=True, sa_type=BigInteger)
+    hash: bytes
+
+
+class CheckpointRow(JournalTable, table=True):
+    """A signed checkpoint of a slot, with the cosignatures that it has so far."""
+
+    __tablename__ = "checkpoints"
+    # The first cosigned checkpoint that covers a parcel is found through it.
+    __table_args__ = (Index("checkpoints_quorum", "slot", "quorum_at_ms", "size"),)
+
+    slot: int = Field(primary_key=True, sa_type=SmallInteger)
+    size: int = Field(primary_key=True, sa_type=BigInteger)
+    # As security.note prints it.
+    note: bytes
+    signed_at_ms: int = Field(sa_type=BigInteger)
+    # When the federation's quorum had cosigned it, by the cosignatures themselves.
+    quorum_at_ms: int | None = Field(sa_type=BigInteger)
+
+
+class TimestampRow(JournalTable, table=True):
+    """An RFC 3161 time stamp of a checkpoint's text."""
+
+    __tablename__ = "timestamps"
+
+    slot: int = Field(primary_key=True, sa_type=SmallInteger)
+    size: int = Field(primary_key=True, sa_type=BigInteger)
+    authority: str = Field(primary_key=True)
+    # The authority's whole answer, in DER.
+    response: bytes
+    stamped_at_ms: int = Field(sa_type=BigInteger)
+
+
 def _table(row: type[JournalTable]) -> Table:
     return JournalTable.metadata.tables[str(row.__tablename__)]
 
@@ -215,3 +257,6 @@ SALTS: Final = _table(SaltRow)
 TERMS: Final = _table(TermsRow)
 CALLS: Final = _table(CallTableRow)
 CALL_ENTRIES: Final = _table(CallEntryRow)
+TREE_NODES: Final = _table(TreeNodeRow)
+CHECKPOINTS: Final = _table(CheckpointRow)
+TIMESTAMPS: Final = _table(TimestampRow)
