@@ -36,6 +36,7 @@ APP: Final = "node.entry:app"
 HOME_VARIABLE: Final = "SIMPUL_WORKER_HOME"
 INDEX_VARIABLE: Final = "SIMPUL_WORKER_INDEX"
 PARENT_VARIABLE: Final = "SIMPUL_WORKER_PARENT"
+GRPC_VARIABLE: Final = "GRPC_VERBOSITY"
 METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 # A worker that ends sooner than this did not stay up.
@@ -73,6 +74,8 @@ def worker_environment(outer: Mapping[str, str], home: NodeHome, index: int) -> 
     }
     return {
         **kept,
+        # Read when grpc's library is loaded, so it can't wait for the log's set-up in the worker.
+        GRPC_VARIABLE: outer.get(GRPC_VARIABLE, "NONE"),
         HOME_VARIABLE: str(home.path),
         INDEX_VARIABLE: str(index),
         PARENT_VARIABLE: str(os.getpid()),

@@ -26,6 +26,7 @@ def test_the_demo_passes_every_check(home: Path) -> None:
         assert "Traceback" not in log.read_text(errors="replace"), log
         if not log.name.endswith("-service.log"):
             for line in log.read_text().splitlines():
+                assert line.startswith("{"), f"{log}: {line}"
                 json.loads(line)
 
 

@@ -129,6 +129,7 @@ def test_a_worker_inherits_what_it_needs_and_no_proxy(tmp_path: Path) -> None:
     assert got == {
         "PATH": "/bin", "SIMPUL_NODE__LOG__LEVEL": "debug", "SIMPUL_WORKER_HOME": str(tmp_path),
         "SIMPUL_WORKER_INDEX": "3", "SIMPUL_WORKER_PARENT": str(os.getpid()),
+        "GRPC_VERBOSITY": "NONE",
     }  # fmt: skip
 
 
