@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PositiveInt
 
 from node.home import NodeHome
+from node.journal.place import SQLITE, Place, parse_place
 from runtime.config import ListenAddress, ListenTcp, Section, load
 from runtime.files import write_durably
 from runtime.ports import Address, TcpAddress, UnixAddress
@@ -124,6 +125,10 @@ class MetricsSection(Section):
 class JournalSection(Section):
     """The record of every parcel."""
 
+    url: str = Field(
+        default=SQLITE,
+        description="Where it is: sqlite (HOME/journal.db), or postgresql://USER@HOST/DATABASE.",
+    )
     slots: PositiveInt = Field(
         default_factory=_cores,
         le=MAX_SLOTS,
@@ -135,7 +140,7 @@ class LimitsSection(Section):
     """What one call may take. The federation's policy may be stricter."""
 
     max_message_bytes: PositiveInt = Field(
-        default=4 * MIB, le=64 * MIB, description="The largest gRPC message, in bytes."
+        default=16 * MIB, le=64 * MIB, description="The largest gRPC message, in bytes."
     )
     max_metadata_bytes: PositiveInt = Field(
         default=64 * KIB, le=64 * KIB, description="All metadata of a request or answer, in bytes."
@@ -209,6 +214,15 @@ class NodeConfig(Section):
         return None if text is None else SubsystemId.parse(text)
 
 
+def journal_place(config: NodeConfig, home: NodeHome) -> Place:
+    """Where the journal of the node at `home` is.
+
+    Raises:
+        SimpulError: CONFIG_INVALID.
+    """
+    return parse_place(config.journal.url, home.journal)
+
+
 def load_config(home: NodeHome, env: Mapping[str, str]) -> NodeConfig:
     """Reads a home's configuration, with what `env` overrides.
 
@@ -223,6 +237,7 @@ def load_config(home: NodeHome, env: Mapping[str, str]) -> NodeConfig:
             f"{config.journal.slots}: raise the one or lower the other",
         )
     _check_gateway(config.gateway, home)
+    journal_place(config, home)
     for member in config.member_ids:
         if member.federation != config.federation:
             raise _invalid("node.members", f"{member} is not of federation {config.federation}")

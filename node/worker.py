@@ -20,7 +20,7 @@ from grpc import aio
 from prometheus_client import CollectorRegistry
 
 from node.calls import InboundCall, Services
-from node.config import NodeConfig
+from node.config import NodeConfig, journal_place
 from node.control import ControlClient
 from node.directory.load import load_view
 from node.exchange.asking import ask
@@ -153,7 +153,7 @@ class Worker:
         """
         holder = f"{place.config.node_id} worker {place.index}, process {os.getpid()}"
         journal = await Journal.open(
-            place.home.journal, slot=place.index, holder=holder, clock=now_ms
+            journal_place(place.config, place.home), slot=place.index, holder=holder, clock=now_ms
         )
         worker = cls(place, journal, services, end_gateway)
         worker._keep(worker._control.run())
@@ -349,6 +349,5 @@ def _unwanted(view: DirectoryView, node: NodeId) -> SimpulError | None:
 def _limits(config: NodeConfig) -> Limits:
     return Limits(
         max_message_bytes=config.limits.max_message_bytes,
-        max_parcel_bytes=config.limits.max_message_bytes + 512 * 1024,
         max_metadata_bytes=config.limits.max_metadata_bytes,
     )

@@ -15,7 +15,7 @@ from simpul.v1 import directory_pb2
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
-# Payloads up to here travel inside their parcel; longer ones may follow it in chunks.
+# Payloads up to here travel inside their parcel; longer ones follow it in chunks.
 INLINE_MAX_BYTES: Final = 64 * KIB
 # How far ahead of ours another node's clock may be.
 CLOCK_AHEAD_MS: Final = 60_000
@@ -38,10 +38,10 @@ class Limits:
         ValueError: a limit is below 1.
     """
 
-    # One gRPC message, as carried. gRPC's own default.
-    max_message_bytes: int = 4 * MIB
-    # Room for the largest message inline, and for an ordinary full parcel beside it.
-    max_parcel_bytes: int = 4 * MIB + 512 * KIB
+    # One gRPC message, as carried.
+    max_message_bytes: int = 16 * MIB
+    # A full parcel, and one more entry with the largest payload and private block that go inline.
+    max_parcel_bytes: int = 1 * MIB
     max_entries: int = 256
     # A private block: metadata, trailers, status message.
     max_metadata_bytes: int = 64 * KIB

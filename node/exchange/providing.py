@@ -49,6 +49,8 @@ _log = structlog.get_logger(__name__)
 BuiltIn = Callable[[bytes, MemberId], Awaitable[bytes]]
 
 _CANCELLED = 1
+# Of requests that services have not answered yet; past it, calls are refused.
+MAX_REQUEST_BYTES = 256 * 1024 * 1024
 
 
 class Providing:
@@ -72,6 +74,7 @@ class Providing:
         self._now_ms = now_ms
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
+        self._request_bytes = 0
 
     @property
     def open_calls(self) -> int:
@@ -109,7 +112,7 @@ class Providing:
             return SimpulError(
                 Code.NODE_DRAINING, "the provider's node is about to stop; try again in a moment"
             )
-        if len(self._tasks) >= self._max_open:
+        if len(self._tasks) >= self._max_open or self._request_bytes > MAX_REQUEST_BYTES:
             return SimpulError(
                 Code.OVERLOADED, "the provider's node is full; try again in a moment"
             )
@@ -117,6 +120,8 @@ class Providing:
 
     async def _serve(self, answer: _Answer) -> None:
         opened = answer.opened
+        request_bytes = 0 if answer.request is None else len(answer.request.data)
+        self._request_bytes += request_bytes
         with self._metrics.around("provider") as outcome:
             try:
                 status = await self._dispatch(answer)
@@ -135,6 +140,8 @@ class Providing:
                 )
             else:
                 outcome.ended(status)
+            finally:
+                self._request_bytes -= request_bytes
 
     async def _dispatch(self, answer: _Answer) -> int:
         opened = answer.opened

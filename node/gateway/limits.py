@@ -11,6 +11,6 @@ from security.limits import KIB, MIB
 class CallLimits:
     """What one call may take, and how many there may be at once in one worker."""
 
-    max_message_bytes: int = 4 * MIB
+    max_message_bytes: int = 16 * MIB
     max_metadata_bytes: int = 64 * KIB
     max_open_calls: int = 20_000

@@ -10,7 +10,7 @@ from typing import Final
 
 from security.entry import SealedEntry
 from security.errors import Code, LinkFault, SimpulError
-from security.limits import Limits
+from security.limits import INLINE_MAX_BYTES, Limits
 from security.parcel import to_wire
 from security.strict import parse
 from simpul.v1 import exchange_pb2
@@ -44,8 +44,9 @@ def parse_frame(data: bytes, limits: Limits) -> exchange_pb2.Frame:
 
 
 def parcel_frame(header: bytes, seal: bytes, entries: Sequence[SealedEntry]) -> bytes:
-    """A sealed parcel as it travels."""
-    return _frame(exchange_pb2.Frame(parcel=to_wire(header, seal, entries)))
+    """A sealed parcel as it travels: payloads over 64 KiB are left out, and follow in chunks."""
+    wire = to_wire(header, seal, entries, inline_max_bytes=INLINE_MAX_BYTES)
+    return _frame(exchange_pb2.Frame(parcel=wire))
 
 
 def greeting_frame(signed: exchange_pb2.SignedGreeting) -> bytes:
@@ -56,6 +57,17 @@ def greeting_frame(signed: exchange_pb2.SignedGreeting) -> bytes:
 def child_frame(parent: bytes, call_id: bytes) -> bytes:
     """A child link's first frame."""
     return _frame(exchange_pb2.Frame(child=exchange_pb2.Child(parent=parent, call_id=call_id)))
+
+
+def chunk_frame(commitment: bytes, offset: int, data: bytes) -> bytes:
+    """A piece of a payload."""
+    chunk = exchange_pb2.Chunk(commitment=commitment, offset=offset, data=data)
+    return _frame(exchange_pb2.Frame(chunk=chunk))
+
+
+def taken_frame(taken_bytes: int) -> bytes:
+    """How many bytes of the peer's chunks were taken in all."""
+    return _frame(exchange_pb2.Frame(taken=exchange_pb2.Taken(bytes=taken_bytes)))
 
 
 def max_frame_bytes(limits: Limits) -> int:

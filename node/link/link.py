@@ -4,10 +4,10 @@ It wires the pure halves (`security.sender`, `security.receiver`) to the stream,
 journal, and hands the entries of accepted parcels to their calls when they are durable. It knows no
 services, agreements or apps.
 
-Three tasks: the *reader* verifies and journals; the *deliverer* hands on, in order, what is
-durable; the *writer* sends frames. On a shared link the reader waits for the journal alone,
-never for the writer or a call. A child link carries one streaming call, so its deliverer waits
-for that call, and gRPC's flow control does the rest (wire.md, "Links and connections").
+Three tasks: the *reader* verifies and journals; the *delivery* hands on what is durable; the
+*writer* sends frames. On a shared link the reader waits for the journal alone, never for the writer
+or a call. A child link carries one streaming call, so its delivery waits for that call, and gRPC's
+flow control does the rest (wire.md, "Links and connections").
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from typing import Final
 import structlog
 
 from node.journal.model import Direction, LinkEnd, ParcelRecord
-from node.link.frames import parcel_frame, parse_frame
+from node.link.delivery import Delivery
+from node.link.frames import parcel_frame, parse_frame, taken_frame
 from node.link.model import (
     CallHandler,
     LinkRooms,
@@ -31,13 +32,16 @@ from node.link.model import (
     outcome_unknown,
 )
 from node.link.outbox import Outbox, Ticket, ticket
+from node.link.outgoing import Outgoing
 from node.link.receipts import Receipts
 from node.link.sealer import Drawn
 from node.link.stream import FrameStream
+from security.commitment import commit_payload
 from security.entry import ENTRY_SALT_BYTES
 from security.errors import Code, LinkFault, SimpulError
 from security.identifiers import MemberId, NodeId
 from security.kinds import Close, EntryKind, Kind, Open, Refuse
+from security.limits import INLINE_MAX_BYTES
 from security.parcel import Received
 from security.receiver import AcceptedParcel, Receiver, UnknownKey
 from security.sender import MAX_UNACKNOWLEDGED, LinkContext, PreparedParcel, Sender
@@ -47,8 +51,6 @@ _log = structlog.get_logger(__name__)
 
 # Opens that wait here for the peer's credit; more are refused, because the peer is overloaded.
 MAX_WAITING_OPENS: Final = 10_000
-# Parcels that wait for the disk before the reader does.
-MAX_UNDURABLE: Final = 64
 # Bytes that wait for the connection before `room` waits too.
 MAX_UNSENT_BYTES: Final = 1024 * 1024
 # How long the peer gets to end its side of a link that this side has finished.
@@ -71,12 +73,10 @@ class Link:
         self._outbox = Outbox()
         self._handlers: dict[bytes, CallHandler] = {}
         self._openings: deque[Opening] = deque()
-        # None ends our direction of the stream.
-        self._frames: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._unsent_bytes = 0
+        self._outgoing = Outgoing()
         self._sent = asyncio.Event()
-        self._undurable: asyncio.Queue[tuple[asyncio.Future[None], AcceptedParcel]] = asyncio.Queue(
-            MAX_UNDURABLE
+        self._delivery = Delivery(
+            shared=self.shared, durable=self._now_durable, hand_on=self._hand_on
         )
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._finishing = self._cut = False
@@ -190,7 +190,7 @@ class Link:
     async def room(self) -> None:
         """Wait until the peer has taken enough of what was said for more to be said."""
         await self._outbox.room()
-        while self._unsent_bytes >= MAX_UNSENT_BYTES and not self._over.done():
+        while self._outgoing.waiting_bytes >= MAX_UNSENT_BYTES and not self._over.done():
             self._sent.clear()
             await self._sent.wait()
 
@@ -237,17 +237,21 @@ class Link:
         )  # fmt: skip
 
     def transmit(self, parcel: PreparedParcel, seal: bytes) -> None:
-        """Put a sealed parcel in line for the writer."""
-        frame = parcel_frame(parcel.header, seal, parcel.entries)
-        self._unsent_bytes += len(frame)
-        self._frames.put_nowait(frame)
+        """Put a sealed parcel in line for the writer, and its large payloads behind it."""
+        self._outgoing.put(parcel_frame(parcel.header, seal, parcel.entries))
+        for entry in parcel.entries:
+            if entry.payload is not None and len(entry.payload) > INLINE_MAX_BYTES:
+                commitment = commit_payload(entry.payload_salt, entry.payload)
+                self._outgoing.put_payload(commitment.hash, entry.payload)
 
     # Its life.
 
     async def run(self) -> None:
         """Carry parcels until the link ends, for whatever reason; then every call on it knows."""
         self._rooms.metrics.up(shared=self.shared)
-        tasks = [asyncio.create_task(step()) for step in (self._read, self._deliver, self._write)]
+        tasks = [
+            asyncio.create_task(step()) for step in (self._read, self._delivery.run, self._write)
+        ]
         error: SimpulError | None = None
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -270,7 +274,7 @@ class Link:
         told = asyncio.create_task(self._receipts.told_all())
         await asyncio.wait({told, self._over}, return_when=asyncio.FIRST_COMPLETED)
         told.cancel()
-        self._frames.put_nowait(None)
+        self._outgoing.finish()
         await asyncio.wait({self._over}, timeout=FINISH_TIMEOUT_S)
         self._stream.close()
 
@@ -282,17 +286,27 @@ class Link:
     async def _read(self) -> None:
         while (data := await self._stream.read()) is not None:
             frame = parse_frame(data, self.context.limits)
-            if frame.WhichOneof("kind") != "parcel":
-                raise LinkFault(
-                    Code.PARCEL_MALFORMED, "a link carries parcels after its first frame", step=2
-                )
-            accepted = await self._accept(frame.parcel)
-            self._rooms.metrics.received(len(accepted.entries))
-            self._release()
-            durable = self._rooms.journal.append_nowait([self._received(accepted)])
-            if accepted.entries:
-                self._receipts.owe(len(data))
-            await self._undurable.put((durable, accepted))
+            match frame.WhichOneof("kind"):
+                case "parcel":
+                    await self._take(await self._accept(frame.parcel), len(data))
+                case "chunk":
+                    taken_bytes = self._delivery.chunk(frame.chunk)
+                    if taken_bytes is not None:
+                        self._outgoing.put(taken_frame(taken_bytes))
+                case "taken":
+                    self._outgoing.taken(frame.taken.bytes)
+                case _:
+                    raise LinkFault(
+                        Code.PARCEL_MALFORMED, "a link is greeted once; send parcels now", step=2
+                    )
+
+    async def _take(self, accepted: AcceptedParcel, size: int) -> None:
+        self._rooms.metrics.received(len(accepted.entries))
+        self._release()
+        durable = self._rooms.journal.append_nowait([self._received(accepted)])
+        if accepted.entries:
+            self._receipts.owe(size)
+        await self._delivery.put(durable, accepted)
 
     async def _accept(self, parcel: parcel_pb2.Parcel) -> AcceptedParcel:
         """The receiver's checks 1 to 12; for a key that nobody listed here yet, look once."""
@@ -310,29 +324,18 @@ class Link:
                 fetched=True,
             )
 
-    async def _deliver(self) -> None:
-        while True:
-            durable, accepted = await self._undurable.get()
-            await durable
-            fields = accepted.fields
-            self._sender.durable(Received(fields.number, accepted.header_hash))
-            self._receipts.arrived()
-            for entry in accepted.entries:
-                if not entry.late:
-                    handed = self._hand_on(ReceivedEntry(entry, fields.member))
-                    if handed is not None:
-                        await handed
-            self._undurable.task_done()
-
     async def _write(self) -> None:
         while True:
-            frame = await self._frames.get()
+            frame = await self._outgoing.next()
             if frame is None:
                 await self._stream.finish()
-                continue
-            await self._stream.write(frame)
-            self._unsent_bytes -= len(frame)
-            self._sent.set()
+            else:
+                await self._stream.write(frame)
+                self._sent.set()
+
+    def _now_durable(self, accepted: AcceptedParcel) -> None:
+        self._sender.durable(Received(accepted.fields.number, accepted.header_hash))
+        self._receipts.arrived()
 
     def _hand_on(self, entry: ReceivedEntry) -> Awaitable[None] | None:
         if isinstance(entry.kind, Open):
@@ -399,7 +402,7 @@ class Link:
         self._rooms.sealer.wake(self)
 
     async def _handed_on(self, deliverer: asyncio.Task[None]) -> None:
-        joined = asyncio.create_task(self._undurable.join())
+        joined = asyncio.create_task(self._delivery.all_handed_on())
         await asyncio.wait({joined, deliverer}, return_when=asyncio.FIRST_COMPLETED)
         joined.cancel()
 
@@ -407,6 +410,7 @@ class Link:
         self._over.set_result(None)
         self._rooms.metrics.down(shared=self.shared, error=error)
         self._receipts.stop()
+        self._delivery.cancel()
         self._sent.set()
         if error is not None:
             _log.warning(

@@ -19,6 +19,7 @@ from typing import Final
 
 from security.call_state import Side
 from security.identifiers import MemberId
+from security.limits import INLINE_MAX_BYTES
 from security.sender import OutgoingEntry
 
 MAX_PARCEL_ENTRIES: Final = 256
@@ -29,10 +30,14 @@ ROOM_BYTES: Final = 256 * 1024
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """One entry on its way. `durable` is set when it is sealed, and done when it is journaled."""
+    """One entry on its way. `durable` is set when it is sealed, and done when it is journaled.
+
+    `bytes` is all that will be sent of it, `inline_bytes` what of that is inside the parcel.
+    """
 
     outgoing: OutgoingEntry
     bytes: int
+    inline_bytes: int
     durable: asyncio.Future[None] | None = None
 
     @property
@@ -44,8 +49,10 @@ class Ticket:
 def ticket(outgoing: OutgoingEntry) -> Ticket:
     """A ticket for an entry, with the room that it takes in a parcel."""
     sealed = outgoing.sealed
-    size = len(sealed.entry) + len(sealed.payload or b"") + len(sealed.private or b"")
-    return Ticket(outgoing, size)
+    payload = len(sealed.payload or b"")
+    beside = len(sealed.entry) + len(sealed.private or b"")
+    inline = payload if payload <= INLINE_MAX_BYTES else 0
+    return Ticket(outgoing, beside + payload, beside + inline)
 
 
 class Outbox:
@@ -94,10 +101,10 @@ class Outbox:
     def _fill(self, queue: deque[Ticket]) -> Iterator[Ticket]:
         taken_bytes = taken = 0
         while queue and taken < MAX_PARCEL_ENTRIES:
-            size = queue[0].bytes
+            size = queue[0].inline_bytes
             # A single entry of any allowed size always fits.
             if taken and taken_bytes + size > MAX_PARCEL_BYTES:
                 return
             taken, taken_bytes = taken + 1, taken_bytes + size
-            self._bytes -= size
+            self._bytes -= queue[0].bytes
             yield queue.popleft()

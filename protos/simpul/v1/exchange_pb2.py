@@ -26,7 +26,7 @@ from simpul.v1 import directory_pb2 as simpul_dot_v1_dot_directory__pb2
 from simpul.v1 import parcel_pb2 as simpul_dot_v1_dot_parcel__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18simpul/v1/exchange.proto\x12\tsimpul.v1\x1a\x19simpul/v1/directory.proto\x1a\x16simpul/v1/parcel.proto\".\n\x0bLinkRequest\x12\x1f\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x10.simpul.v1.Frame\"/\n\x0cLinkResponse\x12\x1f\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x10.simpul.v1.Frame\"\xa9\x01\n\x05\x46rame\x12-\n\x08greeting\x18\x01 \x01(\x0b\x32\x19.simpul.v1.SignedGreetingH\x00\x12!\n\x05\x63hild\x18\x02 \x01(\x0b\x32\x10.simpul.v1.ChildH\x00\x12#\n\x06parcel\x18\x03 \x01(\x0b\x32\x11.simpul.v1.ParcelH\x00\x12!\n\x05\x63hunk\x18\x04 \x01(\x0b\x32\x10.simpul.v1.ChunkH\x00\x42\x06\n\x04kind\"5\n\x0eSignedGreeting\x12\x10\n\x08greeting\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\xea\x02\n\x08Greeting\x12\x10\n\x08versions\x18\x01 \x03(\r\x12\x10\n\x08\x66\x65\x61tures\x18\x02 \x03(\t\x12\x12\n\nfederation\x18\x03 \x01(\t\x12\x0c\n\x04node\x18\x04 \x01(\t\x12\x0c\n\x04peer\x18\x05 \x01(\t\x12\r\n\x05nonce\x18\x06 \x01(\x0c\x12\x13\n\x0bin_reply_to\x18\x07 \x01(\x0c\x12\x19\n\x11\x64irectory_version\x18\x08 \x01(\x04\x12\x16\n\x0e\x64irectory_hash\x18\t \x01(\x0c\x12\x13\n\x06worker\x18\n \x01(\rH\x00\x88\x01\x01\x12\x0f\n\x07workers\x18\x0b \x01(\r\x12\x13\n\x06\x63redit\x18\x0c \x01(\x04H\x01\x88\x01\x01\x12!\n\x06limits\x18\r \x01(\x0b\x32\x11.simpul.v1.Limits\x12+\n\tunsettled\x18\x0e \x03(\x0b\x32\x18.simpul.v1.UnsettledLink\x12\x12\n\nsent_at_ms\x18\x0f \x01(\x03\x42\t\n\x07_workerB\t\n\x07_credit\"g\n\rUnsettledLink\x12\x0f\n\x07link_id\x18\x01 \x01(\x0c\x12\x13\n\x06sealed\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12%\n\x08received\x18\x03 \x01(\x0b\x32\x13.simpul.v1.ReceivedB\t\n\x07_sealed\"(\n\x05\x43hild\x12\x0e\n\x06parent\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\x0c\"I\n\x05\x43hunk\x12\x12\n\ncommitment\x18\x01 \x01(\x0c\x12\x13\n\x06offset\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x42\t\n\x07_offset2G\n\x08\x45xchange\x12;\n\x04Link\x12\x16.simpul.v1.LinkRequest\x1a\x17.simpul.v1.LinkResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18simpul/v1/exchange.proto\x12\tsimpul.v1\x1a\x19simpul/v1/directory.proto\x1a\x16simpul/v1/parcel.proto\".\n\x0bLinkRequest\x12\x1f\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x10.simpul.v1.Frame\"/\n\x0cLinkResponse\x12\x1f\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x10.simpul.v1.Frame\"\xcc\x01\n\x05\x46rame\x12-\n\x08greeting\x18\x01 \x01(\x0b\x32\x19.simpul.v1.SignedGreetingH\x00\x12!\n\x05\x63hild\x18\x02 \x01(\x0b\x32\x10.simpul.v1.ChildH\x00\x12#\n\x06parcel\x18\x03 \x01(\x0b\x32\x11.simpul.v1.ParcelH\x00\x12!\n\x05\x63hunk\x18\x04 \x01(\x0b\x32\x10.simpul.v1.ChunkH\x00\x12!\n\x05taken\x18\x05 \x01(\x0b\x32\x10.simpul.v1.TakenH\x00\x42\x06\n\x04kind\"5\n\x0eSignedGreeting\x12\x10\n\x08greeting\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\xea\x02\n\x08Greeting\x12\x10\n\x08versions\x18\x01 \x03(\r\x12\x10\n\x08\x66\x65\x61tures\x18\x02 \x03(\t\x12\x12\n\nfederation\x18\x03 \x01(\t\x12\x0c\n\x04node\x18\x04 \x01(\t\x12\x0c\n\x04peer\x18\x05 \x01(\t\x12\r\n\x05nonce\x18\x06 \x01(\x0c\x12\x13\n\x0bin_reply_to\x18\x07 \x01(\x0c\x12\x19\n\x11\x64irectory_version\x18\x08 \x01(\x04\x12\x16\n\x0e\x64irectory_hash\x18\t \x01(\x0c\x12\x13\n\x06worker\x18\n \x01(\rH\x00\x88\x01\x01\x12\x0f\n\x07workers\x18\x0b \x01(\r\x12\x13\n\x06\x63redit\x18\x0c \x01(\x04H\x01\x88\x01\x01\x12!\n\x06limits\x18\r \x01(\x0b\x32\x11.simpul.v1.Limits\x12+\n\tunsettled\x18\x0e \x03(\x0b\x32\x18.simpul.v1.UnsettledLink\x12\x12\n\nsent_at_ms\x18\x0f \x01(\x03\x42\t\n\x07_workerB\t\n\x07_credit\"g\n\rUnsettledLink\x12\x0f\n\x07link_id\x18\x01 \x01(\x0c\x12\x13\n\x06sealed\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12%\n\x08received\x18\x03 \x01(\x0b\x32\x13.simpul.v1.ReceivedB\t\n\x07_sealed\"(\n\x05\x43hild\x12\x0e\n\x06parent\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\x0c\"I\n\x05\x43hunk\x12\x12\n\ncommitment\x18\x01 \x01(\x0c\x12\x13\n\x06offset\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x42\t\n\x07_offset\"\x16\n\x05Taken\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\x32G\n\x08\x45xchange\x12;\n\x04Link\x12\x16.simpul.v1.LinkRequest\x1a\x17.simpul.v1.LinkResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,17 +38,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINKRESPONSE']._serialized_start=138
   _globals['_LINKRESPONSE']._serialized_end=185
   _globals['_FRAME']._serialized_start=188
-  _globals['_FRAME']._serialized_end=357
-  _globals['_SIGNEDGREETING']._serialized_start=359
-  _globals['_SIGNEDGREETING']._serialized_end=412
-  _globals['_GREETING']._serialized_start=415
-  _globals['_GREETING']._serialized_end=777
-  _globals['_UNSETTLEDLINK']._serialized_start=779
-  _globals['_UNSETTLEDLINK']._serialized_end=882
-  _globals['_CHILD']._serialized_start=884
-  _globals['_CHILD']._serialized_end=924
-  _globals['_CHUNK']._serialized_start=926
-  _globals['_CHUNK']._serialized_end=999
-  _globals['_EXCHANGE']._serialized_start=1001
-  _globals['_EXCHANGE']._serialized_end=1072
+  _globals['_FRAME']._serialized_end=392
+  _globals['_SIGNEDGREETING']._serialized_start=394
+  _globals['_SIGNEDGREETING']._serialized_end=447
+  _globals['_GREETING']._serialized_start=450
+  _globals['_GREETING']._serialized_end=812
+  _globals['_UNSETTLEDLINK']._serialized_start=814
+  _globals['_UNSETTLEDLINK']._serialized_end=917
+  _globals['_CHILD']._serialized_start=919
+  _globals['_CHILD']._serialized_end=959
+  _globals['_CHUNK']._serialized_start=961
+  _globals['_CHUNK']._serialized_end=1034
+  _globals['_TAKEN']._serialized_start=1036
+  _globals['_TAKEN']._serialized_end=1058
+  _globals['_EXCHANGE']._serialized_start=1060
+  _globals['_EXCHANGE']._serialized_end=1131
 # @@protoc_insertion_point(module_scope)

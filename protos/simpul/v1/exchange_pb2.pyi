@@ -68,6 +68,7 @@ class Frame(_message.Message):
     CHILD_FIELD_NUMBER: _builtins.int
     PARCEL_FIELD_NUMBER: _builtins.int
     CHUNK_FIELD_NUMBER: _builtins.int
+    TAKEN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def greeting(self) -> Global___SignedGreeting: ...
     @_builtins.property
@@ -76,6 +77,8 @@ class Frame(_message.Message):
     def parcel(self) -> _parcel_pb2.Parcel: ...
     @_builtins.property
     def chunk(self) -> Global___Chunk: ...
+    @_builtins.property
+    def taken(self) -> Global___Taken: ...
     def __init__(
         self,
         *,
@@ -83,12 +86,13 @@ class Frame(_message.Message):
         child: Global___Child | None = ...,
         parcel: _parcel_pb2.Parcel | None = ...,
         chunk: Global___Chunk | None = ...,
+        taken: Global___Taken | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["child", b"child", "chunk", b"chunk", "greeting", b"greeting", "kind", b"kind", "parcel", b"parcel"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["child", b"child", "chunk", b"chunk", "greeting", b"greeting", "kind", b"kind", "parcel", b"parcel", "taken", b"taken"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["child", b"child", "chunk", b"chunk", "greeting", b"greeting", "kind", b"kind", "parcel", b"parcel"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["child", b"child", "chunk", b"chunk", "greeting", b"greeting", "kind", b"kind", "parcel", b"parcel", "taken", b"taken"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["greeting", "child", "parcel", "chunk"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["greeting", "child", "parcel", "chunk", "taken"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -264,7 +268,9 @@ Global___Child: _TypeAlias = Child  # noqa: Y015
 
 @_typing.final
 class Chunk(_message.Message):
-    """A piece of a payload whose commitment was sealed already."""
+    """A piece of a payload whose commitment was sealed already. Payloads follow one after the other, in the
+    order of their entries, each in order of `offset`.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -291,3 +297,24 @@ class Chunk(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__offset) -> _WhichOneofReturnType__offset | None: ...
 
 Global___Chunk: _TypeAlias = Chunk  # noqa: Y015
+
+@_typing.final
+class Taken(_message.Message):
+    """How many bytes of the other side's chunks were taken on this link in all, so that more may be sent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BYTES_FIELD_NUMBER: _builtins.int
+    bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Taken: _TypeAlias = Taken  # noqa: Y015

@@ -34,7 +34,7 @@ class Hostile:
     stream: DialledStream
     sender: Sender
 
-    def prepare(self, opens: int = 1) -> PreparedParcel:
+    def prepare(self, opens: int = 1, payload: bytes = b"question") -> PreparedParcel:
         """A parcel with so many good opens."""
         kind = Open(
             consumer=fixed.SUPER_APP,
@@ -49,7 +49,7 @@ class Hostile:
                 kind,
                 new_call_id(fixed.NOW_MS, os.urandom(10)),
                 os.urandom(ENTRY_SALT_BYTES),
-                payload=b"question",
+                payload=payload,
             )
             for _ in range(opens)
         ]
