@@ -10,7 +10,7 @@ BAD = {
     "no_address": ({"simpul-to": ""}, "INVALID_ARGUMENT", "ADDRESS_MISSING"),
     "malformed": ({"simpul-to": "nonsense"}, "INVALID_ARGUMENT", "ID_MALFORMED"),
     "region": (
-        {"simpul-to": "", "simpul-region": "74.07"}, "NOT_FOUND", "REGION_UNKNOWN"
+        {"simpul-to": "", "simpul-region": "99.99"}, "NOT_FOUND", "REGION_UNKNOWN"
     ),
     "region_malformed": (
         {"simpul-to": "", "simpul-region": "x"}, "INVALID_ARGUMENT", "ID_MALFORMED"

@@ -41,9 +41,14 @@ def test_federation_json_says_where_everything_is(federation: Federation) -> Non
 
 
 def test_a_node_joins_by_hand_and_is_called(federation: Federation, home: Path) -> None:
-    subsystem = "ID/DAERAH/74.07/pariwisata"
+    subsystem = "ID/DAERAH/82.04/pariwisata"
     token = federation.enrol(
-        "ID/DAERAH/74.07", "wakatobi-1", "--name", "Kabupaten Wakatobi", "--region", "74.07"
+        "ID/DAERAH/82.04",
+        "halmahera-1",
+        "--name",
+        "Kabupaten Halmahera Selatan",
+        "--region",
+        "82.04",
     )
     assert federation.init(home / "n", token).status == 0
     with serving(home / "n", home / "n.log") as (node, _):
@@ -57,7 +62,7 @@ def test_a_node_joins_by_hand_and_is_called(federation: Federation, home: Path) 
         assert told.code == "ACCESS_NO_AGREEMENT"
         done("access", "allow", "--home", node.home, "--consumer", SUPERAPP, "--service", service)
         assert federation.ask({"simpul-to": subsystem}).status == "OK"
-        assert federation.ask({"simpul-to": "", "simpul-region": "74.07"}).status == "OK"
+        assert federation.ask({"simpul-to": "", "simpul-region": "82.04"}).status == "OK"
         _a_protoset_without_the_service(node.home, subsystem, federation.target)
     assert done("journal", "verify", "--home", home / "n", "--json").json["ok"]
     # What is down is said to be down, and the app is told at once.
