@@ -123,7 +123,7 @@ async def test_a_frame_over_the_limit(
     with contextlib.suppress(SimpulError):
         await node.send(frame)
     # With which status is a matter of luck: grpcio forgets it where a write was under way.
-    assert await node.refusal()
+    assert (await node.refusal()).message
     assert federation.ask().status == "OK"
 
 
