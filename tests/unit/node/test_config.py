@@ -46,7 +46,7 @@ def test_the_defaults_are_safe(home: NodeHome) -> None:
     assert config.gateway.listen == TcpAddress("127.0.0.1", 8441)
     assert config.metrics.listen == TcpAddress("127.0.0.1", 8443)
     assert config.node.workers == 1
-    assert config.limits.max_message_bytes == 4 * 1024 * 1024
+    assert config.limits.max_message_bytes == 16 * 1024 * 1024
 
 
 def test_the_environment_wins(home: NodeHome) -> None:
