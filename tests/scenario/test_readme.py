@@ -17,7 +17,8 @@ def test_the_readmes_commands_work(federation: Federation, home: Path) -> None:
     block = (CHECKOUT / "README.md").read_text().partition(MARK)[2].partition("```")[0]
     assert "simpul node init" in block
     # The folders are this test's own, and so is the interpreter; the commands are the README's.
-    script = block.replace("/tmp/fed", str(federation.home)).replace("/tmp/", f"{home}/")
+    folders = {"/tmp/fed": str(federation.home), "/tmp/wakatobi": f"{home}/wakatobi"}
+    script = re.sub(r"/tmp/\w+", lambda found: folders[found[0]], block)
     script = script.replace(". .venv/bin/activate\n", "")
     script = "trap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n" + script
     ran = subprocess.run(
