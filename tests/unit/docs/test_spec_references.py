@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import pytest
 
 from security import hashing
 from security.errors import ERRORS, Code
+from security.limits import Limits
 from tests.architecture.project import PROJECT
 
 SPEC = PROJECT / "docs" / "spec"
@@ -78,6 +80,11 @@ def test_every_domain_is_listed() -> None:
     }  # fmt: skip
     listed = set(re.findall(r"^\| `(simpul/v1/[a-z-]+)` \|", pages()["hashes.md"], re.MULTILINE))
     assert domains - listed == set()
+
+
+def test_default_limits_are_those_of_the_sources() -> None:
+    listed = re.findall(r"^\| `(max_[a-z_]+)` \| ([0-9,]+) \|", pages()["limits.md"], re.MULTILINE)
+    assert {name: int(limit.replace(",", "")) for name, limit in listed} == asdict(Limits())
 
 
 def test_every_code_that_a_page_names_exists() -> None:
