@@ -11,22 +11,17 @@ change, so they may be cached for ever; `timestamp.json` may not be cached at al
 """
 
 import re
-import socket
-import threading
 from functools import partial
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Final
 
-import structlog
-
 from registry.directory.folder import TIMESTAMP_NAME
-from runtime.ports import TcpAddress, ensure_free
+from runtime.http_server import TIMEOUT_S, HttpServer
+from runtime.ports import TcpAddress
 
 MAX_CONNECTIONS: Final = 256
-# Of one read or write on a connection, and so of an idle one too.
-TIMEOUT_S: Final = 10.0
 MAX_PATH_CHARS: Final = 512
 CHUNK_BYTES: Final = 64 * 1024
 
@@ -35,8 +30,6 @@ _NAME: Final = re.compile(rf"/((?:metadata/{_PART})|(?:targets(?:/{_PART}){{1,3}
 
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 _NEVER: Final = "no-cache"
-
-_log = structlog.stdlib.get_logger(__name__)
 
 
 class DirectoryServer:
@@ -53,59 +46,17 @@ class DirectoryServer:
         Raises:
             SimpulError: PORT_IN_USE or CONFIG_INVALID, as `runtime.ports.ensure_free` says.
         """
-        ensure_free(listen, setting)
-        self._server = _Server(listen, partial(_Handler, folder.resolve()))
-        self.address = TcpAddress(listen.host, int(self._server.server_address[1]))
-        self._thread = threading.Thread(
-            target=partial(self._server.serve_forever, poll_interval=0.1),
-            name="directory-http",
-            daemon=True,
+        self._server = HttpServer(
+            listen,
+            partial(_Handler, folder.resolve()),
+            setting=setting,
+            max_connections=MAX_CONNECTIONS,
         )
-        self._thread.start()
+        self.address = self._server.address
 
     def close(self) -> None:
         """Stops answering and frees the port."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    # A handler that waits for a slow client must not hold up the program's end.
-    block_on_close = False
-    request_queue_size = 128
-
-    def __init__(self, listen: TcpAddress, handler: Any) -> None:  # noqa: ANN401  (a partial)
-        if ":" in listen.host:
-            self.address_family = socket.AF_INET6
-        self._room = threading.BoundedSemaphore(MAX_CONNECTIONS)
-        super().__init__((listen.host, listen.port), handler)
-
-    def server_bind(self) -> None:
-        """Binds without the look-up of the host's own name, which may wait for a server."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-
-    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
-        """Hands a connection to a thread, or closes it where there is no room."""
-        if not self._room.acquire(blocking=False):
-            _log.warning("directory connection refused", reason="too many", limit=MAX_CONNECTIONS)
-            self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
-        """One connection's life."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._room.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002
-        """A client that is gone is no event; anything else is logged, and the server goes on."""
-        _log.debug("directory connection ended", exc_info=True)
+        self._server.close()
 
 
 class _Handler(BaseHTTPRequestHandler):

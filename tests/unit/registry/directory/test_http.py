@@ -151,7 +151,7 @@ def test_after_closing_the_port_is_free(folder: Path) -> None:
     first.close()
 
     DirectoryServer(folder, first.address, setting="directory.listen").close()
-    assert not any(thread.name == "directory-http" for thread in threading.enumerate())
+    assert not any(thread.name == "http directory.listen" for thread in threading.enumerate())
 
 
 @given(st.text(st.sampled_from("./%_-aA0~\\ "), max_size=30))
