@@ -96,7 +96,8 @@ def run(
                 stack.enter_context(tempfile.TemporaryDirectory(prefix="simpul-", dir=parent))
             )
         passed = _until_stopped(_run(home, nodes, as_json))
-    if passed is False:
+    # None: it was stopped before it had checked all.
+    if not passed:
         raise typer.Exit(EXIT_FAILED)
 
 

@@ -1,19 +1,21 @@
 """`simpul demo run`: what `make demo` does, as one command."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from cli.demo import cast, exchange
 from cli.demo.exchange import CheckError
-from tests.scenario.harness import simpul
+from tests.scenario.harness import Process, children_of, simpul, until
 
 FOUR_KINDS = {"unary", "server stream", "client stream", "bidirectional"}
 
 
 def test_the_demo_passes_every_check(home: Path) -> None:
-    ran = simpul("demo", "run", "--nodes", "4", "--home", home / "fed", "--json")
+    ran = simpul("demo", "run", "--nodes", "3", "--home", home / "fed", "--json")
     assert ran.status == 0, ran.err
     said = ran.json
     assert said["passed"]
@@ -28,6 +30,32 @@ def test_the_demo_passes_every_check(home: Path) -> None:
             for line in log.read_text().splitlines():
                 assert line.startswith("{"), f"{log}: {line}"
                 json.loads(line)
+
+
+def test_a_failed_check_is_named_and_is_the_exit_code(home: Path) -> None:
+    """Labuan Bajo's service is killed before it is asked for anything."""
+    fed = home / "fed"
+    process = Process(home / "run.log", "demo", "run", "--nodes", "3", "--home", fed)
+    try:
+        log = fed / "logs" / "labuan-bajo-1-service.log"
+        until(lambda: (log.exists() and "listening" in log.read_text()) or None)
+        until(lambda: (fed / "labuan-bajo-1" / "run" / "endpoints.json").exists() or None)
+        (service,) = (pid for pid in children_of(process.pid) if _regency(pid) == "53.15")
+        os.kill(service, signal.SIGKILL)
+        assert process.wait(40) == 1
+    finally:
+        process.stop()
+    last = process.text.splitlines()[-1]
+    assert "checks failed: unary call, server stream, " in last
+    assert "SERVICE_UNREACHABLE" not in last
+    assert "✗ unary call: UNAVAILABLE" in process.text
+    # One fault is not taken for many: what needs no service has passed.
+    assert "✓ journals verified" in process.text
+
+
+def _regency(pid: int) -> str:
+    arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return arguments[-2].decode() if b"--region" in arguments else ""
 
 
 def test_too_few_nodes_are_wrong_usage(home: Path) -> None:

@@ -182,7 +182,9 @@ def test_a_demo_that_fails_leaves_no_process_behind(home: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         env = {"SIMPUL_NODE__GATEWAY__LISTEN": "127.0.0.1:{1}".format(*taken.getsockname())}
-        process = Process(home / "up.log", "demo", "up", "--home", home / "fed", **env)
+        process = Process(
+            home / "up.log", "demo", "up", "--home", home / "fed", "--nodes", "3", **env
+        )
         pids: set[int] = set()
         while process.status is None:
             pids.update(descendants_of(process.pid))
