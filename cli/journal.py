@@ -4,6 +4,7 @@ It reads `journal.db` itself, so that it works while the node runs and when it d
 changed. Payloads and personal metadata are not there to be shown: the journal keeps none.
 """
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,6 +29,7 @@ from security.errors import ERRORS, Code
 
 if TYPE_CHECKING:
     from node.journal.model import CallDetail, CallEntry, CallRow, JournalReport
+    from node.journal.place import Place
 
 app = group("Read and verify the node's record of every parcel.")
 
@@ -182,10 +184,12 @@ def verify(home: NodeHomeDir, as_json: AsJson = False) -> None:
         print_json(row)
 
 
-def _journal(home: Path) -> Path:
+def _journal(home: Path) -> "Place":
+    from node.config import journal_place, load_config
     from node.home import NodeHome
 
-    return NodeHome.open(home).journal
+    opened = NodeHome.open(home)
+    return journal_place(load_config(opened, os.environ), opened)
 
 
 def _one_of(option: str, text: str, known: list[str]) -> str:

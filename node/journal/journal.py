@@ -11,10 +11,10 @@ Source: docs/spec, "Journal".
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final, Self, TypeVar
 
 from node.journal.model import CallNote, ParcelRecord
+from node.journal.place import Place, PostgresPlace
 from node.journal.store import Append, JournalStore
 from node.journal.writer import Clock, Writer
 from security.errors import SimpulError
@@ -36,7 +36,7 @@ class Journal:
     @classmethod
     async def open(
         cls,
-        path: Path,
+        place: Place,
         *,
         slot: int,
         holder: str,
@@ -44,10 +44,10 @@ class Journal:
         lease_ms: int = LEASE_MS,
         max_waiting: int = MAX_WAITING,
     ) -> Self:
-        """Opens the journal at `path`, made where it's missing, and takes a slot of it.
+        """Opens the journal at `place`, made where it's missing, and takes a slot of it.
 
         Args:
-            path: The database; its folder must exist.
+            place: The database; a file's folder must exist, and so must one of PostgreSQL.
             slot: From 0.
             holder: Who this is, for the errors of others: `ID/~labuan-bajo-1 worker 0, process 17`.
             clock: Milliseconds since the epoch, UTC (`runtime.clock.now_ms`). Called in a thread.
@@ -62,7 +62,7 @@ class Journal:
         failed: asyncio.Future[SimpulError] = loop.create_future()
         opened: asyncio.Future[SimpulError | None] = loop.create_future()
         writer = Writer(
-            lambda: _open_store(path),
+            lambda: _open_store(place),
             clock,
             max_waiting=max_waiting,
             on_failure=lambda error: _tell(failed, error),
@@ -125,11 +125,15 @@ class Journal:
         await asyncio.to_thread(self._writer.close)
 
 
-def _open_store(path: Path) -> JournalStore:
+def _open_store(place: Place) -> JournalStore:
     # Here, and not above: it takes a third of a second, which the thread has and the loop has not.
+    if isinstance(place, PostgresPlace):
+        from node.journal.postgres_store import PostgresJournalStore  # noqa: PLC0415
+
+        return PostgresJournalStore.open(place)
     from node.journal.sqlite_store import SqliteJournalStore  # noqa: PLC0415
 
-    return SqliteJournalStore.open(path)
+    return SqliteJournalStore.open(place)
 
 
 def _tell(future: "asyncio.Future[Told]", what: Told) -> None:

@@ -8,7 +8,6 @@ Source: docs/spec, "Journal: the index of calls".
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from heapq import nlargest
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -16,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, select, 
 
 from node.journal.blobs import unpack_entries
 from node.journal.model import CallDetail, CallEntry, CallFilter, CallRow, Direction, Role
+from node.journal.place import Place
 from node.journal.readonly import ReadOnly
 from node.journal.tables import (
     CALL_ENTRIES,
@@ -52,8 +52,8 @@ class JournalReader:
         SimpulError: from every method, as node.journal.readonly.ReadOnly says.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._journal = ReadOnly(path)
+    def __init__(self, place: Place) -> None:
+        self._journal = ReadOnly(place)
 
     def __enter__(self) -> Self:
         return self

@@ -8,8 +8,9 @@ It migrates nothing: a journal of another version is refused.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -18,9 +19,12 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, Pool, StaticPool
 
+from node.journal.place import Place, PostgresPlace
 from node.journal.schema import HEAD, revision
 from node.journal.sqlite_store import meaning
 from security.errors import Code, SimpulError
+
+Told = Callable[[BaseException | None], SimpulError]
 
 BUSY_TIMEOUT_MS: Final = 5_000
 
@@ -28,27 +32,25 @@ BUSY_TIMEOUT_MS: Final = 5_000
 class ReadOnly:
     """An open journal. For one thread; a context manager."""
 
-    def __init__(self, path: Path) -> None:
-        """Opens the journal at `path`.
+    def __init__(self, place: Place) -> None:
+        """Opens the journal at `place`.
 
         Raises:
             SimpulError: NOT_FOUND; CONFIG_INVALID, where another version wrote it;
                 JOURNAL_CORRUPT or JOURNAL_FAILED, where it can't be read.
         """
-        if not path.is_file():
-            raise SimpulError(
-                Code.NOT_FOUND, f"no journal at {path}: start the node once", path=str(path)
-            )
-        self._path = path
-        self._engine = read_engine(path, StaticPool)
+        self._where = str(place)
+        self._engine, self._told = read_place(place, StaticPool)
         try:
             with self.snapshot() as connection:
                 found = revision(connection)
+            if found is None:
+                raise _none_at(self._where)
             if found != HEAD:
                 raise SimpulError(
                     Code.CONFIG_INVALID,
-                    f"{path} is of another version: start the node with this version once",
-                    path=str(path),
+                    f"{place} is of another version: start the node with this version once",
+                    path=self._where,
                 )
         except BaseException:
             self._engine.dispose()
@@ -65,18 +67,43 @@ class ReadOnly:
             with self._engine.begin() as connection:
                 yield connection
         except DBAPIError as error:
-            raise meaning(self._path, error.orig) from error
+            raise self._told(error.orig) from error
         except (TypeError, ValueError) as error:
             # A column that isn't of its type: no program of ours wrote it.
             raise SimpulError(
                 Code.JOURNAL_CORRUPT,
-                f"{self._path} holds values of a wrong kind: restore it from a backup",
-                path=str(self._path),
+                f"{self._where} holds values of a wrong kind: restore it from a backup",
+                path=self._where,
             ) from error
 
     def close(self) -> None:
         """Closes the connection."""
         self._engine.dispose()
+
+
+def read_place(place: Place, pool: type[Pool]) -> tuple[Engine, Told]:
+    """Returns an engine that can only read, and what tells the meaning of its driver's errors.
+
+    Raises:
+        SimpulError: NOT_FOUND, where there is no such file.
+    """
+    if isinstance(place, PostgresPlace):
+        # Only where it's used: the driver and its library are no small thing to load.
+        from node.journal.postgres import (  # noqa: PLC0415
+            connector,
+            open_postgres,
+            postgres_meaning,
+        )
+
+        engine = open_postgres(connector(place), pool, read_only=True)
+        return engine, partial(postgres_meaning, str(place))
+    if not place.is_file():
+        raise _none_at(str(place))
+    return read_engine(place, pool), partial(meaning, place)
+
+
+def _none_at(where: str) -> SimpulError:
+    return SimpulError(Code.NOT_FOUND, f"no journal at {where}: start the node once", path=where)
 
 
 def read_engine(path: Path, pool: type[Pool]) -> Engine:

@@ -25,16 +25,25 @@ def migrate(engine: Engine, where: str) -> None:
         if revision(connection) == HEAD:
             return
     with engine.begin() as connection:
-        found = revision(connection)
-        if found == HEAD:
-            return
-        if found is not None and found > HEAD:
-            raise SimpulError(
-                Code.CONFIG_INVALID,
-                f"{where} was written by a newer version of Simpul: install that version",
-                path=where,
-            )
-        _upgrade(connection)
+        migrate_within(connection, where)
+
+
+def migrate_within(connection: Connection, where: str) -> None:
+    """Migrates within the caller's transaction, which must keep others from doing the same.
+
+    Raises:
+        SimpulError: as `migrate` does.
+    """
+    found = revision(connection)
+    if found == HEAD:
+        return
+    if found is not None and found > HEAD:
+        raise SimpulError(
+            Code.CONFIG_INVALID,
+            f"{where} was written by a newer version of Simpul: install that version",
+            path=where,
+        )
+    _upgrade(connection)
 
 
 def revision(connection: Connection) -> str | None:

@@ -52,9 +52,9 @@ class SqlJournalStore(JournalStore):
         """`engine` begins transactions with the write lock; `where` names it in errors."""
         self._where = where
         self._engine = engine
-        self._connection = engine.connect()
         # PEP 249's module: its errors come as they are where statements go past SQLAlchemy.
         self._driver: Any = engine.dialect.dbapi
+        self._connection = self._connect()
         self._index = CallIndex(engine.dialect)
         self._insert_parcels = BulkInsert(PARCELS, engine.dialect)
         self._insert_salts = BulkInsert(SALTS, engine.dialect)
@@ -77,8 +77,16 @@ class SqlJournalStore(JournalStore):
 
     def take(self, slot: int, holder: str, *, now_ms: int, lease_ms: int) -> tuple[Lease, Frontier]:
         """See the contract."""
+        try:
+            return self._take(slot, holder, now_ms, lease_ms)
+        except _DuplicateError:
+            # Another took it first, which made it: it's looked at as it is now.
+            return self._take(slot, holder, now_ms, lease_ms)
+
+    def _take(self, slot: int, holder: str, now_ms: int, lease_ms: int) -> tuple[Lease, Frontier]:
         with self._transaction() as connection:
-            row = connection.execute(select(SLOTS).where(SLOTS.c.number == slot)).first()
+            wanted = select(SLOTS).where(SLOTS.c.number == slot).with_for_update()
+            row = connection.execute(wanted).first()
             if row is None:
                 lease, head = Lease(slot, holder, 1, lease_ms), Frontier()
                 connection.execute(
@@ -157,6 +165,12 @@ class SqlJournalStore(JournalStore):
         """See the contract."""
         self._connection.close()
         self._engine.dispose()
+
+    def _connect(self) -> Connection:
+        try:
+            return self._engine.connect()
+        except DBAPIError as error:
+            raise self._told(error.orig) from error
 
     @abstractmethod
     def _holder_is_dead(self, slot: int, fencing: int) -> bool:

@@ -12,7 +12,6 @@ Source: docs/spec, "Journal: verification".
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection, Select, and_, bindparam, func, select
@@ -27,6 +26,7 @@ from node.journal.checks import (
     check_parcel,
 )
 from node.journal.model import JournalReport, Outcome, Problem, SlotSummary
+from node.journal.place import Place
 from node.journal.readonly import ReadOnly
 from node.journal.tables import (
     CALL_ENTRIES,
@@ -98,12 +98,12 @@ class _Tally:
 
 
 def verify(
-    path: Path, *, progress: Progress | None = None, verify_seal: SealCheck | None = None
+    place: Place, *, progress: Progress | None = None, verify_seal: SealCheck | None = None
 ) -> JournalReport:
-    """Verifies the journal at `path`.
+    """Verifies the journal at `place`.
 
     Args:
-        path: The database, of a node that runs or not.
+        place: The database, of a node that runs or not.
         progress: Told after each page.
         verify_seal: Judges a seal (step 9); without it seals are not judged.
 
@@ -111,7 +111,7 @@ def verify(
         SimpulError: only where nothing can be read: NOT_FOUND, CONFIG_INVALID, JOURNAL_CORRUPT,
             JOURNAL_FAILED. What is wrong with the records is in the report.
     """
-    journal = ReadOnly(path)
+    journal = ReadOnly(place)
     try:
         with journal.snapshot() as connection:
             slots = _slots(connection)

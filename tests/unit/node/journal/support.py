@@ -6,8 +6,10 @@ from pathlib import Path
 
 from node.journal.journal import Journal
 from node.journal.model import ParcelRecord
+from node.journal.place import Place, PostgresPlace
+from node.journal.postgres_store import PostgresJournalStore
 from node.journal.sqlite_store import SqliteJournalStore
-from node.journal.store import Append
+from node.journal.store import Append, JournalStore
 from security.merkle import Frontier
 from tests.unit.node.journal.builder import NOW_MS
 
@@ -18,13 +20,20 @@ def clock() -> int:
     return NOW_MS
 
 
-async def open_journal(path: Path, slot: int = 0, holder: str = "worker 0") -> Journal:
-    return await Journal.open(path, slot=slot, holder=holder, clock=clock)
+async def open_journal(place: Place, slot: int = 0, holder: str = "worker 0") -> Journal:
+    return await Journal.open(place, slot=slot, holder=holder, clock=clock)
 
 
-def write(path: Path, *appends: Sequence[ParcelRecord], slot: int = 0) -> Frontier:
+def open_place(place: Place) -> JournalStore:
+    """A store, of the kind that the place is of."""
+    if isinstance(place, PostgresPlace):
+        return PostgresJournalStore.open(place)
+    return SqliteJournalStore.open(place)
+
+
+def write(place: Place, *appends: Sequence[ParcelRecord], slot: int = 0) -> Frontier:
     """Appends each list of records, one group in all, and closes the journal."""
-    store = SqliteJournalStore.open(path)
+    store = open_place(place)
     try:
         lease, head = store.take(slot, "test", now_ms=NOW_MS, lease_ms=LEASE_MS)
         group = [Append(tuple(records)) for records in appends]

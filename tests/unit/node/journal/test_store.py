@@ -1,14 +1,13 @@
-"""The storage contract. Each implementation is one parameter of `store_kind`."""
+"""The storage contract. Each kind of place is one parameter of `place`."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from node.journal.leaves import make_leaf
 from node.journal.model import Direction, LinkEnd
-from node.journal.sqlite_store import SqliteJournalStore
+from node.journal.place import Place
 from node.journal.store import Append, JournalStore, Lease
 from security.entry import SealedEntry
 from security.errors import Code, SimpulError
@@ -20,6 +19,7 @@ from tests.unit.node.journal.builder import (
     open_entry,
     unary_call,
 )
+from tests.unit.node.journal.support import open_place
 
 LEASE_MS = 10_000
 
@@ -27,12 +27,12 @@ LEASE_MS = 10_000
 Opener = Callable[[], JournalStore]
 
 
-@pytest.fixture(params=["sqlite"])
-def open_store(request: pytest.FixtureRequest, path: Path) -> Iterator[Opener]:
+@pytest.fixture
+def open_store(place: Place) -> Iterator[Opener]:
     stores: list[JournalStore] = []
 
     def opener() -> JournalStore:
-        store = {"sqlite": SqliteJournalStore}[request.param].open(path)
+        store = open_place(place)
         stores.append(store)
         return store
 
