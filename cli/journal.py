@@ -189,6 +189,9 @@ def _journal(home: Path) -> "Place":
     from node.home import NodeHome
 
     opened = NodeHome.open(home)
+    if not opened.config.exists():
+        # What was begun or restored without its configuration may still be looked into.
+        return opened.journal
     return journal_place(load_config(opened, os.environ), opened)
 
 
