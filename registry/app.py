@@ -34,6 +34,7 @@ from registry.registrar import Registrar
 from registry.requests import MAX_CHANGE_BYTES
 from registry.service import RegistryService
 from registry.store.database import Store
+from registry.witness import start_witness
 from registry.writer import Writer
 from runtime import clock, log, metrics
 from runtime.files import PRIVATE_MODE, folder_lock, make_private_folder
@@ -112,6 +113,7 @@ class _Core:
 
     place: RegistryHome
     settings: RegistryConfig
+    store: Store
     registrar: Registrar
     desk: Desk
     watchers: Watchers
@@ -150,7 +152,7 @@ async def _start_core(
     desk = Desk(writer, schedule)
     stack.push_async_callback(desk.close, STOP_GRACE_S)
     registrar = Registrar(store, policy, place.authority())
-    return _Core(place, settings, registrar, desk, watchers, measures, shown.address)
+    return _Core(place, settings, store, registrar, desk, watchers, measures, shown.address)
 
 
 async def _start_servers(stack: AsyncExitStack, core: _Core) -> Endpoints:
@@ -159,6 +161,15 @@ async def _start_servers(stack: AsyncExitStack, core: _Core) -> Endpoints:
         place.directory.path, settings.directory.listen, setting="directory.listen"
     )
     stack.callback(files.close)
+    start_witness(
+        stack,
+        place,
+        settings.witness,
+        core.store,
+        core.metrics,
+        federation=settings.federation,
+        now_ms=clock.now_ms,
+    )
     identity = place.server_identity()
     credentials = grpc.ssl_server_credentials(
         [(identity.key_pem, certificate.to_pem(identity.certificate_der))]

@@ -48,6 +48,12 @@ class DirectorySection(Section):
     )
 
 
+class WitnessSection(Section):
+    """Where nodes have their journals' checkpoints cosigned (C2SP tlog-witness)."""
+
+    listen: ListenTcp = Field(TcpAddress(LOOPBACK, 0), description="Port 0 takes a free one.")
+
+
 class MetricsSection(Section):
     """For Prometheus."""
 
@@ -81,6 +87,7 @@ class RegistryConfig(Section):
     federation: str = Field(description="ID")
     grpc: GrpcSection = GrpcSection()
     directory: DirectorySection = DirectorySection()
+    witness: WitnessSection = WitnessSection()
     metrics: MetricsSection = MetricsSection()
     tokens: TokensSection = TokensSection()
     database: DatabaseSection = DatabaseSection()
@@ -97,7 +104,11 @@ def load(file: Path, env: Mapping[str, str]) -> RegistryConfig:
 
 
 def first_file(
-    federation: str, grpc: TcpAddress, directory: TcpAddress, metrics: TcpAddress
+    federation: str,
+    grpc: TcpAddress,
+    directory: TcpAddress,
+    witness: TcpAddress,
+    metrics: TcpAddress,
 ) -> str:
     """The text of a new registry's file: what differs from one registry to the next."""
     return f"""\
@@ -110,6 +121,9 @@ listen = "{grpc}"
 
 [directory]
 listen = "{directory}"
+
+[witness]
+listen = "{witness}"
 
 [metrics]
 listen = "{metrics}"

@@ -7,6 +7,8 @@
     keys/<role>.pem      the directory's keys, 0600
     ca/authority.pem     the built-in authority's key, 0600; authority.crt its certificate
     tls/server.pem       the gRPC port's key, 0600; server.crt its certificate
+    witness/key.pem      the key that cosigns the nodes' checkpoints, 0600
+    witness/memory.db    what it cosigned last of each log; never restore it from a backup
     run/                 admin.sock (0600) and endpoints.json while the registry runs
     lock                 held while the registry runs
 
@@ -31,9 +33,11 @@ from registry.directory.publisher import Publisher
 from runtime.files import create_private, make_private_folder, sync_folder, write_durably
 from runtime.ports import TcpAddress, UnixAddress, parse_address
 from security import certificate
+from security.cosignature import witness_key
 from security.directory_records import parse_policy
 from security.errors import Code, SimpulError
 from security.identifiers import check_federation
+from security.keys import Algorithm, PrivateKey, generate
 from security.limits import Limits
 from simpul.v1 import directory_pb2
 
@@ -144,6 +148,25 @@ class RegistryHome:
         key, certificate_der = self._pair("ca", "authority")
         return Authority(key, certificate_der)
 
+    @property
+    def witness_key_file(self) -> Path:
+        """The witness's key; homes of the first version have none."""
+        return self.path / "witness" / "key.pem"
+
+    @property
+    def witness_memory(self) -> Path:
+        """What the witness cosigned last."""
+        return self.path / "witness" / "memory.db"
+
+    def witness_key(self) -> PrivateKey:
+        """The witness's key; raises SimpulError KEY_MALFORMED."""
+        return PrivateKey.from_pem(_read(self.witness_key_file))
+
+    @staticmethod
+    def witness_name(federation: str) -> str:
+        """The name that the registry of a federation cosigns by."""
+        return f"registry.{federation.lower()}.simpul.internal/witness"
+
     def server_identity(self) -> ServerIdentity:
         """The gRPC port's key and certificate; raises as `authority` does."""
         return ServerIdentity(*self._pair("tls", "server"))
@@ -181,6 +204,9 @@ class NewRegistry:
     federation: str = "ID"
     grpc: TcpAddress | None = None
     directory: TcpAddress | None = None
+    witness: TcpAddress | None = None
+    # What the policy says of it, where a proxy stands before it; empty: its own address.
+    witness_url: str = ""
     metrics: TcpAddress | None = None
     member_classes: tuple[str, ...] = MEMBER_CLASSES
 
@@ -215,25 +241,45 @@ def create(path: Path, new: NewRegistry, now_ms: int) -> RegistryHome:
 
 
 def _fill(home: RegistryHome, new: NewRegistry, now_ms: int) -> None:
-    for folder in (home.keys, home.run, home.path / "ca", home.path / "tls"):
+    for folder in (
+        home.keys,
+        home.run,
+        home.path / "ca",
+        home.path / "tls",
+        home.witness_key_file.parent,
+    ):
         make_private_folder(folder)
     name = f"Simpul {new.federation} built-in authority"
     authority = certificate.make_authority(name, now_ms, new_serial())
     server = certificate.make_server_certificate(new.federation, now_ms, SERVER_DAYS, new_serial())
     _write_pair(home.path / "ca" / "authority", authority)
     _write_pair(home.path / "tls" / "server", server)
-    policy = _policy(new, authority[1])
+    witness = generate(Algorithm.ED25519)
+    create_private(home.witness_key_file, witness.to_pem())
+    grpc, directory, witnessing, metrics = config.free_addresses(4)
+    listen = new.witness or witnessing
+    policy = _policy(
+        new,
+        authority[1],
+        directory_pb2.Witness(
+            vkey=witness_key(home.witness_name(new.federation), witness).vkey,
+            url=new.witness_url or f"http://{listen}",
+        ),
+    )
     parse_policy(policy)
     publisher = Publisher.create(home.directory, signers.create(home.keys), policy, now_ms)
     write_durably(home.root_file, publisher.root)
-    grpc, directory, metrics = config.free_addresses(3)
     text = config.first_file(
-        new.federation, new.grpc or grpc, new.directory or directory, new.metrics or metrics
+        new.federation,
+        new.grpc or grpc,
+        new.directory or directory,
+        listen,
+        new.metrics or metrics,
     )
     write_durably(home.settings_file, text.encode())
 
 
-def _policy(new: NewRegistry, authority_der: bytes) -> bytes:
+def _policy(new: NewRegistry, authority_der: bytes, witness: directory_pb2.Witness) -> bytes:
     limits = Limits()
     return directory_pb2.FederationPolicy(
         version=1,
@@ -249,6 +295,8 @@ def _policy(new: NewRegistry, authority_der: bytes) -> bytes:
             max_metadata_bytes=limits.max_metadata_bytes,
             max_call_ms=MAX_CALL_MS,
         ),
+        witnesses=[witness],
+        witness_quorum=1,
     ).SerializeToString(deterministic=True)
 
 

@@ -49,6 +49,12 @@ class Metrics:
         self.watchers = Gauge(
             "simpul_registry_watchers", "Nodes that watch now.", registry=registry
         )
+        self.witnessed = Counter(
+            "simpul_registry_witness_requests_total",
+            "Checkpoints that nodes asked to have cosigned, by HTTP status: 422 is a fork.",
+            ["status"],
+            registry=registry,
+        )
         self.lagging = Counter(
             "simpul_registry_watchers_lagging_total",
             "Times that a slow watcher was told to fetch, in place of what it missed.",

@@ -33,6 +33,7 @@ from security.identifiers import (
     check_service_name,
 )
 from security.keys import KEY_ID_BYTES, Algorithm, PublicKey
+from security.oversight import Oversight, read_oversight
 from security.statement import MAX_TIME_MS, VerifiedStatement, verify_statement
 from simpul.v1 import directory_pb2
 
@@ -89,6 +90,8 @@ class PolicyView:
     tls_authorities: tuple[bytes, ...]
     member_classes: frozenset[str]
     limits: LimitsView
+    # Witnesses and time-stamp authorities.
+    oversight: Oversight
 
 
 @dataclass(frozen=True)
@@ -215,7 +218,15 @@ def parse_policy(data: bytes) -> PolicyView:
         tls_authorities=tuple(message.tls_authorities),
         member_classes=classes,
         limits=limits,
+        oversight=_read_oversight(message),
     )
+
+
+def _read_oversight(message: directory_pb2.FederationPolicy) -> Oversight:
+    try:
+        return read_oversight(message)
+    except SimpulError as error:
+        raise refused(2, POLICY_PATH, error.message) from None
 
 
 def parse_contract(federation: str, path: str, data: bytes) -> ContractView:

@@ -57,6 +57,27 @@ NODE_STATE_ACTIVE: NodeState.ValueType  # 1
 NODE_STATE_REVOKED: NodeState.ValueType  # 2
 Global___NodeState: _TypeAlias = NodeState  # noqa: Y015
 
+class _TimeOverdue:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TimeOverdueEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TimeOverdue.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TIME_OVERDUE_UNSPECIFIED: _TimeOverdue.ValueType  # 0
+    TIME_OVERDUE_WARN: _TimeOverdue.ValueType  # 1
+    """Calls go on."""
+    TIME_OVERDUE_REFUSE: _TimeOverdue.ValueType  # 2
+    """The node opens no calls, and takes none."""
+
+class TimeOverdue(_TimeOverdue, metaclass=_TimeOverdueEnumTypeWrapper): ...
+
+TIME_OVERDUE_UNSPECIFIED: TimeOverdue.ValueType  # 0
+TIME_OVERDUE_WARN: TimeOverdue.ValueType  # 1
+"""Calls go on."""
+TIME_OVERDUE_REFUSE: TimeOverdue.ValueType  # 2
+"""The node opens no calls, and takes none."""
+Global___TimeOverdue: _TypeAlias = TimeOverdue  # noqa: Y015
+
 @_typing.final
 class MemberRecord(_message.Message):
     """The content of a member's target file, `members/<class>/<code>`. All but the statement is the
@@ -347,6 +368,9 @@ class FederationPolicy(_message.Message):
     TLS_AUTHORITIES_FIELD_NUMBER: _builtins.int
     MEMBER_CLASSES_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    WITNESSES_FIELD_NUMBER: _builtins.int
+    WITNESS_QUORUM_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Of this format: 1."""
     federation: _builtins.str
@@ -354,6 +378,7 @@ class FederationPolicy(_message.Message):
     stale_after_ms: _builtins.int
     """Ages of the directory, from the signed issue time of its timestamp."""
     dead_after_ms: _builtins.int
+    witness_quorum: _builtins.int
     @_builtins.property
     def tls_authorities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """DER certificates of the authorities that issue the nodes' TLS certificates."""
@@ -362,6 +387,14 @@ class FederationPolicy(_message.Message):
     def member_classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def limits(self) -> Global___Limits: ...
+    @_builtins.property
+    def witnesses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Witness]:
+        """Who cosigns the journals' checkpoints, and how many of them make a quorum: 0 if there are none."""
+
+    @_builtins.property
+    def time(self) -> Global___TimePolicy:
+        """Absent: checkpoints are not time-stamped."""
+
     def __init__(
         self,
         *,
@@ -372,14 +405,104 @@ class FederationPolicy(_message.Message):
         tls_authorities: _abc.Iterable[_builtins.bytes] | None = ...,
         member_classes: _abc.Iterable[_builtins.str] | None = ...,
         limits: Global___Limits | None = ...,
+        witnesses: _abc.Iterable[Global___Witness] | None = ...,
+        witness_quorum: _builtins.int = ...,
+        time: Global___TimePolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_after_ms", b"dead_after_ms", "federation", b"federation", "limits", b"limits", "member_classes", b"member_classes", "stale_after_ms", b"stale_after_ms", "tls_authorities", b"tls_authorities", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_after_ms", b"dead_after_ms", "federation", b"federation", "limits", b"limits", "member_classes", b"member_classes", "stale_after_ms", b"stale_after_ms", "time", b"time", "tls_authorities", b"tls_authorities", "version", b"version", "witness_quorum", b"witness_quorum", "witnesses", b"witnesses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FederationPolicy: _TypeAlias = FederationPolicy  # noqa: Y015
+
+@_typing.final
+class Witness(_message.Message):
+    """A C2SP tlog-witness."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VKEY_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    vkey: _builtins.str
+    """Its verifier key, of type 0x04: name, key id and key."""
+    url: _builtins.str
+    """Prefix of `/add-checkpoint`, without a slash at its end."""
+    def __init__(
+        self,
+        *,
+        vkey: _builtins.str = ...,
+        url: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["url", b"url", "vkey", b"vkey"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Witness: _TypeAlias = Witness  # noqa: Y015
+
+@_typing.final
+class TimePolicy(_message.Message):
+    """RFC 3161 time stamps of checkpoints."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHORITIES_FIELD_NUMBER: _builtins.int
+    EVERY_MS_FIELD_NUMBER: _builtins.int
+    MAX_AGE_MS_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
+    every_ms: _builtins.int
+    """How often a slot that grows is stamped."""
+    max_age_ms: _builtins.int
+    """How long parcels may go without a stamp before the node does as `overdue` says."""
+    overdue: Global___TimeOverdue.ValueType
+    @_builtins.property
+    def authorities(self) -> _containers.RepeatedCompositeFieldContainer[Global___TimestampAuthority]:
+        """Asked in this order until one answers."""
+
+    def __init__(
+        self,
+        *,
+        authorities: _abc.Iterable[Global___TimestampAuthority] | None = ...,
+        every_ms: _builtins.int = ...,
+        max_age_ms: _builtins.int = ...,
+        overdue: Global___TimeOverdue.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorities", b"authorities", "every_ms", b"every_ms", "max_age_ms", b"max_age_ms", "overdue", b"overdue"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TimePolicy: _TypeAlias = TimePolicy  # noqa: Y015
+
+@_typing.final
+class TimestampAuthority(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    certificate: _builtins.bytes
+    """DER: the root that its stamps' certificates lead to."""
+    url: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        certificate: _builtins.bytes = ...,
+        url: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "name", b"name", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TimestampAuthority: _TypeAlias = TimestampAuthority  # noqa: Y015
 
 @_typing.final
 class Limits(_message.Message):

@@ -183,8 +183,8 @@ def first_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own_home(first_home: Path, tmp_path: Path) -> Path:
     """A new registry's home, with ports of its own; deep enough, and not too deep for a socket."""
     path = Path(shutil.copytree(first_home, tmp_path / "r"))
-    grpc, directory, metrics = config.free_addresses(3)
-    (path / "registry.toml").write_text(config.first_file("ID", grpc, directory, metrics))
+    addresses = config.free_addresses(4)
+    (path / "registry.toml").write_text(config.first_file("ID", *addresses))
     return path
 
 

@@ -17,13 +17,13 @@ def load(tmp_path: Path, text: str, env: dict[str, str] | None = None) -> config
 
 
 def test_the_first_file_is_read_back(tmp_path: Path) -> None:
-    addresses = [TcpAddress("127.0.0.1", port) for port in (1, 2, 3)]
+    addresses = [TcpAddress("127.0.0.1", port) for port in (1, 2, 3, 4)]
 
     settings = load(tmp_path, config.first_file("ID", *addresses))
 
     assert settings.federation == "ID"
-    shown = [settings.grpc.listen, settings.directory.listen, settings.metrics.listen]
-    assert shown == addresses
+    shown = [settings.grpc, settings.directory, settings.witness, settings.metrics]
+    assert [section.listen for section in shown] == addresses
 
 
 def test_all_but_the_federation_has_a_default_on_loopback(tmp_path: Path) -> None:
