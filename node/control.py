@@ -1,7 +1,7 @@
 """A worker's side of its supervisor: snapshots and orders come in, answers and questions go out.
 
 A worker that has lost its supervisor for a second refuses new opens: it can't know what was revoked
-meanwhile (architecture.md, "Processes"). It goes on with the calls it has, and attaches again.
+meanwhile (docs/explanation/one-call.md). It goes on with the calls it has, and attaches again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LOST_AFTER_S = 1.0
 RETRY_S = 0.1
 # Countersigning writes to the disk and reaches every worker.
 COUNTERSIGN_TIMEOUT_S = 10.0
-# wire.md, check 9: fetch once, at most 2 s.
+# docs/spec, "What a receiver checks", 9: fetch once, at most 2 s.
 REFRESH_TIMEOUT_S = 2.0
 
 

@@ -126,8 +126,8 @@ class Worker:
             now_ms,
         )
         self._links = LinkServer(greeter, rooms)
-        self._server = link_server(self._links, greeter.limits)
-        local = LocalLinks(self._identity, rooms, greeter.limits)
+        self._server = link_server(self._links, greeter.own_limits)
+        local = LocalLinks(greeter, rooms)
         self._dialler = Dialler(greeter, rooms, local, self._channel_credentials)
         self._consuming = Consuming(
             self._identity, self._current, self._dialler, metrics,

@@ -6,6 +6,7 @@ call.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -17,7 +18,8 @@ from node.calls import (
     ResponseEvent,
     Trailers,
 )
-from node.exchange.consuming import Peers, UnaryAsk
+from node.exchange.asks import Asked, UnaryAsk
+from node.exchange.consuming import Peers
 from node.exchange.metadata import ERROR, Address
 from node.exchange.routing import Route
 from security.contract import MethodKind
@@ -81,7 +83,8 @@ async def ask(
     )
     link = await peers.shared(nodes[0])
     call = _LocalCall(f"/{service}/{method}")
-    await UnaryAsk(call, route, call_id, link).run(Message(data))
+    deadline_s = asyncio.get_running_loop().time() + ASK_TIMEOUT_MS / 1000
+    await UnaryAsk(Asked(call, call_id, deadline_s), route, link).run(Message(data))
     return _result(call)
 
 

@@ -2,7 +2,7 @@
 
 Keys beginning `simpul-` belong to the nodes: an app's are read here and never passed on as they
 came; a service's are dropped; the provider's node sets its own, so that a service can trust them
-(wire.md, "Metadata the app sees"). Everything else passes both ways, in order, unread.
+(docs/spec, "Metadata the app sees"). Everything else passes both ways, in order, unread.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The provider's side of a call: from a sealed open to the service and back.
 
-Step 5 of a call (architecture.md). Entries reach this module when their parcel is durable in this
-node's journal, and what is said here is durable before it leaves. The agreement is checked
-again, with this node's own copy (wire.md, check 14), and only then the service is called, at
-most once for each call id. A refusal is sealed and journaled like an answer.
+Step 5 of a call (docs/explanation/one-call.md). Entries reach this module when their parcel is
+durable in this node's journal, and what is said here is durable before it leaves. The agreement
+is checked again, with this node's own copy (docs/spec, "What a receiver checks", 14), and only
+then the service is called, at most once for each call id. A refusal is sealed and journaled like
+an answer.
 """
 
 from __future__ import annotations

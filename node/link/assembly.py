@@ -2,8 +2,7 @@
 
 Payloads follow in the order of their entries, one after the other, each in order: so no more than
 one is ever in pieces here, whatever a peer sends. A payload is whole when its length rounds up to
-what its commitment says; then it must match (wire.md, "Links and connections"; the receiver's
-check 12).
+what its commitment says; then it must match (docs/spec, "Links: frames").
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class Delivery:
         while not self._shared and self._bytes > MAX_WAITING_BYTES and not self._assembly.waiting:
             self._room.clear()
             await self._room.wait()
-        if self._assembly.waiting and self._pending.full():
+        if not self._shared and self._assembly.waiting and self._pending.full():
             raise LinkFault(
                 Code.CREDIT_EXCEEDED,
                 f"{MAX_WAITING} parcels came before the payload of the first; send payloads too",

@@ -3,7 +3,7 @@
 A call to a member that this node hosts itself takes a local link (`local`). To each other node
 there is one *shared* link for unary calls, and one *bulk* connection, greeted once,
 for the child links of streaming calls: nothing large shares a connection with small calls
-(wire.md, "Why"). Both are dialled when first needed, by one dial for all that wait, and again
+Both are dialled when first needed, by one dial for all that wait, and again
 when they break.
 """
 

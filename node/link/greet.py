@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from node.link.frames import greeting_frame, parse_frame
@@ -49,12 +49,20 @@ class Greeter:
     identity: NodeIdentity
     node_key: PrivateKey
     current: Current
-    limits: Limits
+    # Of this node's configuration; the federation's policy may be stricter.
+    own_limits: Limits
     worker: int
     workers: int
     now_ms: Callable[[], int]
     # Asks for the directory with this hash; at most 2 s.
     refresh: Callable[[bytes], Awaitable[None]]
+
+    @property
+    def limits(self) -> Limits:
+        """What this node takes, by its configuration and by the federation's policy."""
+        allowed = self.current.directory.policy.limits
+        names = [limit.name for limit in fields(Limits)]
+        return self.own_limits.lower(Limits(**{name: getattr(allowed, name) for name in names}))
 
     async def dial(self, stream: FrameStream, peer: NodeView) -> LinkContext:
         """Greet first, and take the acceptor's answer.

@@ -7,7 +7,7 @@ services, agreements or apps.
 Three tasks: the *reader* verifies and journals; the *delivery* hands on what is durable; the
 *writer* sends frames. On a shared link the reader waits for the journal alone, never for the writer
 or a call. A child link carries one streaming call, so its delivery waits for that call, and gRPC's
-flow control does the rest (wire.md, "Links and connections").
+flow control does the rest (docs/spec, "Links: children").
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ class Link:
         self._outbox = Outbox()
         self._handlers: dict[bytes, CallHandler] = {}
         self._openings: deque[Opening] = deque()
-        self._outgoing = Outgoing()
-        self._sent = asyncio.Event()
+        self._outgoing = Outgoing(shared=self.shared)
+        self._sent, self._begun = asyncio.Event(), asyncio.Event()
         self._delivery = Delivery(
             shared=self.shared, durable=self._now_durable, hand_on=self._hand_on
         )
@@ -194,6 +194,10 @@ class Link:
             self._sent.clear()
             await self._sent.wait()
 
+    async def begun(self) -> None:
+        """Wait until something was sealed here; on a child link, its call's open."""
+        await self._begun.wait()
+
     async def durable(self, opening: Opening) -> None:
         """Wait until a call's open is durable here.
 
@@ -221,6 +225,7 @@ class Link:
         directory_hash = self._rooms.current.directory.hash if waiting else b""
         drawn = [self._prepare(member, tickets, directory_hash) for member, tickets in waiting]
         if drawn:
+            self._begun.set()
             self._receipts.told()
         if self._outbox and not stalled:
             self._wake()
@@ -292,7 +297,7 @@ class Link:
                 case "chunk":
                     taken_bytes = self._delivery.chunk(frame.chunk)
                     if taken_bytes is not None:
-                        self._outgoing.put(taken_frame(taken_bytes))
+                        self._outgoing.put_first(taken_frame(taken_bytes))
                 case "taken":
                     self._outgoing.taken(frame.taken.bytes)
                 case _:

@@ -13,13 +13,11 @@ from dataclasses import replace
 from typing import Final
 
 from node.journal.model import LinkEnd
-from node.link.greet import CREDIT, child_context
+from node.link.greet import CREDIT, Greeter, child_context
 from node.link.link import Link
 from node.link.model import LinkRooms
-from node.model import NodeIdentity
 from security.errors import SimpulError
 from security.greeting import NONCE_BYTES, child_link_id, link_id
-from security.limits import Limits
 from security.sender import LinkContext
 
 # Frames that one end may be ahead of the other.
@@ -78,10 +76,9 @@ class LocalStream:
 class LocalLinks:
     """The links of one worker with itself."""
 
-    def __init__(self, identity: NodeIdentity, rooms: LinkRooms, limits: Limits) -> None:
-        self._identity = identity
+    def __init__(self, greeter: Greeter, rooms: LinkRooms) -> None:
+        self._greeter = greeter
         self._rooms = rooms
-        self._limits = limits
         self._shared: Link | None = None
         self._running: dict[asyncio.Task[None], Link] = {}
 
@@ -122,13 +119,14 @@ class LocalLinks:
         return link
 
     def _context(self) -> LinkContext:
+        identity = self._greeter.identity
         return LinkContext(
-            federation=self._identity.federation,
-            my_node=self._identity.node,
-            peer_node=self._identity.node,
+            federation=identity.federation,
+            my_node=identity.node,
+            peer_node=identity.node,
             link_id=link_id(os.urandom(NONCE_BYTES), os.urandom(NONCE_BYTES)),
-            hosted=self._identity.members,
-            limits=self._limits,
+            hosted=identity.members,
+            limits=self._greeter.limits,
             credit_given=0,
             credit_taken=CREDIT,
         )

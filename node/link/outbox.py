@@ -3,7 +3,7 @@
 An entry is put here and leaves in the next parcel: at once when nothing is under way, otherwise
 together with what has gathered while the signer or the disk was busy. Batching so follows the load
 and costs a lone call nothing. A parcel holds entries of one member, at most 256 of them or 256 KiB
-(architecture.md, "One call", step 3).
+(docs/explanation/one-call.md, step 3).
 
 Bounds: opens are limited by the peer's credit and answers by the opens accepted, both outside;
 what a streaming call puts here waits for `room` first.

@@ -2,8 +2,8 @@
 
 Every header says what has durably arrived, and grants credit; so while parcels go out anyway,
 nothing is due. Otherwise an empty parcel is: 1 s, 256 parcels or 1 MiB after something arrived,
-at the end of a link, and when half of the peer's credit is used (wire.md, "Receipts"). Empty
-parcels of the peer ask for nothing, so two idle nodes are silent.
+at the end of a link, and when half of the peer's credit is used (docs/spec, "Links: receipts").
+Empty parcels of the peer ask for nothing, so two idle nodes are silent.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How many refusals a peer may cause: 10 a second, and 100 at once (wire.md, after check 14).
+"""How many refusals a peer may cause: 10 a second, and 100 at once.
 
 Every refusal is sealed and journaled, so a peer that only ever asks what it may not could fill a
 disk. Past its budget its links are closed, with one line in the log, and it may greet again when

@@ -3,7 +3,7 @@
 A round takes what waits in every outbox, builds one parcel for each link and member, signs the
 Merkle root over all of a member's parcels, and hands them to the journal and to the links. The
 next round begins when this one is durable, so what gathers meanwhile goes out together: the more
-load, the larger the batches (architecture.md, "One call", steps 3 and 4).
+load, the larger the batches (docs/explanation/one-call.md, steps 3 and 4).
 
 The rule it keeps: what a provider says is durable before it is sent. What a consumer asks may
 travel while its own commit runs.

@@ -2,7 +2,7 @@
 
 The dialler's end is a grpc.aio call, the acceptor's a servicer's context; the link sees frames as
 bytes and never which end it is. Frames are not parsed here, so that the receiver can look at their
-size first (wire.md, check 1).
+size first (docs/spec, "What a receiver checks", 1).
 """
 
 from __future__ import annotations

@@ -63,10 +63,10 @@ def policy() -> directory_pb2.FederationPolicy:
         tls_authorities=[b"a certificate"],
         member_classes=["DAERAH", "KEMENTERIAN"],
         limits=directory_pb2.Limits(
-            max_message_bytes=4_194_304,
+            max_message_bytes=16_777_216,
             max_parcel_bytes=8_388_608,
             max_entries=256,
-            max_metadata_bytes=16_384,
+            max_metadata_bytes=65_536,
             max_call_ms=3_600_000,
         ),
     )
@@ -125,7 +125,7 @@ def regency_record() -> directory_pb2.MemberRecord:
     """The regency, which offers `wisata.v1.Wisata` in region 53.15."""
     record = member_record(fixed.REGENCY, fixed.REGENCY_NODE)
     record.regions.add(code="53.15", valid_from_ms=1)
-    record.subsystems.add(id=str(fixed.TOURISM), name="Pariwisata")
+    record.subsystems.add(id=str(fixed.TOURISM), name="Pariwisata", state=1)
     record.services.add(id=f"{fixed.TOURISM}/{fixed.SERVICE}", contract=sha256(contract_file()[1]))
     return record
 
@@ -133,7 +133,7 @@ def regency_record() -> directory_pb2.MemberRecord:
 def ministry_record() -> directory_pb2.MemberRecord:
     """The ministry, whose super app consumes."""
     record = member_record(fixed.MINISTRY, fixed.MINISTRY_NODE)
-    record.subsystems.add(id=str(fixed.SUPER_APP), name="Super app")
+    record.subsystems.add(id=str(fixed.SUPER_APP), name="Super app", state=1)
     return record
 
 

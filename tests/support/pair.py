@@ -361,11 +361,11 @@ async def _half(
         lambda: fixed.NOW_MS,
     )  # fmt: skip
     links = LinkServer(greeter, rooms)
-    server = link_server(links, greeter.limits)
+    server = link_server(links, greeter.own_limits)
     credentials = grpc.ssl_server_credentials([(key, chain)], roots, require_client_auth=True)
     server.add_secure_port(f"127.0.0.1:{port}", credentials)
     await server.start()
-    local = LocalLinks(identity, rooms, greeter.limits)
+    local = LocalLinks(greeter, rooms)
     dialling = grpc.ssl_channel_credentials(roots, key, chain)
     dialler = Dialler(greeter, rooms, local, lambda: dialling)
     consuming = Consuming(

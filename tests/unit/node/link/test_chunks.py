@@ -110,7 +110,7 @@ async def test_a_payload_that_does_not_match_its_commitment() -> None:
 
 
 async def test_outgoing_sends_no_more_than_the_peer_takes() -> None:
-    outgoing = Outgoing()
+    outgoing = Outgoing(shared=True)
     outgoing.put_payload(bytes(32), bytes(MIB))
     for _ in range(MAX_UNTAKEN_BYTES // CHUNK_BYTES):
         assert await outgoing.next() is not None
@@ -126,6 +126,33 @@ async def test_outgoing_sends_no_more_than_the_peer_takes() -> None:
         outgoing.taken(MIB)
     with pytest.raises(LinkFault):
         outgoing.taken(0)
+
+
+async def test_on_a_child_link_a_parcel_waits_for_the_payload_before_it() -> None:
+    outgoing = Outgoing(shared=False)
+    outgoing.put(b"first")
+    outgoing.put_payload(bytes(32), bytes(CHUNK_BYTES + 1))
+    outgoing.put(b"second")
+    outgoing.put_first(b"taken")
+    outgoing.finish()
+    frames = [await outgoing.next() for _ in range(6)]
+    assert [frames[index] for index in (0, 1, 4, 5)] == [b"taken", b"first", b"second", None]
+
+
+async def test_one_large_message_and_then_many_small_ones() -> None:
+    async def count(side: ServiceSide) -> None:
+        total = 0
+        while isinstance(event := await side.incoming.get(), Message):
+            total += len(event.data)
+        await side.outgoing.put(Message(b"%d" % total))
+        await side.outgoing.put(Trailers(0))
+
+    async with pair() as two:
+        two.provider.services.on_stream = count
+        small = [Message(b"x")] * 3000
+        call = FakeCall("Import", Message(bytes(4 * MIB)), *small, HalfClose())
+        await two.consumer.run(call)
+        assert call.messages == [b"%d" % (4 * MIB + 3000)]
 
 
 async def test_assembly_takes_nothing_out_of_order() -> None:

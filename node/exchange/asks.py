@@ -1,0 +1,245 @@
+"""One call at the provider: what is asked, and the end that it comes to.
+
+Step 6 of a call (docs/explanation/one-call.md). The rule it keeps: the app is told nothing
+before the answer's parcel, and the question's, are durable in this node's journal. A call that
+this side gives up is cancelled at the provider, whose close is then taken and journaled like any
+other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from node.calls import Cancelled, HalfClose, Headers, InboundCall, Message, Trailers
+from node.exchange.metadata import passed_on, with_call_id
+from node.exchange.routing import Route
+from node.link.link import Link
+from node.link.model import Opening, ReceivedEntry
+from security.errors import Code, SimpulError
+from security.identifiers import ServiceId
+from security.kinds import Cancel, CancelReason, Close, Head, Open, Refuse
+from security.kinds import HalfClose as HalfCloseKind
+from security.kinds import Message as MessageKind
+from security.private import Private, make_private
+
+
+@dataclass(slots=True, eq=False)
+class Asked:
+    """A call of an app, on its way to a provider."""
+
+    call: InboundCall
+    call_id: bytes
+    # In the event loop's time; None where the app set none.
+    deadline_s: float | None
+
+    @property
+    def left_ms(self) -> int | None:
+        """The time that is left; None where the app set no deadline."""
+        if self.deadline_s is None:
+            return None
+        return max(0, int((self.deadline_s - asyncio.get_running_loop().time()) * 1000))
+
+
+class _Ask:
+    """What both kinds of call share: the end that the provider, the app or the clock brings."""
+
+    def __init__(self, asked: Asked, route: Route, link: Link) -> None:
+        self._asked = asked
+        self._route = route
+        self._call = asked.call
+        self._call_id = asked.call_id
+        self._link = link
+        # Done by the provider's close or refusal, by a lost link, the app or the deadline.
+        self._end: asyncio.Future[Trailers] = asyncio.get_running_loop().create_future()
+        self._abandoned = False
+        self._opening: Opening | None = None
+
+    def on_lost(self, error: SimpulError) -> None:
+        """The link broke before the provider's close came."""
+        self._fail(error)
+
+    def _open(self, message: Message | None) -> Opening:
+        route, address = self._route, self._route.address
+        private = Private(
+            metadata=passed_on(self._call.request.metadata),
+            user=address.user or "",
+            issue=address.issue or "",
+            subject=address.subject or "",
+        )
+        kind = Open(
+            consumer=route.consumer,
+            service=ServiceId(route.provider, route.service),
+            method=route.method,
+            agreement=route.agreement,
+            purpose=route.purpose,
+            deadline_left_ms=self._asked.left_ms,
+            unary=message is not None,
+        )
+        opening = Opening(
+            kind,
+            self._call_id,
+            None if message is None else message.data,
+            compressed=message is not None and message.compressed,
+            private=make_private(private),
+        )
+        self._link.check_size(opening.payload, opening.private)
+        return self._link.open(opening, self)  # type: ignore[arg-type]  # each kind has on_entry
+
+    def _fail(self, error: SimpulError) -> None:
+        if not self._end.done():
+            self._end.set_exception(error)
+            self._end.exception()  # Somebody may have stopped waiting: then it's no loose end.
+
+    def _give_up(self, reason: CancelReason, error: SimpulError) -> None:
+        """Tell the provider that its answer is no longer wanted, and wait for it no longer."""
+        if self._abandoned or self._end.done():
+            return
+        self._abandoned = True
+        if self._opening is None or not self._link.withdraw(self._opening):
+            self._link.say(Cancel(reason), self._call_id)
+        self._fail(error)
+
+    @contextlib.contextmanager
+    def _deadline(self) -> Iterator[None]:
+        """End the call in time: the app's, or the most that the federation allows any call."""
+        loop = asyncio.get_running_loop()
+        at_s = loop.time() + self._link.context.limits.max_call_ms / 1000
+        if self._asked.deadline_s is not None:
+            at_s = min(at_s, self._asked.deadline_s)
+        timer = loop.call_at(at_s, self._give_up, CancelReason.DEADLINE, too_late())
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    async def _outcome(self) -> Trailers:
+        """Wait for the end, whatever it is; nobody is told of it before the question is durable.
+
+        Raises:
+            SimpulError: The provider's node refused, the link broke, the app or the clock gave up.
+        """
+        try:
+            with self._deadline():
+                return await self._end
+        finally:
+            if self._opening is not None and self._opening.sealed:
+                await self._link.durable(self._opening)
+
+    def _take_end(self, entry: ReceivedEntry) -> None:
+        """The end of the call in the provider's words, or in its node's."""
+        kind, block = entry.kind, entry.private
+        if self._end.done():
+            return
+        if entry.fault is not None:
+            self._fail(entry.fault)
+        elif isinstance(kind, Refuse):
+            self._fail(SimpulError(_known(kind.code), block.status_message))
+        elif isinstance(kind, Close):
+            trailers = with_call_id(block.trailers, self._call_id)
+            self._end.set_result(Trailers(kind.status, block.status_message, trailers))
+
+
+class UnaryAsk(_Ask):
+    """One message each way, on the shared link."""
+
+    def __init__(self, asked: Asked, route: Route, link: Link) -> None:
+        super().__init__(asked, route, link)
+        self._headers = Headers()
+        self._answer: Message | None = None
+
+    async def run(self, request: Message) -> int:
+        """Ask, wait, answer the app. Returns the gRPC status."""
+        self._opening = self._open(request)
+        self._call.on_cancel(self._app_gone)
+        trailers = await self._outcome()
+        if self._answer is not None:
+            await self._call.send(self._headers)
+            await self._call.send(self._answer)
+        await self._call.send(trailers)
+        return trailers.status
+
+    def on_entry(self, entry: ReceivedEntry) -> None:
+        """Take a head, or the close with the answer, or the refusal."""
+        if entry.private.metadata:
+            self._headers = Headers(passed_on(entry.private.metadata))
+        self._answer = entry.message or self._answer
+        self._take_end(entry)
+
+    def _app_gone(self) -> None:
+        self._give_up(CancelReason.APP, app_gone())
+
+
+class StreamAsk(_Ask):
+    """Any number of messages either way, on a link of its own.
+
+    The link's deliveries wait for the app (`on_entry`), and the app's messages wait for the link
+    (`room`): gRPC's flow control reaches from end to end.
+    """
+
+    async def run(self) -> int:
+        """Ask, carry messages both ways, end. Returns the gRPC status."""
+        self._opening = self._open(None)
+        requests = asyncio.create_task(self._carry_requests())
+        try:
+            trailers = await self._outcome()
+            await self._call.send(trailers)
+        finally:
+            requests.cancel()
+            await asyncio.wait({requests})
+        return trailers.status
+
+    async def on_entry(self, entry: ReceivedEntry) -> None:
+        """Take the next entry of the provider; waits while the app reads slowly."""
+        if self._opening is not None:
+            await self._link.durable(self._opening)
+        if entry.fault is not None:
+            self._give_up(CancelReason.LIMIT, entry.fault)
+        elif not self._abandoned:
+            if isinstance(entry.kind, Head):
+                await self._call.send(Headers(passed_on(entry.private.metadata)))
+            if entry.message is not None:
+                await self._call.send(entry.message)
+        self._take_end(entry)
+
+    async def _carry_requests(self) -> None:
+        # What is taken from the app can't be taken again: not before the call has surely begun.
+        await self._link.begun()
+        try:
+            while not isinstance(event := await self._call.receive(), Cancelled):
+                await self._link.room()
+                self._carry(event)
+        except SimpulError as error:
+            # The app's message is too large, or no message at all.
+            self._give_up(CancelReason.LIMIT, error)
+        else:
+            self._give_up(CancelReason.APP, app_gone())
+
+    def _carry(self, event: Message | HalfClose) -> None:
+        if isinstance(event, HalfClose):
+            self._link.say(HalfCloseKind(), self._call_id)
+            return
+        self._link.check_size(event.data, None)
+        self._link.say(
+            MessageKind(), self._call_id, payload=event.data, compressed=event.compressed
+        )
+
+
+def too_late() -> SimpulError:
+    """The app's deadline passed, or the longest time that a call may take."""
+    return SimpulError(Code.DEADLINE_EXCEEDED, "the deadline passed before the answer came")
+
+
+def app_gone() -> SimpulError:
+    """Nobody hears this one; it ends the call here."""
+    return SimpulError(Code.CANCELLED, "the app gave the call up")
+
+
+def _known(code: str) -> Code:
+    """A refusal's code; one that this version doesn't know is a plain refusal."""
+    try:
+        return Code(code)
+    except ValueError:
+        return Code.INTERNAL

@@ -1,0 +1,106 @@
+"""What happens when a provider's node can't be reached, or goes while a call is under way."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from node.calls import HalfClose, Message, OutboundRequest, Trailers, UnaryAnswer
+from security.errors import Code, SimpulError
+from tests.support.pair import FakeCall, Half, ServiceSide, listed, pair, snapshot, unary
+
+
+@contextmanager
+def silent_port() -> Iterator[int]:
+    """A port that takes connections and says nothing."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen(16)
+        yield held.getsockname()[1]
+
+
+def believe(half: Half, port: int) -> None:
+    """Have a node's directory say that the provider listens there."""
+    half.current.replace(snapshot(listed(port, port), half.node))
+
+
+async def test_a_deadline_counts_while_the_provider_is_dialled() -> None:
+    with silent_port() as port:
+        async with pair() as two:
+            believe(two.consumer, port)
+            began = asyncio.get_running_loop().time()
+            call = await two.consumer.run(unary(deadline_left_ms=200))
+            assert call.error() == Code.DEADLINE_EXCEEDED
+            assert asyncio.get_running_loop().time() - began < 2
+
+
+async def test_a_node_that_is_not_there() -> None:
+    async with pair() as two:
+        with silent_port() as port:
+            pass
+        believe(two.consumer, port)
+        call = await two.consumer.run(unary())
+        assert (call.error(), call.trailers.status) == (Code.PEER_UNREACHABLE, 14)
+        call = await two.consumer.run(FakeCall("Watch", HalfClose()))
+        assert (call.error(), call.trailers.status) == (Code.PEER_UNREACHABLE, 14)
+
+
+async def test_a_link_that_is_cut_under_a_call() -> None:
+    async def never(request: OutboundRequest, message: Message) -> UnaryAnswer:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with pair() as two:
+        two.provider.services.on_unary = never
+        call = unary()
+        running = asyncio.create_task(two.consumer.run(call))
+        async with asyncio.timeout(2):
+            while not two.provider.services.seen:
+                await asyncio.sleep(0.001)
+        two.provider.server.sever(lambda node: SimpulError(Code.NODE_REVOKED, f"{node} is out"))
+        await running
+        assert (call.error(), call.trailers.status) == (Code.OUTCOME_UNKNOWN, 14)
+        # Nobody hears the answer: the service's work is given up.
+        async with asyncio.timeout(2):
+            while two.provider.providing.open_calls:
+                await asyncio.sleep(0.001)
+
+
+async def test_a_link_that_is_cut_is_dialled_again() -> None:
+    async with pair() as two:
+        assert (await two.consumer.run(unary())).trailers.status == 0
+        two.provider.server.sever(lambda node: SimpulError(Code.NODE_DRAINING, f"not now, {node}"))
+        async with asyncio.timeout(2):
+            while two.consumer.dialler.links:
+                await asyncio.sleep(0.001)
+        assert (await two.consumer.run(unary())).trailers.status == 0
+
+
+async def test_a_stream_on_a_link_that_is_cut() -> None:
+    async def stream(side: ServiceSide) -> None:
+        await side.outgoing.put(Message(b"one"))
+
+    async with pair() as two:
+        two.provider.services.on_stream = stream
+        call = FakeCall("Watch")
+        running = asyncio.create_task(two.consumer.run(call))
+        async with asyncio.timeout(2):
+            while not call.messages:
+                await asyncio.sleep(0.001)
+        two.consumer.dialler.sever(lambda node: SimpulError(Code.NODE_REVOKED, f"{node} is out"))
+        await running
+        assert (call.error(), call.trailers.status) == (Code.OUTCOME_UNKNOWN, 14)
+        assert call.messages == [b"one"]
+        async with asyncio.timeout(2):
+            await two.provider.services.sides[0].cancelled.wait()
+
+
+async def test_a_status_that_the_service_gives_is_never_tried_again() -> None:
+    async def full(request: OutboundRequest, message: Message) -> UnaryAnswer:
+        return UnaryAnswer((), None, Trailers(14, "the service is full"))
+
+    async with pair() as two:
+        two.provider.services.on_unary = full
+        call = await two.consumer.run(unary())
+        assert (call.error(), call.trailers.status) == ("", 14)
+        assert len(two.provider.services.seen) == 1
