@@ -40,6 +40,7 @@ from node.link.watch import LinkMetrics
 from node.model import Current, NodeIdentity, Snapshot
 from node.policy.apps import AppBook, AppCredential
 from node.policy.rules import AgreementBook
+from node.standard.table import own_services
 from runtime.clock import now_ms
 from runtime.grpc_options import channel_options
 from security.agreement import parse_agreement
@@ -131,6 +132,7 @@ class Worker:
         self._dialler = Dialler(greeter, rooms, local, self._channel_credentials)
         self._consuming = Consuming(
             self._identity, self._current, self._dialler, metrics,
+            own=own_services(self._current, self._dialler),
             new_call_id=lambda: new_call_id(now_ms(), os.urandom(10)), now_ms=now_ms,
         )  # fmt: skip
 

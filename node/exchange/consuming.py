@@ -8,7 +8,7 @@ asked and answered is in `asks`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 import structlog
@@ -29,6 +29,10 @@ _log = structlog.get_logger(__name__)
 _NOT_BEGUN = frozenset({Code.NOT_STARTED, Code.PEER_UNREACHABLE, Code.NODE_DRAINING})
 # Every busy app has these: they are counted, and not worth a line each.
 _APPS_OWN_DOING = frozenset({Code.CANCELLED, Code.DEADLINE_EXCEEDED})
+
+
+# Answers a call that the node takes itself: health, reflection. By path, with the time.
+OwnAnswer = Callable[[InboundCall, int], Awaitable[None]]
 
 
 class Peers(Protocol):
@@ -57,6 +61,7 @@ class Consuming:
         peers: Peers,
         metrics: CallMetrics,
         *,
+        own: Mapping[str, OwnAnswer],
         new_call_id: Callable[[], bytes],
         now_ms: Callable[[], int],
     ) -> None:
@@ -64,6 +69,7 @@ class Consuming:
         self._current = current
         self._peers = peers
         self._metrics = metrics
+        self._own = own
         self._new_call_id = new_call_id
         self._now_ms = now_ms
 
@@ -72,6 +78,11 @@ class Consuming:
         asked = Asked(call, self._new_call_id(), _deadline_s(call.request))
         with self._metrics.around("consumer") as outcome:
             try:
+                own = self._own.get(call.request.path)
+                if own is not None:
+                    await own(call, self._now_ms())
+                    outcome.ended(0)
+                    return
                 route = find_route(
                     call.request, self._identity, self._current.snapshot, self._now_ms()
                 )

@@ -45,6 +45,7 @@ from node.link.watch import LinkMetrics
 from node.model import Current, NodeIdentity, Snapshot
 from node.policy.apps import AppBook
 from node.policy.rules import AgreementBook
+from node.standard.table import own_services
 from node.worker import new_call_id
 from runtime.clock import now_ms as real_now_ms
 from security import certificate
@@ -370,6 +371,7 @@ async def _half(
     dialler = Dialler(greeter, rooms, local, lambda: dialling)
     consuming = Consuming(
         identity, current, dialler, metrics,
+        own=own_services(current, dialler),
         new_call_id=lambda: new_call_id(fixed.NOW_MS, os.urandom(10)),
         now_ms=lambda: fixed.NOW_MS,
     )  # fmt: skip
