@@ -22,8 +22,10 @@ def test_the_first_file_is_read_back(tmp_path: Path) -> None:
     settings = load(tmp_path, config.first_file("ID", *addresses))
 
     assert settings.federation == "ID"
-    shown = [settings.grpc, settings.directory, settings.witness, settings.metrics]
-    assert [section.listen for section in shown] == addresses
+    assert settings.grpc.listen == addresses[0]
+    assert settings.directory.listen == addresses[1]
+    assert settings.witness.listen == addresses[2]
+    assert settings.metrics.listen == addresses[3]
 
 
 def test_all_but_the_federation_has_a_default_on_loopback(tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ def seen(
 ) -> dict[str, object]:
     options = [("grpc.ssl_target_name_override", NAME), ("grpc.enable_http_proxy", 0)]
     with grpc.secure_channel(str(one.address), credentials, options=options) as channel:
-        answer = channel.unary_unary("/t.T/Who")(b"", timeout=10, metadata=metadata)
+        ask: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/t.T/Who")
+        answer = ask(b"", timeout=10, metadata=metadata)
     found: dict[str, object] = json.loads(answer)
     return found
 
