@@ -103,16 +103,19 @@ async def first_call(pair: SimpulWay, child: Child) -> None:
 
 
 async def other_algorithm(
-    pair: SimpulWay, direct: Way, folder: Path, *, rounds: int, seconds: float
+    direct: Way, folder: Path, *, rounds: int, seconds: float
 ) -> dict[str, float]:
-    """Calls a second with ML-DSA-65 seals, and with Ed25519, in turn."""
+    """Calls a second with ML-DSA-65 seals, and with Ed25519, in turn, of two new federations."""
     case = unary(folder, METHOD, 256)
-    rates: dict[str, list[float]] = {"ED25519": [], "ML_DSA_65": []}
-    async with simpul_way(folder / "pq", direct, Algorithm.ML_DSA_65) as other:
+    rates: dict[str, list[float]] = {}
+    async with (
+        simpul_way(folder / "ed", direct) as usual,
+        simpul_way(folder / "pq", direct, Algorithm.ML_DSA_65) as other,
+    ):
         for _ in range(rounds):
-            for name, way in (("ED25519", pair.way), ("ML_DSA_65", other.way)):
-                sample = await asyncio.to_thread(measure, way, case, folder, seconds)
-                rates[name].append(sample.seen.rate)
+            for name, pair in (("ED25519", usual), ("ML_DSA_65", other)):
+                sample = await asyncio.to_thread(measure, pair.way, case, folder, seconds)
+                rates.setdefault(name, []).append(sample.seen.rate)
     return {name: round(statistics.median(found), 1) for name, found in rates.items()}
 
 

@@ -1,6 +1,6 @@
 """`make bench`: the measure. One command, one run, everything in turn on the same machine.
 
-    python -m bench.run [--quick | --long] [--only simpul,bare,envoy,direct]
+    python -m bench.run [--quick | --long] [--results DIR]
 
 Every case is measured on every way, one after another, round by round (A B C D A B C D …), and the
 median over the rounds counts. The table is printed; all figures are kept in bench/results/.
@@ -90,7 +90,7 @@ async def _measure(
     found["start"] = await bars.start_to_first_call(pair)
     say("seals of ML-DSA-65")
     found["ml_dsa"] = await bars.other_algorithm(
-        pair, plain[0], folder, rounds=plan.rounds, seconds=plan.seconds
+        plain[0], folder, rounds=plan.rounds, seconds=plan.seconds
     )
     say("a signer of 100 signatures a second")
     found["slow_signer"] = await bars.slow_signer(pair, folder, plan.seconds * 2)
