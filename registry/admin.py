@@ -1,22 +1,27 @@
 """What the registry's operator asks, over the Unix socket: thin, like `service`."""
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
 
-from registry import administration
+from registry import administration, changes
+from registry.admin_members import MemberAdmin, codes
 from registry.administration import NodeInfo, TokenRequest
 from registry.desk import Desk
 from registry.home import Endpoints
-from registry.model import Listing, MemberState, Touched
+from registry.membership import Act
+from registry.model import Touched
+from registry.operators import actor_of
 from registry.registrar import Registrar
+from registry.requests import parse_change, summary
+from registry.store.waiting import WaitingChange
 from security.errors import Code, SimpulError
-from security.identifiers import MemberId, NodeId, RegionCode
+from security.identifiers import MemberId, NodeId
 from security.token import SECRET_BYTES, EnrolmentToken, format_token
-from simpul.registry.v1 import admin_pb2, admin_pb2_grpc
+from simpul.registry.v1 import admin_pb2
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -35,16 +40,14 @@ class Facts:
     token_life_s: int
 
 
-class AdminService(admin_pb2_grpc.RegistryAdminServicer):
+class AdminService(MemberAdmin):
     """simpul.registry.v1.RegistryAdmin."""
 
     def __init__(
         self, registrar: Registrar, desk: Desk, facts: Facts, clock_ms: Callable[[], int]
     ) -> None:
-        self._registrar = registrar
-        self._desk = desk
+        super().__init__(registrar, desk, clock_ms)
         self._facts = facts
-        self._clock_ms = clock_ms
 
     async def Status(  # noqa: N802  (the proto's name)
         self, _request: admin_pb2.StatusRequest, _context: Context
@@ -61,42 +64,11 @@ class AdminService(admin_pb2_grpc.RegistryAdminServicer):
             nodes=counts.nodes,
             services=counts.services,
             metrics=self._facts.endpoints.metrics,
+            member_classes=sorted(self._registrar.policy.member_classes),
         )
-
-    async def AddMember(  # noqa: N802  (the proto's name)
-        self, request: admin_pb2.AddMemberRequest, _context: Context
-    ) -> admin_pb2.AddMemberResponse:
-        """Lists a member."""
-        member = MemberId.parse(request.member)
-        codes = _codes(request.region_codes)
-        listing, _ = await self._desk.change(
-            lambda: administration.add_member(
-                self._registrar, member, request.legal_name, codes, self._clock_ms()
-            ),
-            _member_touched,
-        )
-        return admin_pb2.AddMemberResponse(member=_member(listing))
-
-    async def ListMembers(  # noqa: N802  (the proto's name)
-        self, _request: admin_pb2.ListMembersRequest, _context: Context
-    ) -> admin_pb2.ListMembersResponse:
-        """All members."""
-        found = await self._desk.read(lambda: administration.list_members(self._registrar))
-        return admin_pb2.ListMembersResponse(members=[_member(listing) for listing in found])
-
-    async def SetMemberState(  # noqa: N802  (the proto's name)
-        self, request: admin_pb2.SetMemberStateRequest, _context: Context
-    ) -> admin_pb2.SetMemberStateResponse:
-        """Suspends, restores or removes a member; answers when it is published."""
-        member, state = MemberId.parse(request.member), _state(request.state)
-        listing, version = await self._desk.change(
-            lambda: administration.set_member_state(self._registrar, member, state),
-            _member_touched,
-        )
-        return admin_pb2.SetMemberStateResponse(member=_member(listing), directory_version=version)
 
     async def CreateEnrolment(  # noqa: N802  (the proto's name)
-        self, request: admin_pb2.CreateEnrolmentRequest, _context: Context
+        self, request: admin_pb2.CreateEnrolmentRequest, context: Context
     ) -> admin_pb2.CreateEnrolmentResponse:
         """Makes a one-time token. Its secret is in the answer and nowhere else."""
         life_s = request.ttl_s or self._facts.token_life_s
@@ -111,11 +83,13 @@ class AdminService(admin_pb2_grpc.RegistryAdminServicer):
             secret=secrets.token_bytes(SECRET_BYTES),
             expires_at_ms=now_ms + life_s * MS_PER_S,
             legal_name=request.legal_name,
-            region_codes=_codes(request.region_codes),
+            region_codes=codes(request.region_codes),
+            hosts=request.host,
+            actor=actor_of(context),
         )
-        await self._desk.change(
+        granted, _ = await self._desk.change(
             lambda: administration.create_enrolment(self._registrar, wanted, now_ms),
-            lambda touched: touched,
+            lambda granted: granted.touched,
         )
         token = EnrolmentToken(
             secret=wanted.secret,
@@ -123,6 +97,7 @@ class AdminService(admin_pb2_grpc.RegistryAdminServicer):
             node=wanted.node,
             root_sha256=self._facts.root_sha256,
             registry_certificate_sha256=self._facts.certificate_sha256,
+            has_statement=granted.has_statement,
         )
         return admin_pb2.CreateEnrolmentResponse(
             token=format_token(token),
@@ -149,34 +124,53 @@ class AdminService(admin_pb2_grpc.RegistryAdminServicer):
         )
         return admin_pb2.RevokeNodeResponse(directory_version=version)
 
+    async def RemoveNode(  # noqa: N802  (the proto's name)
+        self, request: admin_pb2.RemoveNodeRequest, _context: Context
+    ) -> admin_pb2.RemoveNodeResponse:
+        """Takes a node out of service; answers when it is published."""
+        node = NodeId.parse(request.node)
+        _, version = await self._desk.change(
+            lambda: administration.remove_node(self._registrar, node),
+            lambda touched: touched,
+        )
+        return admin_pb2.RemoveNodeResponse(directory_version=version)
 
-def _member_touched(listing: Listing) -> Touched:
-    return Touched(frozenset({listing.member.id}))
+    async def ListChanges(  # noqa: N802  (the proto's name)
+        self, request: admin_pb2.ListChangesRequest, _context: Context
+    ) -> admin_pb2.ListChangesResponse:
+        """What waits for an operator."""
+        found = await self._desk.read(
+            lambda: changes.list_waiting(self._registrar, decided=request.all)
+        )
+        return admin_pb2.ListChangesResponse(changes=map(_waiting, found))
+
+    async def DecideChange(  # noqa: N802  (the proto's name)
+        self, request: admin_pb2.DecideChangeRequest, context: Context
+    ) -> admin_pb2.DecideChangeResponse:
+        """Approves or declines what waits; answers when it is published."""
+        act = Act(actor_of(context), self._clock_ms(), request.reason)
+
+        def work() -> tuple[WaitingChange, Touched]:
+            if request.approve:
+                return changes.approve(self._registrar, request.id, act)
+            return changes.decline(self._registrar, request.id, act), Touched()
+
+        (change, _), version = await self._desk.change(work, lambda done: done[1])
+        return admin_pb2.DecideChangeResponse(change=_waiting(change), directory_version=version)
 
 
-def _codes(texts: Iterable[str]) -> tuple[RegionCode, ...]:
-    return tuple(map(RegionCode.parse, texts))
-
-
-def _state(text: str) -> MemberState:
-    try:
-        return MemberState(text)
-    except ValueError:
-        raise SimpulError(
-            Code.REQUEST_MALFORMED,
-            f"{text[:40]!a} is no state: write {', '.join(MemberState)}",
-        ) from None
-
-
-def _member(listing: Listing) -> admin_pb2.Member:
-    member = listing.member
-    return admin_pb2.Member(
-        id=str(member.id),
-        legal_name=member.legal_name,
-        state=member.state,
-        region_codes=[str(region.code) for region in member.regions],
-        nodes=[str(node.id) for node in listing.nodes],
-        services=[str(service.id) for service in listing.services],
+def _waiting(change: WaitingChange) -> admin_pb2.WaitingChange:
+    return admin_pb2.WaitingChange(
+        id=change.id,
+        node=str(change.node),
+        number=change.number,
+        kind=change.kind,
+        summary=summary(parse_change(change.change)),
+        received_at_ms=change.received_at_ms,
+        state=change.state,
+        reason=change.reason,
+        decided_at_ms=change.decided_at_ms or 0,
+        decided_by=change.decided_by,
     )
 
 

@@ -1,4 +1,4 @@
-"""What the registry's operator does: members, tokens, nodes. Plain values in, plain values out.
+"""What the registry's operator does with tokens and nodes. Plain values in, plain values out.
 
 Each function is one transaction, and returns what must be published with what the operator is told.
 Who may call is not asked here: `authorization` has decided.
@@ -9,19 +9,10 @@ from dataclasses import dataclass
 from sqlmodel import Session
 
 from registry import rules
-from registry.directory import content
-from registry.model import (
-    Listing,
-    Member,
-    MemberState,
-    Node,
-    Region,
-    RevokedKey,
-    Token,
-    Touched,
-)
+from registry.membership import Act, NewMember, add_within
+from registry.model import Node, RevokedKey, Token, Touched
 from registry.registrar import Registrar
-from registry.store import listings, members, nodes, services, tokens
+from registry.store import members, nodes, services, statements, tokens
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId, NodeId, RegionCode
 from security.statement import VerifiedStatement
@@ -45,46 +36,12 @@ class Counts:
     services: int
 
 
-def add_member(
-    registrar: Registrar,
-    member: MemberId,
-    legal_name: str,
-    codes: tuple[RegionCode, ...],
-    now_ms: int,
-) -> Listing:
-    """Lists a new member.
-
-    Raises:
-        SimpulError: ID_MALFORMED for another federation or class; ALREADY_EXISTS; CHANGE_INVALID
-            for a name that no node would accept.
-    """
-    with registrar.store.transaction() as session:
-        _add_member(session, registrar, member, legal_name, codes, now_ms)
-        return listings.get(session, member)
-
-
-def list_members(registrar: Registrar) -> tuple[Listing, ...]:
-    """All members, by id."""
-    with registrar.store.transaction() as session:
-        return tuple(listings.get(session, member.id) for member in members.every(session))
-
-
-def set_member_state(registrar: Registrar, member: MemberId, state: MemberState) -> Listing:
-    """Suspends, restores or removes a member.
-
-    Raises:
-        SimpulError: MEMBER_UNKNOWN; CONFLICT, when it can't become that.
-    """
-    with registrar.store.transaction() as session:
-        found = members.get(session, member)
-        rules.check_transition(found, state)
-        members.set_state(session, found, state)
-        return listings.get(session, member)
-
-
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """A token to make. The member is listed first where `legal_name` is given and it is new."""
+    """A token to make. The member is listed first where `legal_name` is given and it is new.
+
+    With `hosts` the node is listed already, and is to seal for this member too.
+    """
 
     member: MemberId
     node: NodeId
@@ -92,40 +49,51 @@ class TokenRequest:
     expires_at_ms: int
     legal_name: str = ""
     region_codes: tuple[RegionCode, ...] = ()
+    hosts: bool = False
+    actor: str = ""
 
 
-def create_enrolment(registrar: Registrar, request: TokenRequest, now_ms: int) -> Touched:
-    """Keeps a one-time token for a node that is not listed yet.
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A token that is kept. `has_statement`: the node asks for its key to be listed."""
+
+    touched: Touched
+    has_statement: bool
+
+
+def create_enrolment(registrar: Registrar, request: TokenRequest, now_ms: int) -> Granted:
+    """Keeps a one-time token for a node that is to join, or to host a further member.
 
     Raises:
-        SimpulError: MEMBER_UNKNOWN, MEMBER_SUSPENDED; ALREADY_EXISTS, when the node is listed; and
-            what `add_member` raises.
+        SimpulError: MEMBER_UNKNOWN, MEMBER_SUSPENDED; ALREADY_EXISTS, when the node is listed;
+            NODE_UNKNOWN or NODE_REVOKED, when it is to host and isn't; and what `membership.add`
+            raises.
     """
     with registrar.store.transaction() as session:
         touched = Touched()
         if request.legal_name and members.find(session, request.member) is None:
-            _add_member(
-                session,
-                registrar,
-                request.member,
-                request.legal_name,
-                request.region_codes,
-                now_ms,
-            )
+            new = NewMember(request.member, request.legal_name, request.region_codes)
+            add_within(session, registrar, new, Act(request.actor, now_ms))
             touched = Touched(frozenset({request.member}))
-        rules.check_active(members.get(session, request.member))
-        if nodes.find(session, request.node) is not None:
+        member = members.get(session, request.member)
+        rules.check_active(member)
+        if request.hosts:
+            rules.check_node_active(nodes.get(session, request.node))
+        elif nodes.find(session, request.node) is not None:
             raise SimpulError(
-                Code.ALREADY_EXISTS, f"{request.node} is listed already: choose another node name"
+                Code.ALREADY_EXISTS,
+                f"{request.node} is listed already: choose another node name, or say that it is to "
+                "host the member too (--host)",
             )
         token = Token(
             secret_hash=secret_hash(request.secret),
             member=request.member,
             node=request.node,
             expires_at_ms=request.expires_at_ms,
+            hosts=request.hosts,
         )
         tokens.add(session, token, now_ms)
-        return touched
+        return Granted(touched, member.statement is not None)
 
 
 def list_nodes(registrar: Registrar) -> tuple[NodeInfo, ...]:
@@ -150,8 +118,29 @@ def revoke_node(registrar: Registrar, node: NodeId, now_ms: int) -> Touched:
         found = nodes.get(session, node)
         nodes.revoke(session, node)
         members.revoke_keys(session, [RevokedKey(found.key.key_id, found.owner, now_ms)])
-        members.changed(session, found.owner)
-        return Touched(frozenset({found.owner}))
+        return _out_of_service(session, found)
+
+
+def remove_node(registrar: Registrar, node: NodeId) -> Touched:
+    """Takes a node out of service, for ever. Its keys stay good for what they signed.
+
+    Raises:
+        SimpulError: NODE_UNKNOWN; CONFLICT, when it is out of service already.
+    """
+    with registrar.store.transaction() as session:
+        found = nodes.get(session, node)
+        nodes.remove(session, node)
+        return _out_of_service(session, found)
+
+
+def _out_of_service(session: Session, node: Node) -> Touched:
+    """What must be published of a node that is gone: also of whose statements it asked to be in."""
+    asked = statements.members_asked(session, node.id)
+    statements.drop_requests(session, node=node.id)
+    touched = frozenset({node.owner, *asked})
+    for member in touched:
+        members.changed(session, member)
+    return Touched(touched)
 
 
 def count(registrar: Registrar) -> Counts:
@@ -160,22 +149,6 @@ def count(registrar: Registrar) -> Counts:
         return Counts(
             len(members.every(session)), len(nodes.every(session)), services.count(session)
         )
-
-
-def _add_member(
-    session: Session,
-    registrar: Registrar,
-    member: MemberId,
-    legal_name: str,
-    codes: tuple[RegionCode, ...],
-    now_ms: int,
-) -> None:
-    rules.check_class(member, registrar.federation, registrar.policy.member_classes)
-    if len(set(codes)) != len(codes):
-        raise SimpulError(Code.CHANGE_INVALID, "a region code is given twice: give each once")
-    regions = tuple(Region(code, now_ms) for code in codes)
-    members.add(session, Member(member, legal_name, regions), now_ms)
-    content.read(session, registrar.policy, Touched(frozenset({member})))
 
 
 def _fingerprint(node: Node, statement: VerifiedStatement | None) -> str:

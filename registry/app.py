@@ -151,7 +151,8 @@ async def _start_core(
     stack.push_async_callback(_cancel, publishing)
     desk = Desk(writer, schedule)
     stack.push_async_callback(desk.close, STOP_GRACE_S)
-    registrar = Registrar(store, policy, place.authority())
+    held = settings.approvals.decided_by_operators
+    registrar = Registrar(store, policy, place.authority(), held)
     return _Core(place, settings, store, registrar, desk, watchers, measures, shown.address)
 
 

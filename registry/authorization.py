@@ -58,10 +58,20 @@ TABLE: Final[Mapping[str, Row]] = MappingProxyType(
         f"{_ADMIN}/Status": _OPERATOR,
         f"{_ADMIN}/AddMember": _OPERATOR,
         f"{_ADMIN}/ListMembers": _OPERATOR,
+        f"{_ADMIN}/ShowMember": _OPERATOR,
+        f"{_ADMIN}/UpdateMember": _OPERATOR,
+        f"{_ADMIN}/ChangeRegions": _OPERATOR,
+        f"{_ADMIN}/ImportMembers": _OPERATOR,
         f"{_ADMIN}/SetMemberState": _OPERATOR,
+        f"{_ADMIN}/AddSubsystem": _OPERATOR,
+        f"{_ADMIN}/ListSubsystems": _OPERATOR,
+        f"{_ADMIN}/SetSubsystemState": _OPERATOR,
         f"{_ADMIN}/CreateEnrolment": _OPERATOR,
         f"{_ADMIN}/ListNodes": _OPERATOR,
         f"{_ADMIN}/RevokeNode": _OPERATOR,
+        f"{_ADMIN}/RemoveNode": _OPERATOR,
+        f"{_ADMIN}/ListChanges": _OPERATOR,
+        f"{_ADMIN}/DecideChange": _OPERATOR,
     }
 )
 

@@ -13,14 +13,27 @@ from registry import requests, rules
 from registry.authority import Issued
 from registry.directory import content
 from registry.directory.records import contract_file
+from registry.membership import Act
 from registry.model import Contract, Member, Node, Service, Subsystem, Touched
 from registry.registrar import Registrar
 from registry.requests import MAX_CHANGE_BYTES, Change, parse_change
 from registry.rules import step
-from registry.store import changes, contracts, members, nodes, services, subsystems
+from registry.statements import judge_listing, put_listing, put_statement
+from registry.store import (
+    changes,
+    contracts,
+    members,
+    nodes,
+    services,
+    subsystems,
+    tokens,
+    waiting,
+)
+from registry.store.waiting import WaitingChange, WaitingState
 from security.contract import check_contract
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId, NodeId
+from security.token import secret_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +44,8 @@ class Applied:
     kind: str
     touched: Touched
     issued: Issued | None = None
+    # Nothing is changed yet: an operator must decide.
+    waits: bool = False
 
 
 def apply(registrar: Registrar, data: bytes, signature: bytes, now_ms: int) -> Applied:
@@ -62,13 +77,64 @@ def apply(registrar: Registrar, data: bytes, signature: bytes, now_ms: int) -> A
         with step(7):
             rules.check_number(node, change.number)
             nodes.take_number(session, node.id, change.number)
-        applied = _apply(_Work(session, registrar, node, now_ms), change)
-        evidence = (sha256(data).digest(), signature)
-        times_ms = (change.made_at_ms, now_ms)
-        changes.add(session, node.id, change.number, change.kind_name, evidence, times_ms)
-        with step(11):
-            content.read(session, registrar.policy, applied.touched)
-    return applied
+        sent = _Sent(change, data, signature)
+        work = _Work(session, registrar, node, now_ms)
+        if change.kind_name not in registrar.decided_by_operators:
+            return _apply_and_record(work, sent)
+        # What would be refused is refused now, and not when an operator looks at it.
+        with session.begin_nested() as tried:
+            _apply_and_record(work, sent)
+            tried.rollback()
+        waiting.add(session, _waiting(work, sent))
+    return Applied(node.id, change.kind_name, Touched(), waits=True)
+
+
+def list_waiting(registrar: Registrar, *, decided: bool) -> tuple[WaitingChange, ...]:
+    """The changes that wait for an operator; with `decided` those that did, too."""
+    with registrar.store.transaction() as session:
+        return waiting.every(session, decided=decided)
+
+
+def approve(registrar: Registrar, change_id: int, act: Act) -> tuple[WaitingChange, Touched]:
+    """Applies a change that waits.
+
+    Raises:
+        SimpulError: NOT_FOUND; CONFLICT, when it is decided or withdrawn; of the step that refuses
+            it by now: then it goes on waiting.
+    """
+    with registrar.store.transaction() as session:
+        found = waiting.get(session, change_id)
+        _decide(session, found, WaitingState.APPROVED, act)
+        with step(4):
+            node = nodes.get(session, found.node)
+            rules.check_node_active(node)
+        work = _Work(session, registrar, node, act.now_ms)
+        sent = _Sent(parse_change(found.change), found.change, found.signature)
+        applied = _apply_and_record(work, sent)
+        return waiting.get(session, change_id), applied.touched
+
+
+def decline(registrar: Registrar, change_id: int, act: Act) -> WaitingChange:
+    """Refuses a change that waits.
+
+    Raises:
+        SimpulError: NOT_FOUND; CONFLICT, when it is decided or withdrawn; CHANGE_INVALID without a
+            reason.
+    """
+    if not act.reason.strip():
+        raise SimpulError(Code.CHANGE_INVALID, "a change is declined for a reason: give one")
+    with registrar.store.transaction() as session:
+        _decide(session, waiting.get(session, change_id), WaitingState.DECLINED, act)
+        return waiting.get(session, change_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A change, and how it came."""
+
+    change: Change
+    data: bytes
+    signature: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +170,41 @@ def _apply(work: _Work, change: Change) -> Applied:
             return Applied(
                 work.node.id, change.kind_name, Touched(), _renew_certificate(work, kind)
             )
+        case requests.HostMember() as kind:
+            return Applied(work.node.id, change.kind_name, _host_member(work, kind))
+        case requests.ReplaceNodeKey() as kind:
+            return Applied(work.node.id, change.kind_name, _replace_node_key(work, kind))
+        case requests.WithdrawChange() as kind:
+            return Applied(work.node.id, change.kind_name, _withdraw_change(work, kind))
+        case requests.RequestSealKey() as kind:
+            return Applied(work.node.id, change.kind_name, _request_seal_key(work, kind))
+
+
+def _apply_and_record(work: "_Work", sent: _Sent) -> Applied:
+    change = sent.change
+    applied = _apply(work, change)
+    evidence = (sha256(sent.data).digest(), sent.signature)
+    times_ms = (change.made_at_ms, work.now_ms)
+    changes.add(work.session, work.node.id, change.number, change.kind_name, evidence, times_ms)
+    with step(11):
+        content.read(work.session, work.registrar.policy, applied.touched)
+    return applied
+
+
+def _waiting(work: "_Work", sent: _Sent) -> WaitingChange:
+    return WaitingChange(
+        id=0,
+        node=work.node.id,
+        number=sent.change.number,
+        kind=sent.change.kind_name,
+        change=sent.data,
+        signature=sent.signature,
+        received_at_ms=work.now_ms,
+    )
+
+
+def _decide(session: Session, found: WaitingChange, state: WaitingState, act: Act) -> None:
+    waiting.decide(session, found, state, reason=act.reason, actor=act.actor, now_ms=act.now_ms)
 
 
 def _publish_service(work: _Work, kind: requests.PublishService) -> Touched:
@@ -121,7 +222,9 @@ def _publish_service(work: _Work, kind: requests.PublishService) -> Touched:
         publisher=member.id,
     )
     _, file = contract_file(contract)
-    subsystems.ensure(work.session, Subsystem(subsystem, subsystem.name))
+    listed = subsystems.ensure(work.session, Subsystem(subsystem, subsystem.name))
+    with step(8):
+        rules.check_subsystem_active(listed)
     kept = contracts.ensure(work.session, contract, sha256(file).digest(), work.now_ms)
     services.put(work.session, Service(kind.service, kept))
     key = (contract.service, contract.descriptor_sha256)
@@ -158,9 +261,59 @@ def _replace_statement(work: _Work, kind: requests.ReplaceStatement) -> Touched:
         in_force = rules.statement_in_force(member)
         rules.check_speaks_for(work.node, member.id, in_force, work.now_ms)
     with step(10):
-        rules.verify_next_statement(kind.statement, member)
-    members.set_statement(work.session, member, kind.statement.SerializeToString())
+        verified = rules.verify_next_statement(kind.statement, member)
+    put_statement(work.session, member, kind.statement.SerializeToString(), verified)
     return Touched(frozenset({member.id}))
+
+
+def _host_member(work: _Work, kind: requests.HostMember) -> Touched:
+    asked = sha256(kind.listing.SerializeToString(deterministic=True)).digest()
+    with step(8):
+        hashed = secret_hash(kind.secret)
+        token = rules.check_token_known(tokens.find(work.session, hashed), hashed)
+        rules.check_token_unused(token, asked)
+        rules.check_token_unexpired(token, work.now_ms)
+        rules.check_token_names(token, kind.member, work.node.id, hosts=True)
+        member = work.active_member(kind.member)
+    if token.used_at_ms is not None:
+        # The very same once more: its answer was lost.
+        return Touched(frozenset({member.id}))
+    judged = judge_listing(kind.listing, member, work.node.id, work.node.key, work.now_ms)
+    tokens.use(work.session, token, asked, work.now_ms)
+    put_listing(work.session, member, kind.listing, judged)
+    return Touched(frozenset({member.id}))
+
+
+def _request_seal_key(work: _Work, kind: requests.RequestSealKey) -> Touched:
+    with step(8):
+        member = work.active_member(kind.member)
+    with step(9):
+        # Its own member's node, or one that the member's statement lists: nobody else may ask.
+        rules.check_speaks_for(work.node, member.id, rules.statement_in_force(member), work.now_ms)
+    with step(10):
+        judged = rules.verify_seal_key_request(kind.request, member, work.node.id, work.node.key)
+    put_listing(work.session, member, kind.request, judged)
+    return Touched(frozenset({member.id}))
+
+
+def _replace_node_key(work: _Work, kind: requests.ReplaceNodeKey) -> Touched:
+    with step(10):
+        rules.check_new_key(kind, work.node, nodes.find_by_key(work.session, kind.node_key))
+    nodes.set_key(work.session, work.node, kind.node_key)
+    return work.touch(work.node.owner)
+
+
+def _withdraw_change(work: _Work, kind: requests.WithdrawChange) -> Touched:
+    with step(8):
+        found = waiting.find(work.session, work.node.id, kind.number)
+        if found is None:
+            raise SimpulError(
+                Code.NOT_FOUND, f"change {kind.number} of {work.node.id} never waited: look again"
+            )
+    act = Act(str(work.node.id), work.now_ms)
+    with step(10):
+        _decide(work.session, found, WaitingState.WITHDRAWN, act)
+    return Touched()
 
 
 def _renew_certificate(work: _Work, kind: requests.RenewCertificate) -> Issued:

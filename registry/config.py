@@ -5,7 +5,7 @@ import socket
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -68,6 +68,33 @@ class TokensSection(Section):
     )
 
 
+Decider = Literal["automatic", "operator"]
+
+
+class ApprovalsSection(Section):
+    """Who decides what nodes ask for: at once by the rules alone, or an operator after them."""
+
+    publish_service: Decider = Field(
+        "automatic", description="A service, and its subsystem where it is new."
+    )
+    withdraw_service: Decider = Field("automatic", description="A service that ends.")
+    set_link_address: Decider = Field("automatic", description="Another address of a node.")
+    replace_statement: Decider = Field(
+        "automatic", description="A member's next statement: its keys and its nodes."
+    )
+    host_member: Decider = Field(
+        "automatic", description="A further member on a node, beside the token for it."
+    )
+    replace_node_key: Decider = Field("automatic", description="A new key of a node.")
+
+    @property
+    def decided_by_operators(self) -> frozenset[str]:
+        """The kinds of change that wait for an operator."""
+        return frozenset(
+            kind for kind in type(self).model_fields if getattr(self, kind) == "operator"
+        )
+
+
 class DatabaseSection(Section):
     """Where members, nodes and contracts are kept."""
 
@@ -90,6 +117,7 @@ class RegistryConfig(Section):
     witness: WitnessSection = WitnessSection()
     metrics: MetricsSection = MetricsSection()
     tokens: TokensSection = TokensSection()
+    approvals: ApprovalsSection = ApprovalsSection()
     database: DatabaseSection = DatabaseSection()
     log: LogSection = LogSection()
 

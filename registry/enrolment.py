@@ -18,6 +18,7 @@ from registry.model import Node, Touched
 from registry.registrar import Registrar
 from registry.requests import MAX_ENROLMENT_BYTES, Enrolment, parse_enrolment
 from registry.rules import step
+from registry.statements import judge_listing, put_listing
 from registry.store import members, nodes, tokens
 from security.errors import Code
 from security.identifiers import NodeId
@@ -63,7 +64,7 @@ def enrol(registrar: Registrar, data: bytes, signature: bytes, now_ms: int) -> E
         with step(6):
             rules.check_token_unexpired(token, now_ms)
         with step(7):
-            rules.check_token_names(token, request)
+            rules.check_token_names(token, request.member, request.node, hosts=False)
         with step(8):
             rules.verify_enrolment_signature(request, data, signature)
         with step(9):
@@ -77,10 +78,8 @@ def enrol(registrar: Registrar, data: bytes, signature: bytes, now_ms: int) -> E
             rules.check_node_new(by_name, by_key, request)
         with step(11):
             rules.check_reachable(request.link_address, request.slots)
-        with step(12):
-            statement = rules.verify_next_statement(request.statement, member)
-        with step(13):
-            rules.check_lists_node(statement, request.node, now_ms)
+        # 12 and 13 bear their numbers there.
+        judged = judge_listing(request.listing, member, request.node, request.node_key, now_ms)
         with step(14):
             issued = registrar.authority.issue(request.certificate_request, request.node, now_ms)
         tokens.use(session, token, hashed_request, now_ms)
@@ -93,7 +92,7 @@ def enrol(registrar: Registrar, data: bytes, signature: bytes, now_ms: int) -> E
             certificate_expires_at_ms=issued.expires_at_ms,
         )
         nodes.add(session, node, now_ms)
-        members.set_statement(session, member, request.statement.SerializeToString())
+        put_listing(session, member, request.listing, judged)
         touched = Touched(frozenset({request.member}))
         with step(15):
             content.read(session, registrar.policy, touched)

@@ -7,32 +7,66 @@ milliseconds since the epoch, UTC.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from registry.life import Standing
 from security.identifiers import MemberId, NodeId, RegionCode, ServiceId, SubsystemId
 from security.keys import PublicKey
 
 
-class MemberState(StrEnum):
-    """A member's standing. Removed is final: a code is never given to another."""
+class NodeState(StrEnum):
+    """A node's standing. Revoked and removed are final: the name is never given to another."""
 
     ACTIVE = "active"
-    SUSPENDED = "suspended"
+    # Its keys are no longer to be believed.
+    REVOKED = "revoked"
+    # Taken out of service in good order.
     REMOVED = "removed"
 
 
-class NodeState(StrEnum):
-    """A node's standing. Revoked is final: the name is never given to another."""
+class ContactKind(StrEnum):
+    """What a contact is for."""
 
-    ACTIVE = "active"
-    REVOKED = "revoked"
+    GENERAL = "general"
+    TECHNICAL = "technical"
+    SECURITY = "security"
+    # The data-protection officer.
+    DATA_PROTECTION = "data_protection"
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A region code that a member speaks for; `valid_until_ms` is None while it does."""
+    """A region code that a member speaks for; `valid_until_ms` is None while it does.
+
+    Codes change: regions split, merge and change their status. `predecessors` are the codes that
+    this one took the place of, `successors` those that took its place; other members' too.
+    """
 
     code: RegionCode
     valid_from_ms: int
     valid_until_ms: int | None = None
+    predecessors: tuple[RegionCode, ...] = ()
+    successors: tuple[RegionCode, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A person or a desk of a member. Kept by the registry, and not published."""
+
+    kind: ContactKind
+    name: str
+    email: str = ""
+    phone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LifeEvent:
+    """A step in the life of a member or a subsystem; `before` is None for the first."""
+
+    at_ms: int
+    subject: str
+    before: Standing | None
+    after: Standing
+    reason: str
+    actor: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +79,7 @@ class Member:
     id: MemberId
     legal_name: str
     regions: tuple[Region, ...] = ()
-    state: MemberState = MemberState.ACTIVE
+    state: Standing = Standing.ACTIVE
     number: int = 1
     statement: bytes | None = None
 
@@ -70,6 +104,7 @@ class Subsystem:
 
     id: SubsystemId
     name: str
+    state: Standing = Standing.ACTIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +138,8 @@ class Token:
     expires_at_ms: int
     used_at_ms: int | None = None
     used_by: bytes | None = None
+    # For a node that is listed already, and is to seal for this member too.
+    hosts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,3 +172,6 @@ class Listing:
     services: tuple[Service, ...]
     nodes: tuple[Node, ...]
     revoked_keys: tuple[RevokedKey, ...]
+    # Serialised SignedStatements and SignedSealKeyRequests.
+    successions: tuple[bytes, ...] = ()
+    seal_key_requests: tuple[bytes, ...] = ()

@@ -9,11 +9,13 @@ from security.directory_records import PolicyView
 
 @dataclass(frozen=True, slots=True)
 class Registrar:
-    """The store, the policy that is published, and the authority."""
+    """The store, the policy that is published, the authority, and the kinds of change that wait."""
 
     store: Store
     policy: PolicyView
     authority: Authority
+    # By their names in the proto: `publish_service`.
+    decided_by_operators: frozenset[str] = frozenset()
 
     @property
     def federation(self) -> str:

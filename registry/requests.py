@@ -12,14 +12,20 @@ from security.contract import MAX_DESCRIPTOR_SET_BYTES
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId, NodeId, ServiceId, SubsystemId
 from security.keys import Algorithm, PublicKey
-from security.statement import MAX_STATEMENT_BYTES
-from simpul.v1 import registry_pb2, statement_pb2
+from security.seal_request import parse_seal_key_request
+from security.statement import MAX_STATEMENT_BYTES, parse_statement
+from simpul.v1 import keys_pb2, registry_pb2, statement_pb2
 
 FORMAT_VERSION: Final = 1
 SECRET_BYTES: Final = 32
 MAX_CERTIFICATE_REQUEST_BYTES: Final = 16 * 1024
 MAX_ENROLMENT_BYTES: Final = MAX_STATEMENT_BYTES + MAX_CERTIFICATE_REQUEST_BYTES + 16 * 1024
 MAX_CHANGE_BYTES: Final = MAX_DESCRIPTOR_SET_BYTES + 16 * 1024
+
+
+# How a node's seal key comes into a statement: by the member's first, which the node made, or by
+# the next one, which it asks for.
+KeyListing = statement_pb2.SignedStatement | statement_pb2.SignedSealKeyRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +39,8 @@ class Enrolment:
     node_key: PublicKey
     certificate_request: bytes
     link_address: str
-    statement: statement_pb2.SignedStatement
     slots: int
+    listing: "KeyListing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,49 @@ class ReplaceStatement:
     statement: statement_pb2.SignedStatement
 
 
-Kind = PublishService | WithdrawService | RenewCertificate | SetLinkAddress | ReplaceStatement
+@dataclass(frozen=True, slots=True)
+class HostMember:
+    """A further member whose calls the node seals, with the token that allows it."""
+
+    secret: bytes
+    member: MemberId
+    listing: KeyListing
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceNodeKey:
+    """A new node key; `proof` is its signature over the id of the one before."""
+
+    node_key: PublicKey
+    proof: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawChange:
+    """A change of the same node that waits, by its number."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSealKey:
+    """A new seal key of a node that holds no identity key of the member."""
+
+    member: MemberId
+    request: statement_pb2.SignedSealKeyRequest
+
+
+Kind = (
+    PublishService
+    | WithdrawService
+    | RenewCertificate
+    | SetLinkAddress
+    | ReplaceStatement
+    | HostMember
+    | ReplaceNodeKey
+    | WithdrawChange
+    | RequestSealKey
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +145,19 @@ def parse_enrolment(data: bytes) -> Enrolment:
     """
     message = strict.parse(registry_pb2.Enrolment, data, MAX_ENROLMENT_BYTES)
     _check_version(message.version)
-    if len(message.secret) != SECRET_BYTES:
-        raise _malformed(f"an enrolment secret has {SECRET_BYTES} bytes")
-    if not message.HasField("statement") or not message.HasField("node_key"):
-        raise _malformed("an enrolment has a statement and a node key")
-    node_key = PublicKey.from_proto(message.node_key)
-    if node_key.algorithm is not Algorithm.ED25519:
-        raise _malformed("a node key is Ed25519")
+    _check_secret(message.secret)
+    if not message.HasField("node_key"):
+        raise _malformed("an enrolment has a node key")
     return Enrolment(
         secret=message.secret,
         federation=message.federation,
         member=MemberId.parse(message.member),
         node=NodeId.parse(message.node),
-        node_key=node_key,
+        node_key=_node_key(message.node_key),
         certificate_request=_certificate_request(message.certificate_request),
         link_address=message.link_address,
-        statement=message.statement,
         slots=message.slots,
+        listing=_listing(message),
     )
 
 
@@ -140,6 +184,23 @@ def parse_change(data: bytes) -> Change:
     )
 
 
+def summary(change: Change) -> str:
+    """What a change asks for, in one line for people."""
+    match change.kind:
+        case PublishService(service) | WithdrawService(service):
+            return f"{change.kind_name.partition('_')[0]} {service}"
+        case SetLinkAddress(address):
+            return f"take links at {address}"
+        case ReplaceStatement(member, signed):
+            return f"statement {parse_statement(signed.statement).number} of {member}"
+        case HostMember(_, member):
+            return f"host {member}"
+        case ReplaceNodeKey(key):
+            return f"node key {key.key_id.hex()[:16]}"
+        case _:
+            return change.kind_name.replace("_", " ")
+
+
 def _kind(message: registry_pb2.Change, name: str) -> Kind:
     match name:
         case "publish_service":
@@ -162,8 +223,40 @@ def _kind(message: registry_pb2.Change, name: str) -> Kind:
                 statement_pb2.MemberStatement, signed.statement, MAX_STATEMENT_BYTES
             )
             return ReplaceStatement(MemberId.parse(inner.member), signed)
+        case "host_member":
+            host = message.host_member
+            _check_secret(host.secret)
+            return HostMember(host.secret, MemberId.parse(host.member), _listing(host))
+        case "replace_node_key":
+            replaced = message.replace_node_key
+            return ReplaceNodeKey(_node_key(replaced.node_key), replaced.proof)
+        case "withdraw_change":
+            return WithdrawChange(message.withdraw_change.number)
+        case "request_seal_key":
+            asked = message.request_seal_key.seal_key_request
+            return RequestSealKey(parse_seal_key_request(asked).member, asked)
         case _:
             raise _malformed(f"a change of kind {name} is not known")
+
+
+def _listing(message: registry_pb2.Enrolment | registry_pb2.HostMember) -> KeyListing:
+    if message.HasField("statement") == message.HasField("seal_key_request"):
+        raise _malformed("a node sends a statement or a request to be listed, one of the two")
+    if message.HasField("statement"):
+        return message.statement
+    return message.seal_key_request
+
+
+def _node_key(message: keys_pb2.PublicKey) -> PublicKey:
+    key = PublicKey.from_proto(message)
+    if key.algorithm is not Algorithm.ED25519:
+        raise _malformed("a node key is Ed25519")
+    return key
+
+
+def _check_secret(secret: bytes) -> None:
+    if len(secret) != SECRET_BYTES:
+        raise _malformed(f"an enrolment secret has {SECRET_BYTES} bytes")
 
 
 def _certificate_request(data: bytes) -> bytes:

@@ -11,6 +11,9 @@ the detail `step`, and nothing is stored before the last has passed.
  7. ... and for this member and node        15. nodes accept the record (`directory.records`)
  8. the node key signed the request
 
+Where the member has a statement, the node may ask to be listed instead of bringing the next one:
+step 12 then is that the request verifies (`security.seal_request`), and 13 is passed over.
+
 Change.
  1. size, before parsing                     6. made within five minutes of now
  2. form, strictly (`requests`)              7. its number is higher than any before
@@ -18,6 +21,9 @@ Change.
  4. the node is listed and active            9. the member's statement lists this node
  5. the node key signed the request         10. what the kind asks for: contract, statement, request
                                             11. nodes accept the record (`directory.records`)
+
+A change whose kind is not automatic here goes through all steps, and then waits for an operator;
+it goes through 4 and 8 to 11 again when he approves it.
 """
 
 import hmac
@@ -25,26 +31,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from registry.model import Member, MemberState, Node, NodeState, Token
-from registry.requests import Enrolment
+from registry.life import Standing
+from registry.model import Member, Node, NodeState, Subsystem, Token
+from registry.requests import Enrolment, ReplaceNodeKey
+from security import seal_request
 from security.directory_records import MAX_SLOTS, check_link_address
 from security.errors import Code, SimpulError
-from security.hashing import CHANGE_SIGNATURE, ENROLMENT_SIGNATURE
+from security.hashing import CHANGE_SIGNATURE, ENROLMENT_SIGNATURE, NODE_KEY_SIGNATURE
 from security.identifiers import MemberId, NodeId
+from security.keys import PublicKey
+from security.seal_request import SealKeyRequestView
 from security.statement import VerifiedStatement, verify_statement
 from simpul.v1 import statement_pb2
 
 MAX_CHANGE_AGE_MS: Final = 5 * 60 * 1000
-
-# What an operator may make of a member. What is not here is refused: removed is final.
-TRANSITIONS: Final = frozenset(
-    {
-        (MemberState.ACTIVE, MemberState.SUSPENDED),
-        (MemberState.SUSPENDED, MemberState.ACTIVE),
-        (MemberState.ACTIVE, MemberState.REMOVED),
-        (MemberState.SUSPENDED, MemberState.REMOVED),
-    }
-)
 
 
 @contextmanager
@@ -109,13 +109,20 @@ def check_token_unexpired(token: Token, now_ms: int) -> None:
         )
 
 
-def check_token_names(token: Token, enrolment: Enrolment) -> None:
-    """A token is for one member and one node; raises REQUEST_MALFORMED for another."""
-    if (token.member, token.node) != (enrolment.member, enrolment.node):
+def check_token_names(token: Token, member: MemberId, node: NodeId, *, hosts: bool) -> None:
+    """A token is for one member, one node and one use; raises REQUEST_MALFORMED for another."""
+    if (token.member, token.node) != (member, node):
         raise SimpulError(
             Code.REQUEST_MALFORMED,
             f"the token is for {token.node} of {token.member}, and the request for "
-            f"{enrolment.node} of {enrolment.member}: take the names from the token",
+            f"{node} of {member}: take the names from the token",
+        )
+    if token.hosts != hosts:
+        use = "for a running node that is to host the member (simpul node host)"
+        other = "for a new node (simpul node init)"
+        raise SimpulError(
+            Code.REQUEST_MALFORMED,
+            f"the token is {use if token.hosts else other}: use it there, or ask for another",
         )
 
 
@@ -126,11 +133,21 @@ def verify_enrolment_signature(enrolment: Enrolment, data: bytes, signature: byt
 
 def check_active(member: Member) -> None:
     """Raises MEMBER_SUSPENDED for a member that is suspended or removed."""
-    if member.state is not MemberState.ACTIVE:
+    if member.state is not Standing.ACTIVE:
         raise SimpulError(
             Code.MEMBER_SUSPENDED,
             f"{member.id} is {member.state}: ask the registry's operator why",
             member=str(member.id),
+        )
+
+
+def check_subsystem_active(subsystem: Subsystem) -> None:
+    """Raises SUBSYSTEM_SUSPENDED for one that is not approved, suspended or removed."""
+    if subsystem.state is not Standing.ACTIVE:
+        raise SimpulError(
+            Code.SUBSYSTEM_SUSPENDED,
+            f"{subsystem.id} is {subsystem.state}: ask the registry's operator why",
+            subsystem=str(subsystem.id),
         )
 
 
@@ -183,6 +200,29 @@ def verify_next_statement(
     return verified
 
 
+def verify_seal_key_request(
+    signed: statement_pb2.SignedSealKeyRequest,
+    member: Member,
+    node: NodeId,
+    node_key: PublicKey,
+) -> SealKeyRequestView:
+    """A request to be listed, of a member that has a statement.
+
+    Raises:
+        SimpulError: STATEMENT_INVALID.
+    """
+    if member.statement is None:
+        raise SimpulError(
+            Code.STATEMENT_INVALID,
+            f"{member.id} has no statement that a next one could follow: ask the registry's "
+            "operator for a new token",
+            member=str(member.id),
+        )
+    return seal_request.verify_seal_key_request(
+        signed, member=member.id, node=node, node_key=node_key
+    )
+
+
 def statement_in_force(member: Member) -> VerifiedStatement | None:
     """The statement that the registry lists, or None before the first."""
     if member.statement is None:
@@ -214,11 +254,11 @@ def check_lists_node(statement: VerifiedStatement | None, node: NodeId, now_ms: 
 
 
 def check_node_active(node: Node) -> None:
-    """Raises NODE_REVOKED."""
+    """Raises NODE_REVOKED, also for a node that was removed."""
     if node.state is not NodeState.ACTIVE:
         raise SimpulError(
             Code.NODE_REVOKED,
-            f"{node.id} is revoked: ask the registry's operator why, and enrol a new node",
+            f"{node.id} is {node.state}: ask the registry's operator why, and enrol a new node",
             node=str(node.id),
         )
 
@@ -250,6 +290,19 @@ def check_number(node: Node, number: int) -> None:
         )
 
 
+def check_new_key(kind: ReplaceNodeKey, node: Node, by_key: Node | None) -> None:
+    """A new node key is nobody's yet, and whoever sends it holds it.
+
+    Raises:
+        SimpulError: ALREADY_EXISTS; SIGNATURE_INVALID.
+    """
+    if by_key is not None:
+        raise SimpulError(
+            Code.ALREADY_EXISTS, f"the node key is that of {by_key.id}: make a new key"
+        )
+    kind.node_key.verify(NODE_KEY_SIGNATURE, node.key.key_id, kind.proof)
+
+
 def check_speaks_for(
     node: Node, member: MemberId, statement: VerifiedStatement | None, now_ms: int
 ) -> None:
@@ -260,16 +313,6 @@ def check_speaks_for(
     """
     if node.owner != member:
         check_lists_node(statement, node.id, now_ms)
-
-
-def check_transition(member: Member, state: MemberState) -> None:
-    """Raises CONFLICT for what an operator may not make of a member."""
-    if (member.state, state) not in TRANSITIONS:
-        raise SimpulError(
-            Code.CONFLICT,
-            f"{member.id} is {member.state} and can't become {state}: look at its state first",
-            member=str(member.id),
-        )
 
 
 def check_class(member: MemberId, federation: str, classes: frozenset[str]) -> None:

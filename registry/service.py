@@ -71,8 +71,9 @@ class RegistryService(registry_pb2_grpc.RegistryServicer):
             )
         _log.info("change applied", node=str(applied.node), kind=applied.kind, version=version)
         return registry_pb2.ChangeResponse(
-            directory_version=version,
+            directory_version=0 if applied.waits else version,
             certificate_chain=() if applied.issued is None else applied.issued.chain,
+            waits=applied.waits,
         )
 
     async def Watch(  # noqa: N802  (the proto's name)

@@ -41,6 +41,7 @@ from security.directory_records import (
     RegionView,
     RevokedKeyView,
     SlotView,
+    SubsystemState,
     SubsystemView,
     refused,
 )
@@ -49,6 +50,7 @@ from security.hashing import sha256
 from security.identifiers import MemberId, NodeId, RegionCode, ServiceId, SubsystemId
 from security.keys import PublicKey
 from security.statement import SealKeyView, VerifiedStatement
+from simpul.v1 import statement_pb2
 
 __all__ = [
     "ContractView",
@@ -63,6 +65,7 @@ __all__ = [
     "RevokedKeyView",
     "ServiceView",
     "SlotView",
+    "SubsystemState",
     "SubsystemView",
 ]
 
@@ -92,6 +95,9 @@ class MemberView:
     revoked: Mapping[bytes, RevokedKeyView]
     # The statement's, by key id.
     seal_keys: Mapping[bytes, SealKeyView]
+    # Not verified here: `succession` and `seal_request` do.
+    successions: tuple[statement_pb2.SignedStatement, ...]
+    seal_key_requests: tuple[statement_pb2.SignedSealKeyRequest, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +207,23 @@ class DirectoryView:
             self._unknown(Code.SUBSYSTEM_UNKNOWN, f"subsystem {subsystem}")
         return found
 
+    def check_subsystem(self, subsystem: SubsystemId) -> None:
+        """Check that the registry stops no calls of or to a subsystem.
+
+        One that isn't listed passes: consumers' subsystems needn't be.
+
+        Raises:
+            SimpulError: SUBSYSTEM_SUSPENDED.
+        """
+        member = self.members.get(subsystem.member)
+        found = None if member is None else member.subsystems.get(subsystem)
+        if found is not None and found.state is not SubsystemState.ACTIVE:
+            raise SimpulError(
+                Code.SUBSYSTEM_SUSPENDED,
+                f"{subsystem} is {found.state.name.lower()}; ask the registry's operator why",
+                subsystem=str(subsystem),
+            )
+
     def service(self, subsystem: SubsystemId, service_name: str) -> ServiceView:
         """Return a service of a subsystem.
 
@@ -232,7 +255,8 @@ class DirectoryView:
         if found.state is not NodeState.ACTIVE:
             raise SimpulError(
                 Code.NODE_REVOKED,
-                f"{node} is revoked; ask the registry's operator why, and enrol it anew",
+                f"{node} is {found.state.name.lower()}; ask the registry's operator why, and enrol "
+                "it anew",
                 node=str(node),
             )
         return found
@@ -424,6 +448,8 @@ def _member(
         nodes=record.nodes,
         revoked=record.revoked,
         seal_keys=MappingProxyType({item.key.key_id: item for item in seal_keys}),
+        successions=record.successions,
+        seal_key_requests=record.seal_key_requests,
     )
 
 

@@ -35,7 +35,7 @@ from security.identifiers import (
 from security.keys import KEY_ID_BYTES, Algorithm, PublicKey
 from security.oversight import Oversight, read_oversight
 from security.statement import MAX_TIME_MS, VerifiedStatement, verify_statement
-from simpul.v1 import directory_pb2
+from simpul.v1 import directory_pb2, statement_pb2
 
 FORMAT_VERSION: Final = 1
 POLICY_PATH: Final = "policy"
@@ -66,6 +66,15 @@ class NodeState(IntEnum):
 
     ACTIVE = 1
     REVOKED = 2
+    REMOVED = 3
+
+
+class SubsystemState(IntEnum):
+    """What the registry says of a subsystem; as `simpul.v1.SubsystemState`."""
+
+    ACTIVE = 1
+    SUSPENDED = 2
+    REMOVED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +129,9 @@ class RegionView:
     code: RegionCode
     valid_from_ms: int
     valid_until_ms: int | None
+    # Codes that this one took the place of, and those that took its place.
+    predecessors: tuple[RegionCode, ...] = ()
+    successors: tuple[RegionCode, ...] = ()
 
     def is_valid(self, now_ms: int) -> bool:
         """Whether the member speaks for the region now."""
@@ -134,6 +146,7 @@ class SubsystemView:
 
     id: SubsystemId
     name: str
+    state: SubsystemState
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +193,9 @@ class MemberRecordView:
     contracts: Mapping[ServiceId, bytes]
     nodes: tuple[NodeView, ...]
     revoked: Mapping[bytes, RevokedKeyView]
+    # By form alone: `succession` and `seal_request` verify them.
+    successions: tuple[statement_pb2.SignedStatement, ...]
+    seal_key_requests: tuple[statement_pb2.SignedSealKeyRequest, ...]
 
 
 def parse_policy(data: bytes) -> PolicyView:
@@ -314,6 +330,8 @@ def _read_member(
         contracts=_read_services(path, subsystems, message),
         nodes=tuple(_read_node(path, member, item, revoked) for item in message.nodes),
         revoked=revoked,
+        successions=tuple(message.successions),
+        seal_key_requests=tuple(message.seal_key_requests),
     )
 
 
@@ -346,14 +364,23 @@ def _read_region(path: str, message: directory_pb2.Region) -> RegionView:
     ends = MAX_TIME_MS if until is None else until
     if not 0 < message.valid_from_ms < ends <= MAX_TIME_MS:
         raise refused(4, path, "a region's dates aren't in order")
-    return RegionView(RegionCode.parse(message.code), message.valid_from_ms, until)
+    return RegionView(
+        code=RegionCode.parse(message.code),
+        valid_from_ms=message.valid_from_ms,
+        valid_until_ms=until,
+        predecessors=tuple(map(RegionCode.parse, message.predecessors)),
+        successors=tuple(map(RegionCode.parse, message.successors)),
+    )
 
 
 def _read_subsystems(
     path: str, member: MemberId, message: directory_pb2.MemberRecord
 ) -> tuple[SubsystemView, ...]:
     views = tuple(
-        SubsystemView(SubsystemId.parse(item.id), item.name) for item in message.subsystems
+        SubsystemView(
+            SubsystemId.parse(item.id), item.name, _read_subsystem_state(path, item.state)
+        )
+        for item in message.subsystems
     )
     if len({view.id for view in views}) != len(views):
         raise refused(4, path, "it has a subsystem twice")
@@ -361,6 +388,13 @@ def _read_subsystems(
         if view.id.member != member or len(view.name) > MAX_NAME_CHARS:
             raise refused(4, path, f"{view.id} isn't its own, or has too long a name")
     return views
+
+
+def _read_subsystem_state(path: str, value: int) -> SubsystemState:
+    try:
+        return SubsystemState(value)
+    except ValueError:
+        raise refused(4, path, "a subsystem's state is none") from None
 
 
 def _read_services(

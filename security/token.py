@@ -39,6 +39,8 @@ class EnrolmentToken:
     node: NodeId
     root_sha256: bytes
     registry_certificate_sha256: bytes
+    # The member has a statement already: this node asks for its seal key to be listed.
+    has_statement: bool = False
 
     @property
     def federation(self) -> str:
@@ -65,6 +67,7 @@ def format_token(token: EnrolmentToken) -> str:
         node=str(token.node),
         root_sha256=token.root_sha256,
         registry_certificate_sha256=token.registry_certificate_sha256,
+        has_statement=token.has_statement,
     ).SerializeToString(deterministic=True)
     return PREFIX + base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
@@ -88,6 +91,7 @@ def parse_token(text: str) -> EnrolmentToken:
             node=NodeId.parse(message.node),
             root_sha256=message.root_sha256,
             registry_certificate_sha256=message.registry_certificate_sha256,
+            has_statement=message.has_statement,
         )
     except (binascii.Error, SimpulError):
         raise _malformed("is damaged") from None

@@ -6,6 +6,7 @@ import structlog
 from sqlmodel import Session
 
 from registry.directory.records import contract_file, member_file
+from registry.life import PUBLISHED
 from registry.model import Touched
 from registry.store import contracts, listings, members
 from registry.store.database import Store
@@ -16,15 +17,13 @@ _log = structlog.stdlib.get_logger(__name__)
 
 
 def read(session: Session, policy: PolicyView, touched: Touched) -> Mapping[str, bytes]:
-    """The files of `touched` as they are now, by target path.
+    """The files of `touched` as they are now, by target path. Applicants have none.
 
     Raises:
         SimpulError: CHANGE_INVALID, when a node would refuse one.
     """
-    files = dict(
-        member_file(listings.get(session, member), policy)
-        for member in sorted(touched.members, key=str)
-    )
+    found = (listings.get(session, member) for member in sorted(touched.members, key=str))
+    files = dict(member_file(item, policy) for item in found if item.member.state in PUBLISHED)
     for key in sorted(touched.contracts):
         contract = contracts.find(session, key)
         if contract is None:

@@ -8,7 +8,8 @@ it, and refused here if a node would refuse it: one bad record makes every node 
 from typing import Final
 
 from registry.directory.layout import contract_path, member_path
-from registry.model import Contract, Listing, MemberState, Node, NodeState, Region
+from registry.life import PUBLISHED, Standing
+from registry.model import Contract, Listing, Node, NodeState, Region
 from security.directory_records import PolicyView, parse_contract, parse_member
 from security.errors import Code, SimpulError
 from simpul.v1 import directory_pb2, statement_pb2
@@ -16,18 +17,24 @@ from simpul.v1 import directory_pb2, statement_pb2
 FORMAT_VERSION: Final = 1
 
 _MEMBER_STATES: Final = {
-    MemberState.ACTIVE: directory_pb2.MEMBER_STATE_ACTIVE,
-    MemberState.SUSPENDED: directory_pb2.MEMBER_STATE_SUSPENDED,
-    MemberState.REMOVED: directory_pb2.MEMBER_STATE_REMOVED,
+    Standing.ACTIVE: directory_pb2.MEMBER_STATE_ACTIVE,
+    Standing.SUSPENDED: directory_pb2.MEMBER_STATE_SUSPENDED,
+    Standing.REMOVED: directory_pb2.MEMBER_STATE_REMOVED,
 }
 _NODE_STATES: Final = {
     NodeState.ACTIVE: directory_pb2.NODE_STATE_ACTIVE,
     NodeState.REVOKED: directory_pb2.NODE_STATE_REVOKED,
+    NodeState.REMOVED: directory_pb2.NODE_STATE_REMOVED,
+}
+_SUBSYSTEM_STATES: Final = {
+    Standing.ACTIVE: directory_pb2.SUBSYSTEM_STATE_ACTIVE,
+    Standing.SUSPENDED: directory_pb2.SUBSYSTEM_STATE_SUSPENDED,
+    Standing.REMOVED: directory_pb2.SUBSYSTEM_STATE_REMOVED,
 }
 
 
 def member_file(listing: Listing, policy: PolicyView) -> tuple[str, bytes]:
-    """The path and content of a member's target file.
+    """The path and content of a member's target file; the member is one that is published.
 
     Raises:
         SimpulError: CHANGE_INVALID, when a node would refuse it.
@@ -42,13 +49,21 @@ def member_file(listing: Listing, policy: PolicyView) -> tuple[str, bytes]:
         legal_name=member.legal_name,
         regions=[_region(region) for region in member.regions],
         subsystems=[
-            directory_pb2.Subsystem(id=str(item.id), name=item.name) for item in listing.subsystems
+            directory_pb2.Subsystem(
+                id=str(item.id), name=item.name, state=_SUBSYSTEM_STATES[item.state]
+            )
+            for item in listing.subsystems
+            if item.state in PUBLISHED
         ],
         services=[
             directory_pb2.Service(id=str(item.id), contract=item.contract)
             for item in listing.services
         ],
         nodes=[_node(node) for node in listing.nodes],
+        successions=map(statement_pb2.SignedStatement.FromString, listing.successions),
+        seal_key_requests=map(
+            statement_pb2.SignedSealKeyRequest.FromString, listing.seal_key_requests
+        ),
         revoked_keys=[
             directory_pb2.RevokedKey(
                 key_id=key.key_id,
@@ -101,6 +116,8 @@ def _region(region: Region) -> directory_pb2.Region:
         code=str(region.code),
         valid_from_ms=region.valid_from_ms,
         valid_until_ms=region.valid_until_ms,
+        predecessors=map(str, region.predecessors),
+        successors=map(str, region.successors),
     )
 
 

@@ -3,7 +3,7 @@
 from sqlmodel import Session
 
 from registry.model import Listing
-from registry.store import members, nodes, services, subsystems
+from registry.store import members, nodes, services, statements, subsystems
 from security.identifiers import MemberId
 
 
@@ -19,4 +19,6 @@ def get(session: Session, member: MemberId) -> Listing:
         services=services.of_member(session, member),
         nodes=nodes.of_owner(session, member),
         revoked_keys=members.revoked_keys(session, member),
+        successions=statements.successions(session, member),
+        seal_key_requests=tuple(row.request for row in statements.requests(session, member)),
     )

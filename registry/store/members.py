@@ -1,11 +1,14 @@
 """Members, their region codes and their revoked keys."""
 
 from collections.abc import Iterable
+from typing import Any
 
-from sqlalchemy import Column, update
+from sqlalchemy import Column, delete, update
 from sqlmodel import Field, Session, SQLModel, col, select
 
-from registry.model import Member, MemberState, Region, RevokedKey
+from registry.life import Standing
+from registry.model import Member, Region, RevokedKey
+from registry.names import likeness
 from registry.store.rows import BIG, BYTES, swap
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId, RegionCode
@@ -22,6 +25,8 @@ class MemberRow(SQLModel, table=True):
     number: int = Field(sa_column=Column(BIG, nullable=False))
     statement: bytes | None = Field(sa_column=Column(BYTES, nullable=True))
     created_at_ms: int = Field(sa_column=Column(BIG, nullable=False))
+    # What its name has in common with those that look like it.
+    likeness: str = Field(index=True)
 
 
 class RegionRow(SQLModel, table=True):
@@ -33,6 +38,9 @@ class RegionRow(SQLModel, table=True):
     code: str = Field(primary_key=True)
     valid_from_ms: int = Field(sa_column=Column(BIG, primary_key=True, autoincrement=False))
     valid_until_ms: int | None = Field(sa_column=Column(BIG, nullable=True))
+    # Codes with spaces between.
+    predecessors: str
+    successors: str
 
 
 class RevokedKeyRow(SQLModel, table=True):
@@ -64,18 +72,41 @@ def add(session: Session, member: Member, now_ms: int) -> None:
             number=member.number,
             statement=member.statement,
             created_at_ms=now_ms,
+            likeness=likeness(member.legal_name),
         )
     )
     session.flush()
-    session.add_all(
-        RegionRow(
-            member=str(member.id),
-            code=str(region.code),
-            valid_from_ms=region.valid_from_ms,
-            valid_until_ms=region.valid_until_ms,
+    put_regions(session, member.id, member.regions)
+
+
+def put_regions(session: Session, member: MemberId, regions: Iterable[Region]) -> None:
+    """Keeps region codes, in place of those of the same code and beginning."""
+    for region in regions:
+        session.merge(
+            RegionRow(
+                member=str(member),
+                code=str(region.code),
+                valid_from_ms=region.valid_from_ms,
+                valid_until_ms=region.valid_until_ms,
+                predecessors=_joined(region.predecessors),
+                successors=_joined(region.successors),
+            )
         )
-        for region in member.regions
+
+
+def replace_regions(session: Session, member: MemberId, regions: Iterable[Region]) -> None:
+    """Keeps these region codes and no others: for an applicant, whose are not published."""
+    session.exec(delete(RegionRow).where(col(RegionRow.member) == str(member)))
+    put_regions(session, member, regions)
+
+
+def look_alikes(session: Session, name: str) -> tuple[MemberId, ...]:
+    """The members whose names people can't tell from this one, but for those that are gone."""
+    gone = [Standing.DECLINED, Standing.WITHDRAWN, Standing.REMOVED]
+    query = select(MemberRow.id).where(
+        col(MemberRow.likeness) == likeness(name), col(MemberRow.state).not_in(gone)
     )
+    return tuple(map(MemberId.parse, session.exec(query)))
 
 
 def find(session: Session, member: MemberId) -> Member | None:
@@ -103,7 +134,9 @@ def get(session: Session, member: MemberId) -> Member:
 def every(session: Session) -> list[Member]:
     """All members, by id."""
     regions: dict[str, list[RegionRow]] = {}
-    for region in session.exec(select(RegionRow).order_by(col(RegionRow.code))):
+    for region in session.exec(
+        select(RegionRow).order_by(col(RegionRow.code), col(RegionRow.valid_from_ms))
+    ):
         regions.setdefault(region.member, []).append(region)
     rows = session.exec(select(MemberRow).order_by(col(MemberRow.id)))
     return [_member(row, regions.get(row.id, [])) for row in rows]
@@ -119,30 +152,30 @@ def changed(session: Session, member: MemberId) -> None:
     swap(session, statement, SimpulError(Code.MEMBER_UNKNOWN, f"{member} is not listed"))
 
 
-def set_state(session: Session, member: Member, state: MemberState) -> None:
+def set_state(session: Session, member: Member, state: Standing) -> None:
     """Replaces the state that was read.
 
     Raises:
-        SimpulError: CONFLICT, when it is another one by now.
+        SimpulError: CONFLICT, when the member was changed meanwhile.
     """
-    statement = (
-        update(MemberRow)
-        .where(col(MemberRow.id) == str(member.id), col(MemberRow.number) == member.number)
-        .values(state=state, number=member.number + 1)
-    )
-    swap(session, statement, _conflict(member))
+    _replace(session, member, state=state)
+
+
+def set_name(session: Session, member: Member, name: str) -> None:
+    """Replaces the legal name that was read; raises as `set_state` does."""
+    _replace(session, member, legal_name=name, likeness=likeness(name))
 
 
 def set_statement(session: Session, member: Member, signed: bytes) -> None:
-    """Replaces the statement that was read.
+    """Replaces the statement that was read; raises as `set_state` does."""
+    _replace(session, member, statement=signed)
 
-    Raises:
-        SimpulError: CONFLICT, when another one is in force by now.
-    """
+
+def _replace(session: Session, member: Member, **values: Any) -> None:  # noqa: ANN401  (columns)
     statement = (
         update(MemberRow)
         .where(col(MemberRow.id) == str(member.id), col(MemberRow.number) == member.number)
-        .values(statement=signed, number=member.number + 1)
+        .values(number=member.number + 1, **values)
     )
     swap(session, statement, _conflict(member))
 
@@ -174,7 +207,11 @@ def revoked_keys(session: Session, member: MemberId) -> tuple[RevokedKey, ...]:
 
 
 def _regions(session: Session, member: str) -> list[RegionRow]:
-    query = select(RegionRow).where(col(RegionRow.member) == member).order_by(col(RegionRow.code))
+    query = (
+        select(RegionRow)
+        .where(col(RegionRow.member) == member)
+        .order_by(col(RegionRow.code), col(RegionRow.valid_from_ms))
+    )
     return list(session.exec(query))
 
 
@@ -183,13 +220,27 @@ def _member(row: MemberRow, regions: list[RegionRow]) -> Member:
         id=MemberId.parse(row.id),
         legal_name=row.legal_name,
         regions=tuple(
-            Region(RegionCode.parse(region.code), region.valid_from_ms, region.valid_until_ms)
+            Region(
+                RegionCode.parse(region.code),
+                region.valid_from_ms,
+                region.valid_until_ms,
+                _codes(region.predecessors),
+                _codes(region.successors),
+            )
             for region in regions
         ),
-        state=MemberState(row.state),
+        state=Standing(row.state),
         number=row.number,
         statement=row.statement,
     )
+
+
+def _joined(codes: Iterable[RegionCode]) -> str:
+    return " ".join(map(str, codes))
+
+
+def _codes(text: str) -> tuple[RegionCode, ...]:
+    return tuple(map(RegionCode.parse, text.split()))
 
 
 def _conflict(member: Member) -> SimpulError:

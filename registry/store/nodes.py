@@ -115,17 +115,54 @@ def set_certificate_expiry(session: Session, node: NodeId, expires_at_ms: int) -
 
 
 def revoke(session: Session, node: NodeId) -> None:
-    """Revokes an active node.
+    """Revokes a node, also one that was removed.
 
     Raises:
         SimpulError: CONFLICT, when it is revoked already.
     """
+    refusal = SimpulError(Code.CONFLICT, f"{node} is revoked already: look at simpul registry node")
+    _end(session, node, NodeState.REVOKED, (NodeState.ACTIVE, NodeState.REMOVED), refusal)
+
+
+def remove(session: Session, node: NodeId) -> None:
+    """Takes an active node out of service.
+
+    Raises:
+        SimpulError: CONFLICT, when it is out of service already.
+    """
+    refusal = SimpulError(
+        Code.CONFLICT, f"{node} is out of service already: look at simpul registry node list"
+    )
+    _end(session, node, NodeState.REMOVED, (NodeState.ACTIVE,), refusal)
+
+
+def set_key(session: Session, node: Node, key: PublicKey) -> None:
+    """Replaces the node key that was read.
+
+    Raises:
+        SimpulError: CONFLICT, when it is another one by now.
+    """
     statement = (
         update(NodeRow)
-        .where(col(NodeRow.id) == str(node), col(NodeRow.state) == NodeState.ACTIVE)
-        .values(state=NodeState.REVOKED)
+        .where(col(NodeRow.id) == str(node.id), col(NodeRow.key) == node.key.key)
+        .values(key=key.key)
     )
-    swap(session, statement, SimpulError(Code.CONFLICT, f"{node} is revoked already"))
+    swap(session, statement, SimpulError(Code.CONFLICT, f"{node.id} has another key by now"))
+
+
+def _end(
+    session: Session,
+    node: NodeId,
+    state: NodeState,
+    before: tuple[NodeState, ...],
+    otherwise: SimpulError,
+) -> None:
+    statement = (
+        update(NodeRow)
+        .where(col(NodeRow.id) == str(node), col(NodeRow.state).in_(before))
+        .values(state=state)
+    )
+    swap(session, statement, otherwise)
 
 
 def _set(session: Session, node: NodeId, **values: Any) -> None:  # noqa: ANN401  (columns)

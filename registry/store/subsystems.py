@@ -1,8 +1,12 @@
 """Subsystems."""
 
+from sqlalchemy import update
 from sqlmodel import Field, Session, SQLModel, col, select
 
+from registry.life import Standing
 from registry.model import Subsystem
+from registry.store.rows import swap
+from security.errors import Code, SimpulError
 from security.identifiers import MemberId, SubsystemId
 
 
@@ -14,15 +18,78 @@ class SubsystemRow(SQLModel, table=True):
     id: str = Field(primary_key=True)
     member: str = Field(foreign_key="members.id", index=True)
     name: str
+    state: str
 
 
-def ensure(session: Session, subsystem: Subsystem) -> None:
-    """Lists a subsystem, unless it is listed."""
-    if session.get(SubsystemRow, str(subsystem.id)) is None:
-        session.add(
-            SubsystemRow(id=str(subsystem.id), member=str(subsystem.id.member), name=subsystem.name)
+def add(session: Session, subsystem: Subsystem) -> None:
+    """Lists a new subsystem.
+
+    Raises:
+        SimpulError: ALREADY_EXISTS.
+    """
+    if find(session, subsystem.id) is not None:
+        raise SimpulError(
+            Code.ALREADY_EXISTS, f"{subsystem.id} is listed already: choose another name"
         )
-        session.flush()
+    session.add(
+        SubsystemRow(
+            id=str(subsystem.id),
+            member=str(subsystem.id.member),
+            name=subsystem.name,
+            state=subsystem.state,
+        )
+    )
+    session.flush()
+
+
+def find(session: Session, subsystem: SubsystemId) -> Subsystem | None:
+    """The subsystem, or None."""
+    row = session.get(SubsystemRow, str(subsystem))
+    return None if row is None else _subsystem(row)
+
+
+def get(session: Session, subsystem: SubsystemId) -> Subsystem:
+    """The subsystem.
+
+    Raises:
+        SimpulError: SUBSYSTEM_UNKNOWN.
+    """
+    found = find(session, subsystem)
+    if found is None:
+        raise SimpulError(
+            Code.SUBSYSTEM_UNKNOWN,
+            f"{subsystem} is not listed: add it first (simpul registry subsystem add)",
+            subsystem=str(subsystem),
+        )
+    return found
+
+
+def ensure(session: Session, subsystem: Subsystem) -> Subsystem:
+    """Lists a subsystem, unless it is listed; returns what is listed."""
+    found = find(session, subsystem.id)
+    if found is None:
+        add(session, subsystem)
+        return subsystem
+    return found
+
+
+def set_state(session: Session, subsystem: Subsystem, state: Standing) -> None:
+    """Replaces the state that was read.
+
+    Raises:
+        SimpulError: CONFLICT, when it is another one by now.
+    """
+    statement = (
+        update(SubsystemRow)
+        .where(
+            col(SubsystemRow.id) == str(subsystem.id), col(SubsystemRow.state) == subsystem.state
+        )
+        .values(state=state)
+    )
+    refusal = SimpulError(
+        Code.CONFLICT, f"{subsystem.id} was changed meanwhile: look at it, and try again"
+    )
+    swap(session, statement, refusal)
 
 
 def of_member(session: Session, member: MemberId) -> tuple[Subsystem, ...]:
@@ -32,4 +99,14 @@ def of_member(session: Session, member: MemberId) -> tuple[Subsystem, ...]:
         .where(col(SubsystemRow.member) == str(member))
         .order_by(col(SubsystemRow.id))
     )
-    return tuple(Subsystem(SubsystemId.parse(row.id), row.name) for row in rows)
+    return tuple(_subsystem(row) for row in rows)
+
+
+def every(session: Session) -> tuple[Subsystem, ...]:
+    """All subsystems, by id."""
+    rows = session.exec(select(SubsystemRow).order_by(col(SubsystemRow.id)))
+    return tuple(_subsystem(row) for row in rows)
+
+
+def _subsystem(row: SubsystemRow) -> Subsystem:
+    return Subsystem(SubsystemId.parse(row.id), row.name, Standing(row.state))

@@ -2,18 +2,34 @@
 
 from sqlmodel import SQLModel
 
-from registry.store import changes, contracts, members, nodes, services, subsystems, tokens
+from registry.store import (
+    changes,
+    contracts,
+    lives,
+    members,
+    nodes,
+    services,
+    statements,
+    subsystems,
+    tokens,
+    waiting,
+)
 
 TABLES = (
     members.MemberRow,
     members.RegionRow,
     members.RevokedKeyRow,
+    lives.ContactRow,
+    lives.LifeEventRow,
+    statements.SuccessionRow,
+    statements.SealKeyRequestRow,
     nodes.NodeRow,
     subsystems.SubsystemRow,
     services.ServiceRow,
     contracts.ContractRow,
     tokens.TokenRow,
     changes.ChangeRow,
+    waiting.WaitingChangeRow,
 )
 
 METADATA = SQLModel.metadata

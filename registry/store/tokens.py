@@ -21,6 +21,7 @@ class TokenRow(SQLModel, table=True):
     expires_at_ms: int = Field(sa_column=Column(BIG, nullable=False))
     used_at_ms: int | None = Field(sa_column=Column(BIG, nullable=True))
     used_by: bytes | None = Field(sa_column=Column(BYTES, nullable=True))
+    hosts: bool
 
 
 def add(session: Session, token: Token, now_ms: int) -> None:
@@ -34,6 +35,7 @@ def add(session: Session, token: Token, now_ms: int) -> None:
             expires_at_ms=token.expires_at_ms,
             used_at_ms=token.used_at_ms,
             used_by=token.used_by,
+            hosts=token.hosts,
         )
     )
     session.flush()
@@ -51,6 +53,7 @@ def find(session: Session, secret_hash: bytes) -> Token | None:
         expires_at_ms=row.expires_at_ms,
         used_at_ms=row.used_at_ms,
         used_by=row.used_by,
+        hosts=row.hosts,
     )
 
 

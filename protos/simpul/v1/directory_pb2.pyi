@@ -40,6 +40,25 @@ MEMBER_STATE_SUSPENDED: MemberState.ValueType  # 2
 MEMBER_STATE_REMOVED: MemberState.ValueType  # 3
 Global___MemberState: _TypeAlias = MemberState  # noqa: Y015
 
+class _SubsystemState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SubsystemStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SubsystemState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SUBSYSTEM_STATE_UNSPECIFIED: _SubsystemState.ValueType  # 0
+    SUBSYSTEM_STATE_ACTIVE: _SubsystemState.ValueType  # 1
+    SUBSYSTEM_STATE_SUSPENDED: _SubsystemState.ValueType  # 2
+    SUBSYSTEM_STATE_REMOVED: _SubsystemState.ValueType  # 3
+
+class SubsystemState(_SubsystemState, metaclass=_SubsystemStateEnumTypeWrapper): ...
+
+SUBSYSTEM_STATE_UNSPECIFIED: SubsystemState.ValueType  # 0
+SUBSYSTEM_STATE_ACTIVE: SubsystemState.ValueType  # 1
+SUBSYSTEM_STATE_SUSPENDED: SubsystemState.ValueType  # 2
+SUBSYSTEM_STATE_REMOVED: SubsystemState.ValueType  # 3
+Global___SubsystemState: _TypeAlias = SubsystemState  # noqa: Y015
+
 class _NodeState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -49,12 +68,18 @@ class _NodeStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NodeState.V
     NODE_STATE_UNSPECIFIED: _NodeState.ValueType  # 0
     NODE_STATE_ACTIVE: _NodeState.ValueType  # 1
     NODE_STATE_REVOKED: _NodeState.ValueType  # 2
+    """Its keys are no longer to be believed."""
+    NODE_STATE_REMOVED: _NodeState.ValueType  # 3
+    """Taken out of service in good order."""
 
 class NodeState(_NodeState, metaclass=_NodeStateEnumTypeWrapper): ...
 
 NODE_STATE_UNSPECIFIED: NodeState.ValueType  # 0
 NODE_STATE_ACTIVE: NodeState.ValueType  # 1
 NODE_STATE_REVOKED: NodeState.ValueType  # 2
+"""Its keys are no longer to be believed."""
+NODE_STATE_REMOVED: NodeState.ValueType  # 3
+"""Taken out of service in good order."""
 Global___NodeState: _TypeAlias = NodeState  # noqa: Y015
 
 class _TimeOverdue:
@@ -98,6 +123,8 @@ class MemberRecord(_message.Message):
     SERVICES_FIELD_NUMBER: _builtins.int
     NODES_FIELD_NUMBER: _builtins.int
     REVOKED_KEYS_FIELD_NUMBER: _builtins.int
+    SUCCESSIONS_FIELD_NUMBER: _builtins.int
+    SEAL_KEY_REQUESTS_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Of this format: 1."""
     federation: _builtins.str
@@ -123,6 +150,16 @@ class MemberRecord(_message.Message):
 
     @_builtins.property
     def revoked_keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___RevokedKey]: ...
+    @_builtins.property
+    def successions(self) -> _containers.RepeatedCompositeFieldContainer[_statement_pb2.SignedStatement]:
+        """Every statement by which the identity key changed, in order: who pinned an earlier key follows
+        them to the one in force.
+        """
+
+    @_builtins.property
+    def seal_key_requests(self) -> _containers.RepeatedCompositeFieldContainer[_statement_pb2.SignedSealKeyRequest]:
+        """Nodes that ask to be listed in the member's next statement."""
+
     def __init__(
         self,
         *,
@@ -138,10 +175,12 @@ class MemberRecord(_message.Message):
         services: _abc.Iterable[Global___Service] | None = ...,
         nodes: _abc.Iterable[Global___Node] | None = ...,
         revoked_keys: _abc.Iterable[Global___RevokedKey] | None = ...,
+        successions: _abc.Iterable[_statement_pb2.SignedStatement] | None = ...,
+        seal_key_requests: _abc.Iterable[_statement_pb2.SignedSealKeyRequest] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["statement", b"statement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["federation", b"federation", "legal_name", b"legal_name", "member", b"member", "nodes", b"nodes", "number", b"number", "regions", b"regions", "revoked_keys", b"revoked_keys", "services", b"services", "state", b"state", "statement", b"statement", "subsystems", b"subsystems", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["federation", b"federation", "legal_name", b"legal_name", "member", b"member", "nodes", b"nodes", "number", b"number", "regions", b"regions", "revoked_keys", b"revoked_keys", "seal_key_requests", b"seal_key_requests", "services", b"services", "state", b"state", "statement", b"statement", "subsystems", b"subsystems", "successions", b"successions", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -156,21 +195,31 @@ class Region(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     VALID_FROM_MS_FIELD_NUMBER: _builtins.int
     VALID_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    PREDECESSORS_FIELD_NUMBER: _builtins.int
+    SUCCESSORS_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """`53.15`, as Kemendagri writes it."""
     valid_from_ms: _builtins.int
     valid_until_ms: _builtins.int
     """Absent: still valid."""
+    @_builtins.property
+    def predecessors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The codes that this one took the place of, and those that took its place; another member's too."""
+
+    @_builtins.property
+    def successors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
         code: _builtins.str = ...,
         valid_from_ms: _builtins.int = ...,
         valid_until_ms: _builtins.int | None = ...,
+        predecessors: _abc.Iterable[_builtins.str] | None = ...,
+        successors: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_valid_until_ms", b"_valid_until_ms", "valid_until_ms", b"valid_until_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_valid_until_ms", b"_valid_until_ms", "code", b"code", "valid_from_ms", b"valid_from_ms", "valid_until_ms", b"valid_until_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_valid_until_ms", b"_valid_until_ms", "code", b"code", "predecessors", b"predecessors", "successors", b"successors", "valid_from_ms", b"valid_from_ms", "valid_until_ms", b"valid_until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__valid_until_ms: _TypeAlias = _typing.Literal["valid_until_ms"]  # noqa: Y015
     _WhichOneofArgType__valid_until_ms: _TypeAlias = _typing.Literal["_valid_until_ms", b"_valid_until_ms"]  # noqa: Y015
@@ -184,18 +233,21 @@ class Subsystem(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`ID/DAERAH/53.15/pariwisata`."""
     name: _builtins.str
+    state: Global___SubsystemState.ValueType
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         name: _builtins.str = ...,
+        state: Global___SubsystemState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

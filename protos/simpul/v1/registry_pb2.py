@@ -26,7 +26,7 @@ from simpul.v1 import keys_pb2 as simpul_dot_v1_dot_keys__pb2
 from simpul.v1 import statement_pb2 as simpul_dot_v1_dot_statement__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18simpul/v1/registry.proto\x12\tsimpul.v1\x1a\x14simpul/v1/keys.proto\x1a\x19simpul/v1/statement.proto\"\x8c\x01\n\x0e\x45nrolmentToken\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0c\n\x04node\x18\x04 \x01(\t\x12\x13\n\x0broot_sha256\x18\x05 \x01(\x0c\x12#\n\x1bregistry_certificate_sha256\x18\x06 \x01(\x0c\"4\n\x0c\x45nrolRequest\x12\x11\n\tenrolment\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\xf7\x01\n\tEnrolment\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0e\n\x06secret\x18\x02 \x01(\x0c\x12\x12\n\nfederation\x18\x03 \x01(\t\x12\x0e\n\x06member\x18\x04 \x01(\t\x12\x0c\n\x04node\x18\x05 \x01(\t\x12&\n\x08node_key\x18\x06 \x01(\x0b\x32\x14.simpul.v1.PublicKey\x12\x1b\n\x13\x63\x65rtificate_request\x18\x07 \x01(\x0c\x12\x14\n\x0clink_address\x18\x08 \x01(\t\x12-\n\tstatement\x18\t \x01(\x0b\x32\x1a.simpul.v1.SignedStatement\x12\r\n\x05slots\x18\n \x01(\r\"A\n\rEnrolResponse\x12\x19\n\x11\x63\x65rtificate_chain\x18\x01 \x03(\x0c\x12\x15\n\rdirectory_url\x18\x02 \x01(\t\"2\n\rChangeRequest\x12\x0e\n\x06\x63hange\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\x80\x03\n\x06\x43hange\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x0c\n\x04node\x18\x03 \x01(\t\x12\x0e\n\x06number\x18\x04 \x01(\x04\x12\x12\n\nmade_at_ms\x18\x05 \x01(\x03\x12\x34\n\x0fpublish_service\x18\n \x01(\x0b\x32\x19.simpul.v1.PublishServiceH\x00\x12\x38\n\x11renew_certificate\x18\x0b \x01(\x0b\x32\x1b.simpul.v1.RenewCertificateH\x00\x12\x35\n\x10set_link_address\x18\x0c \x01(\x0b\x32\x19.simpul.v1.SetLinkAddressH\x00\x12\x38\n\x11replace_statement\x18\r \x01(\x0b\x32\x1b.simpul.v1.ReplaceStatementH\x00\x12\x36\n\x10withdraw_service\x18\x0e \x01(\x0b\x32\x1a.simpul.v1.WithdrawServiceH\x00\x42\x06\n\x04kind\"L\n\x0ePublishService\x12\x11\n\tsubsystem\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x16\n\x0e\x64\x65scriptor_set\x18\x03 \x01(\x0c\"5\n\x0fWithdrawService\x12\x11\n\tsubsystem\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\"/\n\x10RenewCertificate\x12\x1b\n\x13\x63\x65rtificate_request\x18\x01 \x01(\x0c\"&\n\x0eSetLinkAddress\x12\x14\n\x0clink_address\x18\x01 \x01(\t\"A\n\x10ReplaceStatement\x12-\n\tstatement\x18\x01 \x01(\x0b\x32\x1a.simpul.v1.SignedStatement\"F\n\x0e\x43hangeResponse\x12\x19\n\x11\x64irectory_version\x18\x01 \x01(\x04\x12\x19\n\x11\x63\x65rtificate_chain\x18\x02 \x03(\x0c\")\n\x0cWatchRequest\x12\x19\n\x11\x64irectory_version\x18\x01 \x01(\x04\"S\n\rWatchResponse\x12\x19\n\x11\x64irectory_version\x18\x01 \x01(\x04\x12\'\n\x05\x66iles\x18\x02 \x03(\x0b\x32\x18.simpul.v1.DirectoryFile\".\n\rDirectoryFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\x32\xc3\x01\n\x08Registry\x12:\n\x05\x45nrol\x12\x17.simpul.v1.EnrolRequest\x1a\x18.simpul.v1.EnrolResponse\x12=\n\x06\x43hange\x12\x18.simpul.v1.ChangeRequest\x1a\x19.simpul.v1.ChangeResponse\x12<\n\x05Watch\x12\x17.simpul.v1.WatchRequest\x1a\x18.simpul.v1.WatchResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18simpul/v1/registry.proto\x12\tsimpul.v1\x1a\x14simpul/v1/keys.proto\x1a\x19simpul/v1/statement.proto\"\xa3\x01\n\x0e\x45nrolmentToken\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0c\n\x04node\x18\x04 \x01(\t\x12\x13\n\x0broot_sha256\x18\x05 \x01(\x0c\x12#\n\x1bregistry_certificate_sha256\x18\x06 \x01(\x0c\x12\x15\n\rhas_statement\x18\x07 \x01(\x08\"4\n\x0c\x45nrolRequest\x12\x11\n\tenrolment\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\xb2\x02\n\tEnrolment\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0e\n\x06secret\x18\x02 \x01(\x0c\x12\x12\n\nfederation\x18\x03 \x01(\t\x12\x0e\n\x06member\x18\x04 \x01(\t\x12\x0c\n\x04node\x18\x05 \x01(\t\x12&\n\x08node_key\x18\x06 \x01(\x0b\x32\x14.simpul.v1.PublicKey\x12\x1b\n\x13\x63\x65rtificate_request\x18\x07 \x01(\x0c\x12\x14\n\x0clink_address\x18\x08 \x01(\t\x12-\n\tstatement\x18\t \x01(\x0b\x32\x1a.simpul.v1.SignedStatement\x12\r\n\x05slots\x18\n \x01(\r\x12\x39\n\x10seal_key_request\x18\x0b \x01(\x0b\x32\x1f.simpul.v1.SignedSealKeyRequest\"A\n\rEnrolResponse\x12\x19\n\x11\x63\x65rtificate_chain\x18\x01 \x03(\x0c\x12\x15\n\rdirectory_url\x18\x02 \x01(\t\"2\n\rChangeRequest\x12\x0e\n\x06\x63hange\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\xd2\x04\n\x06\x43hange\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x0c\n\x04node\x18\x03 \x01(\t\x12\x0e\n\x06number\x18\x04 \x01(\x04\x12\x12\n\nmade_at_ms\x18\x05 \x01(\x03\x12\x34\n\x0fpublish_service\x18\n \x01(\x0b\x32\x19.simpul.v1.PublishServiceH\x00\x12\x38\n\x11renew_certificate\x18\x0b \x01(\x0b\x32\x1b.simpul.v1.RenewCertificateH\x00\x12\x35\n\x10set_link_address\x18\x0c \x01(\x0b\x32\x19.simpul.v1.SetLinkAddressH\x00\x12\x38\n\x11replace_statement\x18\r \x01(\x0b\x32\x1b.simpul.v1.ReplaceStatementH\x00\x12\x36\n\x10withdraw_service\x18\x0e \x01(\x0b\x32\x1a.simpul.v1.WithdrawServiceH\x00\x12,\n\x0bhost_member\x18\x0f \x01(\x0b\x32\x15.simpul.v1.HostMemberH\x00\x12\x35\n\x10replace_node_key\x18\x10 \x01(\x0b\x32\x19.simpul.v1.ReplaceNodeKeyH\x00\x12\x34\n\x0fwithdraw_change\x18\x11 \x01(\x0b\x32\x19.simpul.v1.WithdrawChangeH\x00\x12\x35\n\x10request_seal_key\x18\x12 \x01(\x0b\x32\x19.simpul.v1.RequestSealKeyH\x00\x42\x06\n\x04kind\"L\n\x0ePublishService\x12\x11\n\tsubsystem\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x16\n\x0e\x64\x65scriptor_set\x18\x03 \x01(\x0c\"5\n\x0fWithdrawService\x12\x11\n\tsubsystem\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\"/\n\x10RenewCertificate\x12\x1b\n\x13\x63\x65rtificate_request\x18\x01 \x01(\x0c\"&\n\x0eSetLinkAddress\x12\x14\n\x0clink_address\x18\x01 \x01(\t\"A\n\x10ReplaceStatement\x12-\n\tstatement\x18\x01 \x01(\x0b\x32\x1a.simpul.v1.SignedStatement\"\x96\x01\n\nHostMember\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x0e\n\x06member\x18\x02 \x01(\t\x12-\n\tstatement\x18\x03 \x01(\x0b\x32\x1a.simpul.v1.SignedStatement\x12\x39\n\x10seal_key_request\x18\x04 \x01(\x0b\x32\x1f.simpul.v1.SignedSealKeyRequest\"G\n\x0eReplaceNodeKey\x12&\n\x08node_key\x18\x01 \x01(\x0b\x32\x14.simpul.v1.PublicKey\x12\r\n\x05proof\x18\x02 \x01(\x0c\" \n\x0eWithdrawChange\x12\x0e\n\x06number\x18\x01 \x01(\x04\"K\n\x0eRequestSealKey\x12\x39\n\x10seal_key_request\x18\x01 \x01(\x0b\x32\x1f.simpul.v1.SignedSealKeyRequest\"U\n\x0e\x43hangeResponse\x12\x19\n\x11\x64irectory_version\x18\x01 \x01(\x04\x12\x19\n\x11\x63\x65rtificate_chain\x18\x02 \x03(\x0c\x12\r\n\x05waits\x18\x03 \x01(\x08\")\n\x0cWatchRequest\x12\x19\n\x11\x64irectory_version\x18\x01 \x01(\x04\"S\n\rWatchResponse\x12\x19\n\x11\x64irectory_version\x18\x01 \x01(\x04\x12\'\n\x05\x66iles\x18\x02 \x03(\x0b\x32\x18.simpul.v1.DirectoryFile\".\n\rDirectoryFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\x32\xc3\x01\n\x08Registry\x12:\n\x05\x45nrol\x12\x17.simpul.v1.EnrolRequest\x1a\x18.simpul.v1.EnrolResponse\x12=\n\x06\x43hange\x12\x18.simpul.v1.ChangeRequest\x1a\x19.simpul.v1.ChangeResponse\x12<\n\x05Watch\x12\x17.simpul.v1.WatchRequest\x1a\x18.simpul.v1.WatchResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,35 +34,43 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'simpul.v1.registry_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ENROLMENTTOKEN']._serialized_start=89
-  _globals['_ENROLMENTTOKEN']._serialized_end=229
-  _globals['_ENROLREQUEST']._serialized_start=231
-  _globals['_ENROLREQUEST']._serialized_end=283
-  _globals['_ENROLMENT']._serialized_start=286
-  _globals['_ENROLMENT']._serialized_end=533
-  _globals['_ENROLRESPONSE']._serialized_start=535
-  _globals['_ENROLRESPONSE']._serialized_end=600
-  _globals['_CHANGEREQUEST']._serialized_start=602
-  _globals['_CHANGEREQUEST']._serialized_end=652
-  _globals['_CHANGE']._serialized_start=655
-  _globals['_CHANGE']._serialized_end=1039
-  _globals['_PUBLISHSERVICE']._serialized_start=1041
-  _globals['_PUBLISHSERVICE']._serialized_end=1117
-  _globals['_WITHDRAWSERVICE']._serialized_start=1119
-  _globals['_WITHDRAWSERVICE']._serialized_end=1172
-  _globals['_RENEWCERTIFICATE']._serialized_start=1174
-  _globals['_RENEWCERTIFICATE']._serialized_end=1221
-  _globals['_SETLINKADDRESS']._serialized_start=1223
-  _globals['_SETLINKADDRESS']._serialized_end=1261
-  _globals['_REPLACESTATEMENT']._serialized_start=1263
-  _globals['_REPLACESTATEMENT']._serialized_end=1328
-  _globals['_CHANGERESPONSE']._serialized_start=1330
-  _globals['_CHANGERESPONSE']._serialized_end=1400
-  _globals['_WATCHREQUEST']._serialized_start=1402
-  _globals['_WATCHREQUEST']._serialized_end=1443
-  _globals['_WATCHRESPONSE']._serialized_start=1445
-  _globals['_WATCHRESPONSE']._serialized_end=1528
-  _globals['_DIRECTORYFILE']._serialized_start=1530
-  _globals['_DIRECTORYFILE']._serialized_end=1576
-  _globals['_REGISTRY']._serialized_start=1579
-  _globals['_REGISTRY']._serialized_end=1774
+  _globals['_ENROLMENTTOKEN']._serialized_end=252
+  _globals['_ENROLREQUEST']._serialized_start=254
+  _globals['_ENROLREQUEST']._serialized_end=306
+  _globals['_ENROLMENT']._serialized_start=309
+  _globals['_ENROLMENT']._serialized_end=615
+  _globals['_ENROLRESPONSE']._serialized_start=617
+  _globals['_ENROLRESPONSE']._serialized_end=682
+  _globals['_CHANGEREQUEST']._serialized_start=684
+  _globals['_CHANGEREQUEST']._serialized_end=734
+  _globals['_CHANGE']._serialized_start=737
+  _globals['_CHANGE']._serialized_end=1331
+  _globals['_PUBLISHSERVICE']._serialized_start=1333
+  _globals['_PUBLISHSERVICE']._serialized_end=1409
+  _globals['_WITHDRAWSERVICE']._serialized_start=1411
+  _globals['_WITHDRAWSERVICE']._serialized_end=1464
+  _globals['_RENEWCERTIFICATE']._serialized_start=1466
+  _globals['_RENEWCERTIFICATE']._serialized_end=1513
+  _globals['_SETLINKADDRESS']._serialized_start=1515
+  _globals['_SETLINKADDRESS']._serialized_end=1553
+  _globals['_REPLACESTATEMENT']._serialized_start=1555
+  _globals['_REPLACESTATEMENT']._serialized_end=1620
+  _globals['_HOSTMEMBER']._serialized_start=1623
+  _globals['_HOSTMEMBER']._serialized_end=1773
+  _globals['_REPLACENODEKEY']._serialized_start=1775
+  _globals['_REPLACENODEKEY']._serialized_end=1846
+  _globals['_WITHDRAWCHANGE']._serialized_start=1848
+  _globals['_WITHDRAWCHANGE']._serialized_end=1880
+  _globals['_REQUESTSEALKEY']._serialized_start=1882
+  _globals['_REQUESTSEALKEY']._serialized_end=1957
+  _globals['_CHANGERESPONSE']._serialized_start=1959
+  _globals['_CHANGERESPONSE']._serialized_end=2044
+  _globals['_WATCHREQUEST']._serialized_start=2046
+  _globals['_WATCHREQUEST']._serialized_end=2087
+  _globals['_WATCHRESPONSE']._serialized_start=2089
+  _globals['_WATCHRESPONSE']._serialized_end=2172
+  _globals['_DIRECTORYFILE']._serialized_start=2174
+  _globals['_DIRECTORYFILE']._serialized_end=2220
+  _globals['_REGISTRY']._serialized_start=2223
+  _globals['_REGISTRY']._serialized_end=2418
 # @@protoc_insertion_point(module_scope)

@@ -32,6 +32,7 @@ class EnrolmentToken(_message.Message):
     NODE_FIELD_NUMBER: _builtins.int
     ROOT_SHA256_FIELD_NUMBER: _builtins.int
     REGISTRY_CERTIFICATE_SHA256_FIELD_NUMBER: _builtins.int
+    HAS_STATEMENT_FIELD_NUMBER: _builtins.int
     secret: _builtins.bytes
     """32 random bytes; the registry keeps their hash."""
     federation: _builtins.str
@@ -42,6 +43,8 @@ class EnrolmentToken(_message.Message):
     """SHA-256 of the root metadata that the node must start from."""
     registry_certificate_sha256: _builtins.bytes
     """SHA-256 of the DER certificate that the registry's gRPC port shows."""
+    has_statement: _builtins.bool
+    """The member has a statement already: the node asks for its seal key to be listed."""
     def __init__(
         self,
         *,
@@ -51,10 +54,11 @@ class EnrolmentToken(_message.Message):
         node: _builtins.str = ...,
         root_sha256: _builtins.bytes = ...,
         registry_certificate_sha256: _builtins.bytes = ...,
+        has_statement: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["federation", b"federation", "member", b"member", "node", b"node", "registry_certificate_sha256", b"registry_certificate_sha256", "root_sha256", b"root_sha256", "secret", b"secret"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["federation", b"federation", "has_statement", b"has_statement", "member", b"member", "node", b"node", "registry_certificate_sha256", b"registry_certificate_sha256", "root_sha256", b"root_sha256", "secret", b"secret"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -98,6 +102,7 @@ class Enrolment(_message.Message):
     LINK_ADDRESS_FIELD_NUMBER: _builtins.int
     STATEMENT_FIELD_NUMBER: _builtins.int
     SLOTS_FIELD_NUMBER: _builtins.int
+    SEAL_KEY_REQUEST_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Of this format: 1."""
     secret: _builtins.bytes
@@ -112,8 +117,10 @@ class Enrolment(_message.Message):
     def node_key(self) -> _keys_pb2.PublicKey: ...
     @_builtins.property
     def statement(self) -> _statement_pb2.SignedStatement:
-        """The member's statement, which lists the seal key of this node."""
+        """The member's first statement, which lists the seal key of this node; or the request below."""
 
+    @_builtins.property
+    def seal_key_request(self) -> _statement_pb2.SignedSealKeyRequest: ...
     def __init__(
         self,
         *,
@@ -127,10 +134,11 @@ class Enrolment(_message.Message):
         link_address: _builtins.str = ...,
         statement: _statement_pb2.SignedStatement | None = ...,
         slots: _builtins.int = ...,
+        seal_key_request: _statement_pb2.SignedSealKeyRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["node_key", b"node_key", "statement", b"statement"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["node_key", b"node_key", "seal_key_request", b"seal_key_request", "statement", b"statement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_request", b"certificate_request", "federation", b"federation", "link_address", b"link_address", "member", b"member", "node", b"node", "node_key", b"node_key", "secret", b"secret", "slots", b"slots", "statement", b"statement", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_request", b"certificate_request", "federation", b"federation", "link_address", b"link_address", "member", b"member", "node", b"node", "node_key", b"node_key", "seal_key_request", b"seal_key_request", "secret", b"secret", "slots", b"slots", "statement", b"statement", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -200,6 +208,10 @@ class Change(_message.Message):
     SET_LINK_ADDRESS_FIELD_NUMBER: _builtins.int
     REPLACE_STATEMENT_FIELD_NUMBER: _builtins.int
     WITHDRAW_SERVICE_FIELD_NUMBER: _builtins.int
+    HOST_MEMBER_FIELD_NUMBER: _builtins.int
+    REPLACE_NODE_KEY_FIELD_NUMBER: _builtins.int
+    WITHDRAW_CHANGE_FIELD_NUMBER: _builtins.int
+    REQUEST_SEAL_KEY_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Of this format: 1."""
     federation: _builtins.str
@@ -217,6 +229,14 @@ class Change(_message.Message):
     def replace_statement(self) -> Global___ReplaceStatement: ...
     @_builtins.property
     def withdraw_service(self) -> Global___WithdrawService: ...
+    @_builtins.property
+    def host_member(self) -> Global___HostMember: ...
+    @_builtins.property
+    def replace_node_key(self) -> Global___ReplaceNodeKey: ...
+    @_builtins.property
+    def withdraw_change(self) -> Global___WithdrawChange: ...
+    @_builtins.property
+    def request_seal_key(self) -> Global___RequestSealKey: ...
     def __init__(
         self,
         *,
@@ -230,12 +250,16 @@ class Change(_message.Message):
         set_link_address: Global___SetLinkAddress | None = ...,
         replace_statement: Global___ReplaceStatement | None = ...,
         withdraw_service: Global___WithdrawService | None = ...,
+        host_member: Global___HostMember | None = ...,
+        replace_node_key: Global___ReplaceNodeKey | None = ...,
+        withdraw_change: Global___WithdrawChange | None = ...,
+        request_seal_key: Global___RequestSealKey | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "publish_service", b"publish_service", "renew_certificate", b"renew_certificate", "replace_statement", b"replace_statement", "set_link_address", b"set_link_address", "withdraw_service", b"withdraw_service"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["host_member", b"host_member", "kind", b"kind", "publish_service", b"publish_service", "renew_certificate", b"renew_certificate", "replace_node_key", b"replace_node_key", "replace_statement", b"replace_statement", "request_seal_key", b"request_seal_key", "set_link_address", b"set_link_address", "withdraw_change", b"withdraw_change", "withdraw_service", b"withdraw_service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["federation", b"federation", "kind", b"kind", "made_at_ms", b"made_at_ms", "node", b"node", "number", b"number", "publish_service", b"publish_service", "renew_certificate", b"renew_certificate", "replace_statement", b"replace_statement", "set_link_address", b"set_link_address", "version", b"version", "withdraw_service", b"withdraw_service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["federation", b"federation", "host_member", b"host_member", "kind", b"kind", "made_at_ms", b"made_at_ms", "node", b"node", "number", b"number", "publish_service", b"publish_service", "renew_certificate", b"renew_certificate", "replace_node_key", b"replace_node_key", "replace_statement", b"replace_statement", "request_seal_key", b"request_seal_key", "set_link_address", b"set_link_address", "version", b"version", "withdraw_change", b"withdraw_change", "withdraw_service", b"withdraw_service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["publish_service", "renew_certificate", "set_link_address", "replace_statement", "withdraw_service"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["publish_service", "renew_certificate", "set_link_address", "replace_statement", "withdraw_service", "host_member", "replace_node_key", "withdraw_change", "request_seal_key"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -352,13 +376,119 @@ class ReplaceStatement(_message.Message):
 Global___ReplaceStatement: _TypeAlias = ReplaceStatement  # noqa: Y015
 
 @_typing.final
+class HostMember(_message.Message):
+    """With a one-time token for it: this node seals for a further member."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SECRET_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    STATEMENT_FIELD_NUMBER: _builtins.int
+    SEAL_KEY_REQUEST_FIELD_NUMBER: _builtins.int
+    secret: _builtins.bytes
+    member: _builtins.str
+    @_builtins.property
+    def statement(self) -> _statement_pb2.SignedStatement:
+        """Exactly one of the two, as in an Enrolment."""
+
+    @_builtins.property
+    def seal_key_request(self) -> _statement_pb2.SignedSealKeyRequest: ...
+    def __init__(
+        self,
+        *,
+        secret: _builtins.bytes = ...,
+        member: _builtins.str = ...,
+        statement: _statement_pb2.SignedStatement | None = ...,
+        seal_key_request: _statement_pb2.SignedSealKeyRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["seal_key_request", b"seal_key_request", "statement", b"statement"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member", "seal_key_request", b"seal_key_request", "secret", b"secret", "statement", b"statement"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HostMember: _TypeAlias = HostMember  # noqa: Y015
+
+@_typing.final
+class ReplaceNodeKey(_message.Message):
+    """Takes the place of the node key that signs this change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_KEY_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
+    proof: _builtins.bytes
+    """By the new key over the old key's id, under "simpul/v1/node-key-signature": proof that it is held."""
+    @_builtins.property
+    def node_key(self) -> _keys_pb2.PublicKey: ...
+    def __init__(
+        self,
+        *,
+        node_key: _keys_pb2.PublicKey | None = ...,
+        proof: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["node_key", b"node_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node_key", b"node_key", "proof", b"proof"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplaceNodeKey: _TypeAlias = ReplaceNodeKey  # noqa: Y015
+
+@_typing.final
+class WithdrawChange(_message.Message):
+    """Takes back a change of this node that waits for approval."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawChange: _TypeAlias = WithdrawChange  # noqa: Y015
+
+@_typing.final
+class RequestSealKey(_message.Message):
+    """A new seal key of a node that holds no identity key of the member."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEAL_KEY_REQUEST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def seal_key_request(self) -> _statement_pb2.SignedSealKeyRequest: ...
+    def __init__(
+        self,
+        *,
+        seal_key_request: _statement_pb2.SignedSealKeyRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["seal_key_request", b"seal_key_request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["seal_key_request", b"seal_key_request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestSealKey: _TypeAlias = RequestSealKey  # noqa: Y015
+
+@_typing.final
 class ChangeResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DIRECTORY_VERSION_FIELD_NUMBER: _builtins.int
     CERTIFICATE_CHAIN_FIELD_NUMBER: _builtins.int
+    WAITS_FIELD_NUMBER: _builtins.int
     directory_version: _builtins.int
     """The directory that holds the change."""
+    waits: _builtins.bool
+    """Nothing is changed yet: the registry's operator must approve it."""
     @_builtins.property
     def certificate_chain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """For a renewal."""
@@ -368,10 +498,11 @@ class ChangeResponse(_message.Message):
         *,
         directory_version: _builtins.int = ...,
         certificate_chain: _abc.Iterable[_builtins.bytes] | None = ...,
+        waits: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_chain", b"certificate_chain", "directory_version", b"directory_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_chain", b"certificate_chain", "directory_version", b"directory_version", "waits", b"waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from simpul.v1 import keys_pb2 as simpul_dot_v1_dot_keys__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19simpul/v1/statement.proto\x12\tsimpul.v1\x1a\x14simpul/v1/keys.proto\"\xd1\x01\n\x0fMemberStatement\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0e\n\x06number\x18\x04 \x01(\x04\x12*\n\x0cidentity_key\x18\x05 \x01(\x0b\x32\x14.simpul.v1.PublicKey\x12%\n\tseal_keys\x18\x06 \x03(\x0b\x32\x12.simpul.v1.SealKey\x12\x14\n\x0cissued_at_ms\x18\x07 \x01(\x03\x12\x10\n\x08previous\x18\x08 \x01(\x0c\"i\n\x07SealKey\x12!\n\x03key\x18\x01 \x01(\x0b\x32\x14.simpul.v1.PublicKey\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x15\n\rvalid_from_ms\x18\x03 \x01(\x03\x12\x16\n\x0evalid_until_ms\x18\x04 \x01(\x03\"V\n\x0fSignedStatement\x12\x11\n\tstatement\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x1d\n\x15predecessor_signature\x18\x03 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19simpul/v1/statement.proto\x12\tsimpul.v1\x1a\x14simpul/v1/keys.proto\"\xd1\x01\n\x0fMemberStatement\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0e\n\x06number\x18\x04 \x01(\x04\x12*\n\x0cidentity_key\x18\x05 \x01(\x0b\x32\x14.simpul.v1.PublicKey\x12%\n\tseal_keys\x18\x06 \x03(\x0b\x32\x12.simpul.v1.SealKey\x12\x14\n\x0cissued_at_ms\x18\x07 \x01(\x03\x12\x10\n\x08previous\x18\x08 \x01(\x0c\"i\n\x07SealKey\x12!\n\x03key\x18\x01 \x01(\x0b\x32\x14.simpul.v1.PublicKey\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x15\n\rvalid_from_ms\x18\x03 \x01(\x03\x12\x16\n\x0evalid_until_ms\x18\x04 \x01(\x03\"V\n\x0fSignedStatement\x12\x11\n\tstatement\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x1d\n\x15predecessor_signature\x18\x03 \x01(\x0c\"\x8a\x01\n\x0eSealKeyRequest\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0c\n\x04node\x18\x04 \x01(\t\x12!\n\x03key\x18\x05 \x01(\x0b\x32\x14.simpul.v1.PublicKey\x12\x12\n\nmade_at_ms\x18\x06 \x01(\x03\":\n\x14SignedSealKeyRequest\x12\x0f\n\x07request\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,4 +38,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEALKEY']._serialized_end=379
   _globals['_SIGNEDSTATEMENT']._serialized_start=381
   _globals['_SIGNEDSTATEMENT']._serialized_end=467
+  _globals['_SEALKEYREQUEST']._serialized_start=470
+  _globals['_SEALKEYREQUEST']._serialized_end=608
+  _globals['_SIGNEDSEALKEYREQUEST']._serialized_start=610
+  _globals['_SIGNEDSEALKEYREQUEST']._serialized_end=668
 # @@protoc_insertion_point(module_scope)

@@ -130,3 +130,69 @@ class SignedStatement(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SignedStatement: _TypeAlias = SignedStatement  # noqa: Y015
+
+@_typing.final
+class SealKeyRequest(_message.Message):
+    """What a node without the member's identity key asks of whoever holds it: to list this node's seal
+    key in the next statement.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    FEDERATION_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    MADE_AT_MS_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Of this format: 1."""
+    federation: _builtins.str
+    member: _builtins.str
+    """`ID/DAERAH/53.15`."""
+    node: _builtins.str
+    """`ID/~labuan-bajo-2`."""
+    made_at_ms: _builtins.int
+    @_builtins.property
+    def key(self) -> _keys_pb2.PublicKey: ...
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        federation: _builtins.str = ...,
+        member: _builtins.str = ...,
+        node: _builtins.str = ...,
+        key: _keys_pb2.PublicKey | None = ...,
+        made_at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["federation", b"federation", "key", b"key", "made_at_ms", b"made_at_ms", "member", b"member", "node", b"node", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SealKeyRequest: _TypeAlias = SealKeyRequest  # noqa: Y015
+
+@_typing.final
+class SignedSealKeyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    request: _builtins.bytes
+    """A SealKeyRequest, as it was signed."""
+    signature: _builtins.bytes
+    """By the node key, under "simpul/v1/seal-key-request-signature"."""
+    def __init__(
+        self,
+        *,
+        request: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignedSealKeyRequest: _TypeAlias = SignedSealKeyRequest  # noqa: Y015

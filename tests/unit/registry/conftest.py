@@ -10,10 +10,12 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.message import Message
 
-from registry import administration, config, enrolment, home
+from registry import administration, config, enrolment, home, membership
 from registry.administration import TokenRequest
 from registry.authority import Authority, new_serial
 from registry.home import NewRegistry
+from registry.life import Standing
+from registry.membership import Act, NewMember
 from registry.registrar import Registrar
 from registry.store.database import Store
 from runtime.clock import now_ms
@@ -197,9 +199,15 @@ def registrar(tmp_path: Path, empty_database: Path) -> Iterator[Registrar]:
     made = Registrar(store, parse_policy(a_policy(authority.certificate_der)), authority)
     for member in (KOMODO, WAKATOBI):
         code = RegionCode.parse(member.code)
-        administration.add_member(made, member, f"Kabupaten {member.code}", (code,), NOW)
+        new = NewMember(member, f"Kabupaten {member.code}", (code,))
+        membership.add(made, new, Act("test", NOW))
     yield made
     store.close()
+
+
+def set_state(registrar: Registrar, state: Standing, member: MemberId = KOMODO) -> None:
+    """Takes a member to a state, with a reason."""
+    membership.set_state(registrar, member, state, Act("test", NOW, "a test"))
 
 
 def give_token(registrar: Registrar, actor: "Actor", expires_at_ms: int = NOW + DAY_MS) -> None:

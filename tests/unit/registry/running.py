@@ -39,12 +39,14 @@ class Running:
     admin: "admin_pb2_grpc.RegistryAdminAsyncStub"
 
     async def token(
-        self, member: MemberId = KOMODO, node: NodeId = LABUAN, name: str = "Kabupaten"
+        self, member: MemberId = KOMODO, node: NodeId = LABUAN, name: str = ""
     ) -> EnrolmentToken:
         """A token, as an operator makes it."""
         answer = await self.admin.CreateEnrolment(
             admin_pb2.CreateEnrolmentRequest(
-                member=str(member), node_name=node.name, legal_name=name
+                member=str(member),
+                node_name=node.name,
+                legal_name=name or f"Kabupaten {member.code}",
             )
         )
         return parse_token(answer.token)

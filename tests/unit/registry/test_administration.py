@@ -2,68 +2,18 @@
 
 import pytest
 
-from registry import administration
+from registry import administration, membership
 from registry.administration import TokenRequest
-from registry.model import MemberState, Touched
+from registry.life import Standing
+from registry.model import Touched
 from registry.registrar import Registrar
 from registry.store import tokens
 from security.errors import Code, SimpulError
-from security.identifiers import MemberId, NodeId, RegionCode
+from security.identifiers import MemberId, NodeId
 from security.token import secret_hash
-from tests.unit.registry.conftest import KOMODO, LABUAN, NOW, SECRET, WAKATOBI, Actor
+from tests.unit.registry.conftest import KOMODO, LABUAN, NOW, SECRET, WAKATOBI, Actor, set_state
 
 ANAMBAS = MemberId.parse("ID/DAERAH/21.05")
-
-
-def test_a_member_is_listed(registrar: Registrar) -> None:
-    codes = (RegionCode.parse("21.05"),)
-
-    listing = administration.add_member(registrar, ANAMBAS, "Kepulauan Anambas", codes, NOW)
-
-    assert listing.member.legal_name == "Kepulauan Anambas"
-    assert listing in administration.list_members(registrar)
-    assert administration.count(registrar).members == 3
-
-
-@pytest.mark.parametrize(
-    ("member", "name", "codes", "code"),
-    [
-        ("XX/DAERAH/21.05", "Anambas", (), Code.ID_MALFORMED),
-        ("ID/PARTAI/21.05", "Anambas", (), Code.ID_MALFORMED),
-        ("ID/DAERAH/53.15", "Komodo", (), Code.ALREADY_EXISTS),
-        ("ID/DAERAH/21.05", "", (), Code.CHANGE_INVALID),
-        ("ID/DAERAH/21.05", "x" * 257, (), Code.CHANGE_INVALID),
-        ("ID/DAERAH/21.05", "Anambas", ("21.05", "21.05"), Code.CHANGE_INVALID),
-    ],
-)
-def test_a_member_that_can_be_none_is_refused(
-    registrar: Registrar, member: str, name: str, codes: tuple[str, ...], code: Code
-) -> None:
-    with pytest.raises(SimpulError) as caught:
-        administration.add_member(
-            registrar, MemberId.parse(member), name, tuple(map(RegionCode.parse, codes)), NOW
-        )
-
-    assert caught.value.code is code
-    assert administration.count(registrar).members == 2
-
-
-@pytest.mark.parametrize("before", MemberState)
-@pytest.mark.parametrize("after", MemberState)
-def test_every_pair_of_states_is_decided(
-    registrar: Registrar, before: MemberState, after: MemberState
-) -> None:
-    if before is not MemberState.ACTIVE:
-        administration.set_member_state(registrar, KOMODO, before)
-    allowed = after is not before and before is not MemberState.REMOVED
-    if allowed:
-        listing = administration.set_member_state(registrar, KOMODO, after)
-        assert listing.member.state is after
-        return
-
-    with pytest.raises(SimpulError) as caught:
-        administration.set_member_state(registrar, KOMODO, after)
-    assert caught.value.code is Code.CONFLICT
 
 
 def test_a_token_lists_a_new_member_first(registrar: Registrar) -> None:
@@ -71,7 +21,9 @@ def test_a_token_lists_a_new_member_first(registrar: Registrar) -> None:
         ANAMBAS, NodeId("ID", "tarempa-1"), SECRET, NOW + 1, "Kepulauan Anambas", ()
     )
 
-    assert administration.create_enrolment(registrar, wanted, NOW) == Touched(frozenset({ANAMBAS}))
+    assert administration.create_enrolment(registrar, wanted, NOW).touched == Touched(
+        frozenset({ANAMBAS})
+    )
     with registrar.store.transaction() as session:
         found = tokens.find(session, secret_hash(SECRET))
     assert found is not None
@@ -90,7 +42,7 @@ def test_a_token_lists_a_new_member_first(registrar: Registrar) -> None:
 def test_no_token_is_made_for_what_can_not_join(
     registrar: Registrar, member: MemberId, node: NodeId, code: Code
 ) -> None:
-    administration.set_member_state(registrar, WAKATOBI, MemberState.SUSPENDED)
+    set_state(registrar, Standing.SUSPENDED, WAKATOBI)
     with pytest.raises(SimpulError) as caught:
         administration.create_enrolment(
             registrar, TokenRequest(member, node, b"2" * 32, NOW + 1), NOW
@@ -111,7 +63,7 @@ def test_a_node_is_revoked_once_with_its_key(registrar: Registrar, enrolled: Act
     touched = administration.revoke_node(registrar, LABUAN, NOW)
 
     assert touched == Touched(frozenset({KOMODO}))
-    (listing, _) = administration.list_members(registrar)
+    (listing, _) = membership.list_members(registrar)
     assert listing.revoked_keys[0].key_id == enrolled.node_key.public.key_id
     with pytest.raises(SimpulError) as caught:
         administration.revoke_node(registrar, LABUAN, NOW)

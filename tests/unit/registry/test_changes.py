@@ -9,7 +9,8 @@ from google.protobuf.message import Message
 
 from registry import administration, changes, enrolment
 from registry.directory import content
-from registry.model import MemberState, Service, Subsystem, Touched
+from registry.life import Standing
+from registry.model import Service, Subsystem, Touched
 from registry.registrar import Registrar
 from registry.requests import MAX_CHANGE_BYTES
 from registry.store import listings, members, nodes, services
@@ -29,6 +30,7 @@ from tests.unit.registry.conftest import (
     descriptor_set,
     give_token,
     publish_service,
+    set_state,
 )
 
 WISATA = ServiceId.parse(f"{KOMODO}/pariwisata/wisata.v1.Wisata")
@@ -257,14 +259,14 @@ def test_step_8_member_listed(registrar: Registrar, enrolled: Actor, kind: str) 
 
 @pytest.mark.parametrize("kind", ["publish_service", "withdraw_service"])
 def test_step_8_member_active(registrar: Registrar, enrolled: Actor, kind: str) -> None:
-    administration.set_member_state(registrar, KOMODO, MemberState.SUSPENDED)
+    set_state(registrar, Standing.SUSPENDED)
     message = enrolled.change(**kinds(kind))
 
     assert refused(registrar, 8, *enrolled.sign_change(message)) is Code.MEMBER_SUSPENDED
 
 
 def test_step_8_member_active_for_a_statement(registrar: Registrar, enrolled: Actor) -> None:
-    administration.set_member_state(registrar, KOMODO, MemberState.SUSPENDED)
+    set_state(registrar, Standing.SUSPENDED)
     signed = enrolled.sign_statement(enrolled.next_view())
     kind = registry_pb2.ReplaceStatement(statement=signed)
 

@@ -8,7 +8,8 @@ import pytest
 from cryptography import x509
 
 from registry import administration, enrolment, rules
-from registry.model import Member, MemberState, Touched
+from registry.life import Standing
+from registry.model import Member, Touched
 from registry.registrar import Registrar
 from registry.requests import MAX_ENROLMENT_BYTES
 from registry.store import members, nodes, tokens
@@ -27,6 +28,7 @@ from tests.unit.registry.conftest import (
     WAKATOBI,
     Actor,
     give_token,
+    set_state,
 )
 
 
@@ -215,9 +217,9 @@ def test_step_8_proof_of_the_node_key(
     nothing_changed(registrar, actor)
 
 
-@pytest.mark.parametrize("state", [MemberState.SUSPENDED, MemberState.REMOVED])
-def test_step_9_member_active(registrar: Registrar, actor: Actor, state: MemberState) -> None:
-    administration.set_member_state(registrar, KOMODO, state)
+@pytest.mark.parametrize("state", [Standing.SUSPENDED, Standing.REMOVED])
+def test_step_9_member_active(registrar: Registrar, actor: Actor, state: Standing) -> None:
+    set_state(registrar, state)
     data, signature = actor.sign_enrolment(actor.enrolment())
 
     assert refused(registrar, 9, data, signature) is Code.MEMBER_SUSPENDED

@@ -50,10 +50,45 @@ class RegistryAdminStub:
                 request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListMembersRequest.SerializeToString,
                 response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListMembersResponse.FromString,
                 _registered_method=True)
+        self.ShowMember = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/ShowMember',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ShowMemberRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ShowMemberResponse.FromString,
+                _registered_method=True)
+        self.UpdateMember = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/UpdateMember',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.UpdateMemberRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.UpdateMemberResponse.FromString,
+                _registered_method=True)
+        self.ChangeRegions = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/ChangeRegions',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeRegionsRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeRegionsResponse.FromString,
+                _registered_method=True)
+        self.ImportMembers = channel.unary_stream(
+                '/simpul.registry.v1.RegistryAdmin/ImportMembers',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ImportMembersRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ImportMembersResponse.FromString,
+                _registered_method=True)
         self.SetMemberState = channel.unary_unary(
                 '/simpul.registry.v1.RegistryAdmin/SetMemberState',
                 request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.SetMemberStateRequest.SerializeToString,
                 response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.SetMemberStateResponse.FromString,
+                _registered_method=True)
+        self.AddSubsystem = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/AddSubsystem',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.AddSubsystemRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.AddSubsystemResponse.FromString,
+                _registered_method=True)
+        self.ListSubsystems = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/ListSubsystems',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListSubsystemsRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListSubsystemsResponse.FromString,
+                _registered_method=True)
+        self.SetSubsystemState = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/SetSubsystemState',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.SetSubsystemStateRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.SetSubsystemStateResponse.FromString,
                 _registered_method=True)
         self.CreateEnrolment = channel.unary_unary(
                 '/simpul.registry.v1.RegistryAdmin/CreateEnrolment',
@@ -69,6 +104,21 @@ class RegistryAdminStub:
                 '/simpul.registry.v1.RegistryAdmin/RevokeNode',
                 request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RevokeNodeRequest.SerializeToString,
                 response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RevokeNodeResponse.FromString,
+                _registered_method=True)
+        self.RemoveNode = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/RemoveNode',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RemoveNodeRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RemoveNodeResponse.FromString,
+                _registered_method=True)
+        self.ListChanges = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/ListChanges',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListChangesRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListChangesResponse.FromString,
+                _registered_method=True)
+        self.DecideChange = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/DecideChange',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.DecideChangeRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.DecideChangeResponse.FromString,
                 _registered_method=True)
 
 
@@ -94,7 +144,52 @@ class RegistryAdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ShowMember(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateMember(self, request, context):
+        """Name and contacts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangeRegions(self, request, context):
+        """Ends and begins region codes, on one day.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportMembers(self, request, context):
+        """Lists many members in one go; tells how far it is, and last what came of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetMemberState(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddSubsystem(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSubsystems(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetSubsystemState(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,6 +214,26 @@ class RegistryAdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RemoveNode(self, request, context):
+        """Takes a node out of service in good order: its keys stay good for what they signed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChanges(self, request, context):
+        """What nodes asked for and an operator must decide.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecideChange(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryAdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -137,10 +252,45 @@ def add_RegistryAdminServicer_to_server(servicer, server):
                     request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListMembersRequest.FromString,
                     response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListMembersResponse.SerializeToString,
             ),
+            'ShowMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowMember,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ShowMemberRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ShowMemberResponse.SerializeToString,
+            ),
+            'UpdateMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateMember,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.UpdateMemberRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.UpdateMemberResponse.SerializeToString,
+            ),
+            'ChangeRegions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeRegions,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeRegionsRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeRegionsResponse.SerializeToString,
+            ),
+            'ImportMembers': grpc.unary_stream_rpc_method_handler(
+                    servicer.ImportMembers,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ImportMembersRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ImportMembersResponse.SerializeToString,
+            ),
             'SetMemberState': grpc.unary_unary_rpc_method_handler(
                     servicer.SetMemberState,
                     request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.SetMemberStateRequest.FromString,
                     response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.SetMemberStateResponse.SerializeToString,
+            ),
+            'AddSubsystem': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddSubsystem,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.AddSubsystemRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.AddSubsystemResponse.SerializeToString,
+            ),
+            'ListSubsystems': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSubsystems,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListSubsystemsRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListSubsystemsResponse.SerializeToString,
+            ),
+            'SetSubsystemState': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetSubsystemState,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.SetSubsystemStateRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.SetSubsystemStateResponse.SerializeToString,
             ),
             'CreateEnrolment': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateEnrolment,
@@ -156,6 +306,21 @@ def add_RegistryAdminServicer_to_server(servicer, server):
                     servicer.RevokeNode,
                     request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RevokeNodeRequest.FromString,
                     response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RevokeNodeResponse.SerializeToString,
+            ),
+            'RemoveNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveNode,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RemoveNodeRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RemoveNodeResponse.SerializeToString,
+            ),
+            'ListChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChanges,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListChangesRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListChangesResponse.SerializeToString,
+            ),
+            'DecideChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideChange,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.DecideChangeRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.DecideChangeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -251,6 +416,114 @@ class RegistryAdmin:
             _registered_method=True)
 
     @staticmethod
+    def ShowMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/ShowMember',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ShowMemberRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ShowMemberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/UpdateMember',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.UpdateMemberRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.UpdateMemberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeRegions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/ChangeRegions',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeRegionsRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeRegionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportMembers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/ImportMembers',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ImportMembersRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ImportMembersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def SetMemberState(request,
             target,
             options=(),
@@ -267,6 +540,87 @@ class RegistryAdmin:
             '/simpul.registry.v1.RegistryAdmin/SetMemberState',
             simpul_dot_registry_dot_v1_dot_admin__pb2.SetMemberStateRequest.SerializeToString,
             simpul_dot_registry_dot_v1_dot_admin__pb2.SetMemberStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddSubsystem(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/AddSubsystem',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.AddSubsystemRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.AddSubsystemResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSubsystems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/ListSubsystems',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ListSubsystemsRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ListSubsystemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetSubsystemState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/SetSubsystemState',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.SetSubsystemStateRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.SetSubsystemStateResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -348,6 +702,87 @@ class RegistryAdmin:
             '/simpul.registry.v1.RegistryAdmin/RevokeNode',
             simpul_dot_registry_dot_v1_dot_admin__pb2.RevokeNodeRequest.SerializeToString,
             simpul_dot_registry_dot_v1_dot_admin__pb2.RevokeNodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/RemoveNode',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.RemoveNodeRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.RemoveNodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/ListChanges',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ListChangesRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ListChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecideChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/DecideChange',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.DecideChangeRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.DecideChangeResponse.FromString,
             options,
             channel_credentials,
             insecure,

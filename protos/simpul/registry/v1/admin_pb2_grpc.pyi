@@ -36,11 +36,26 @@ class RegistryAdminStub:
     Status: _grpc.UnaryUnaryMultiCallable[_admin_pb2.StatusRequest, _admin_pb2.StatusResponse]
     AddMember: _grpc.UnaryUnaryMultiCallable[_admin_pb2.AddMemberRequest, _admin_pb2.AddMemberResponse]
     ListMembers: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListMembersRequest, _admin_pb2.ListMembersResponse]
+    ShowMember: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ShowMemberRequest, _admin_pb2.ShowMemberResponse]
+    UpdateMember: _grpc.UnaryUnaryMultiCallable[_admin_pb2.UpdateMemberRequest, _admin_pb2.UpdateMemberResponse]
+    """Name and contacts."""
+    ChangeRegions: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ChangeRegionsRequest, _admin_pb2.ChangeRegionsResponse]
+    """Ends and begins region codes, on one day."""
+    ImportMembers: _grpc.UnaryStreamMultiCallable[_admin_pb2.ImportMembersRequest, _admin_pb2.ImportMembersResponse]
+    """Lists many members in one go; tells how far it is, and last what came of it."""
     SetMemberState: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetMemberStateRequest, _admin_pb2.SetMemberStateResponse]
+    AddSubsystem: _grpc.UnaryUnaryMultiCallable[_admin_pb2.AddSubsystemRequest, _admin_pb2.AddSubsystemResponse]
+    ListSubsystems: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListSubsystemsRequest, _admin_pb2.ListSubsystemsResponse]
+    SetSubsystemState: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetSubsystemStateRequest, _admin_pb2.SetSubsystemStateResponse]
     CreateEnrolment: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateEnrolmentRequest, _admin_pb2.CreateEnrolmentResponse]
     """Makes a one-time token for a node of a member; lists the member first where it is new."""
     ListNodes: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListNodesRequest, _admin_pb2.ListNodesResponse]
     RevokeNode: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RevokeNodeRequest, _admin_pb2.RevokeNodeResponse]
+    RemoveNode: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RemoveNodeRequest, _admin_pb2.RemoveNodeResponse]
+    """Takes a node out of service in good order: its keys stay good for what they signed."""
+    ListChanges: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListChangesRequest, _admin_pb2.ListChangesResponse]
+    """What nodes asked for and an operator must decide."""
+    DecideChange: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DecideChangeRequest, _admin_pb2.DecideChangeResponse]
 
 @_typing.type_check_only
 class RegistryAdminAsyncStub(RegistryAdminStub):
@@ -50,11 +65,26 @@ class RegistryAdminAsyncStub(RegistryAdminStub):
     Status: _aio.UnaryUnaryMultiCallable[_admin_pb2.StatusRequest, _admin_pb2.StatusResponse]  # type: ignore[assignment]
     AddMember: _aio.UnaryUnaryMultiCallable[_admin_pb2.AddMemberRequest, _admin_pb2.AddMemberResponse]  # type: ignore[assignment]
     ListMembers: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListMembersRequest, _admin_pb2.ListMembersResponse]  # type: ignore[assignment]
+    ShowMember: _aio.UnaryUnaryMultiCallable[_admin_pb2.ShowMemberRequest, _admin_pb2.ShowMemberResponse]  # type: ignore[assignment]
+    UpdateMember: _aio.UnaryUnaryMultiCallable[_admin_pb2.UpdateMemberRequest, _admin_pb2.UpdateMemberResponse]  # type: ignore[assignment]
+    """Name and contacts."""
+    ChangeRegions: _aio.UnaryUnaryMultiCallable[_admin_pb2.ChangeRegionsRequest, _admin_pb2.ChangeRegionsResponse]  # type: ignore[assignment]
+    """Ends and begins region codes, on one day."""
+    ImportMembers: _aio.UnaryStreamMultiCallable[_admin_pb2.ImportMembersRequest, _admin_pb2.ImportMembersResponse]  # type: ignore[assignment]
+    """Lists many members in one go; tells how far it is, and last what came of it."""
     SetMemberState: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetMemberStateRequest, _admin_pb2.SetMemberStateResponse]  # type: ignore[assignment]
+    AddSubsystem: _aio.UnaryUnaryMultiCallable[_admin_pb2.AddSubsystemRequest, _admin_pb2.AddSubsystemResponse]  # type: ignore[assignment]
+    ListSubsystems: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListSubsystemsRequest, _admin_pb2.ListSubsystemsResponse]  # type: ignore[assignment]
+    SetSubsystemState: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetSubsystemStateRequest, _admin_pb2.SetSubsystemStateResponse]  # type: ignore[assignment]
     CreateEnrolment: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateEnrolmentRequest, _admin_pb2.CreateEnrolmentResponse]  # type: ignore[assignment]
     """Makes a one-time token for a node of a member; lists the member first where it is new."""
     ListNodes: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListNodesRequest, _admin_pb2.ListNodesResponse]  # type: ignore[assignment]
     RevokeNode: _aio.UnaryUnaryMultiCallable[_admin_pb2.RevokeNodeRequest, _admin_pb2.RevokeNodeResponse]  # type: ignore[assignment]
+    RemoveNode: _aio.UnaryUnaryMultiCallable[_admin_pb2.RemoveNodeRequest, _admin_pb2.RemoveNodeResponse]  # type: ignore[assignment]
+    """Takes a node out of service in good order: its keys stay good for what they signed."""
+    ListChanges: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListChangesRequest, _admin_pb2.ListChangesResponse]  # type: ignore[assignment]
+    """What nodes asked for and an operator must decide."""
+    DecideChange: _aio.UnaryUnaryMultiCallable[_admin_pb2.DecideChangeRequest, _admin_pb2.DecideChangeResponse]  # type: ignore[assignment]
 
 class RegistryAdminServicer(metaclass=_abc_1.ABCMeta):
     """What the registry's operator does, over the Unix socket in the registry's home folder."""
@@ -81,11 +111,63 @@ class RegistryAdminServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_pb2.ListMembersResponse, _abc.Awaitable[_admin_pb2.ListMembersResponse]]: ...
 
     @_abc_1.abstractmethod
+    def ShowMember(
+        self,
+        request: _admin_pb2.ShowMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ShowMemberResponse, _abc.Awaitable[_admin_pb2.ShowMemberResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def UpdateMember(
+        self,
+        request: _admin_pb2.UpdateMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.UpdateMemberResponse, _abc.Awaitable[_admin_pb2.UpdateMemberResponse]]:
+        """Name and contacts."""
+
+    @_abc_1.abstractmethod
+    def ChangeRegions(
+        self,
+        request: _admin_pb2.ChangeRegionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ChangeRegionsResponse, _abc.Awaitable[_admin_pb2.ChangeRegionsResponse]]:
+        """Ends and begins region codes, on one day."""
+
+    @_abc_1.abstractmethod
+    def ImportMembers(
+        self,
+        request: _admin_pb2.ImportMembersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_admin_pb2.ImportMembersResponse], _abc.AsyncIterator[_admin_pb2.ImportMembersResponse]]:
+        """Lists many members in one go; tells how far it is, and last what came of it."""
+
+    @_abc_1.abstractmethod
     def SetMemberState(
         self,
         request: _admin_pb2.SetMemberStateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.SetMemberStateResponse, _abc.Awaitable[_admin_pb2.SetMemberStateResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def AddSubsystem(
+        self,
+        request: _admin_pb2.AddSubsystemRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.AddSubsystemResponse, _abc.Awaitable[_admin_pb2.AddSubsystemResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListSubsystems(
+        self,
+        request: _admin_pb2.ListSubsystemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListSubsystemsResponse, _abc.Awaitable[_admin_pb2.ListSubsystemsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def SetSubsystemState(
+        self,
+        request: _admin_pb2.SetSubsystemStateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.SetSubsystemStateResponse, _abc.Awaitable[_admin_pb2.SetSubsystemStateResponse]]: ...
 
     @_abc_1.abstractmethod
     def CreateEnrolment(
@@ -108,5 +190,28 @@ class RegistryAdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.RevokeNodeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.RevokeNodeResponse, _abc.Awaitable[_admin_pb2.RevokeNodeResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RemoveNode(
+        self,
+        request: _admin_pb2.RemoveNodeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.RemoveNodeResponse, _abc.Awaitable[_admin_pb2.RemoveNodeResponse]]:
+        """Takes a node out of service in good order: its keys stay good for what they signed."""
+
+    @_abc_1.abstractmethod
+    def ListChanges(
+        self,
+        request: _admin_pb2.ListChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListChangesResponse, _abc.Awaitable[_admin_pb2.ListChangesResponse]]:
+        """What nodes asked for and an operator must decide."""
+
+    @_abc_1.abstractmethod
+    def DecideChange(
+        self,
+        request: _admin_pb2.DecideChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.DecideChangeResponse, _abc.Awaitable[_admin_pb2.DecideChangeResponse]]: ...
 
 def add_RegistryAdminServicer_to_server(servicer: RegistryAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from registry.model import MemberState, RevokedKey
+from registry.life import Standing
+from registry.model import RevokedKey
 from registry.store import members
 from registry.store.database import Store
 from security.errors import Code, SimpulError
@@ -46,10 +47,10 @@ def test_each_change_raises_the_number(store: Store) -> None:
         members.set_statement(session, read, b"signed")
     with store.transaction() as session:
         read = members.get(session, KOMODO)
-        members.set_state(session, read, MemberState.SUSPENDED)
+        members.set_state(session, read, Standing.SUSPENDED)
     with store.transaction() as session:
         assert members.get(session, KOMODO) == replace(
-            MEMBER, number=4, statement=b"signed", state=MemberState.SUSPENDED
+            MEMBER, number=4, statement=b"signed", state=Standing.SUSPENDED
         )
 
 
@@ -59,7 +60,7 @@ def test_the_second_of_two_operators_gets_a_conflict(store: Store) -> None:
         members.changed(session, KOMODO)
 
     with pytest.raises(SimpulError) as caught, store.transaction() as session:
-        members.set_state(session, MEMBER, MemberState.REMOVED)
+        members.set_state(session, MEMBER, Standing.REMOVED)
     assert caught.value.code is Code.CONFLICT
 
     with pytest.raises(SimpulError) as caught, store.transaction() as session:
