@@ -43,7 +43,9 @@ def check_name(text: str, what: str = "a legal name") -> None:
 
 def likeness(name: str) -> str:
     """What two names have in common that people can't tell apart."""
-    plain = unicodedata.normalize("NFKD", name.casefold())
+    # Twice: what stands for a capital letter, a mathematical one say, is a capital afterwards.
+    folded = unicodedata.normalize("NFKD", name).casefold()
+    plain = unicodedata.normalize("NFKD", folded)
     letters = "".join(char for char in plain if not unicodedata.combining(char))
     return " ".join(letters.translate(_STAND_FOR).split())
 

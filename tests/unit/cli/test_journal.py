@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cli.seals import seal_check
+from node.config import write_config
 from node.journal.model import Outcome, Role
 from security.errors import Code
 from tests.unit.cli.conftest import Ran, Simpul
@@ -23,6 +24,15 @@ from tests.unit.node.journal.builder import (
 )
 from tests.unit.node.journal.support import tamper, write
 
+CONFIG = {
+    "node": {"id": "ID/~labuan-bajo-1", "members": ["ID/DAERAH/53.15"]},
+    "registry": {
+        "address": "127.0.0.1:7000",
+        "directory_url": "http://127.0.0.1:7001/",
+        "certificate_sha256": "ab" * 32,
+    },
+    "link": {"listen": "127.0.0.1:8442", "advertise": "node.example:8442"},
+}
 ONE, TWO, THREE = (call_id(number).hex() for number in (1, 2, 3))
 
 
@@ -30,7 +40,7 @@ ONE, TWO, THREE = (call_id(number).hex() for number in (1, 2, 3))
 def journal(simpul: Simpul) -> Path:
     """Call 1: closed, as consumer; 2: refused here, as provider; 3: open."""
     simpul.home.mkdir()
-    (simpul.home / "node.toml").touch()
+    write_config(simpul.home / "node.toml", CONFIG)
     path = simpul.home / "journal.db"
     ours, theirs = Link("ours"), Link("theirs")
     write(
