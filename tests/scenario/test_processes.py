@@ -152,8 +152,10 @@ def test_a_revoked_node_is_refused_within_two_seconds(federation: Federation, ho
         assert regency.answers()
         began_s = time.monotonic()
         done("registry", "node", "revoke", node.id, "--home", federation.registry)
-        told = until(lambda: _no_longer_answered(regency), 5.0)
+        until(lambda: _no_longer_answered(regency), 5.0)
         assert time.monotonic() - began_s < 2.0
+        # A call that was under way may have been cut; the next one is told why.
+        told = regency.ask()
         assert told.code in {"NODE_REVOKED", "NODE_UNKNOWN", "KEY_REVOKED"}, told
 
 
