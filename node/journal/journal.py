@@ -111,6 +111,17 @@ class Journal:
         """The root of the tree that is durable; 32 bytes."""
         return self._writer.head.root()
 
+    def check(self) -> None:
+        """Passes where records are being taken, as far as is known.
+
+        Raises:
+            SimpulError: JOURNAL_FULL, since an append found no room, until the disk has some; or
+                what `failure` says.
+        """
+        error = self._writer.failure or self._writer.full
+        if error is not None:
+            raise SimpulError(error.code, error.message, **error.details)
+
     @property
     def failure(self) -> SimpulError | None:
         """Why nothing more can be recorded, if so."""

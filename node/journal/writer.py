@@ -29,6 +29,8 @@ MAX_GROUP_APPENDS: Final = 4096
 MAX_GROUP_ENTRIES: Final = 16_384
 # A lease is renewed when this part of it is gone.
 RENEW_PARTS: Final = 3
+# How often a full disk is looked at again.
+PROBE_S: Final = 1.0
 # More links than a node has in an hour, which is as long as a link lives.
 MAX_BROKEN_LINKS: Final = 100_000
 
@@ -67,6 +69,8 @@ class Writer:
         self._broken_links: dict[bytes, SimpulError] = {}
         self.head = Frontier()
         self.failure: SimpulError | None = None
+        # Since an append found no room, until a write finds some.
+        self.full: SimpulError | None = None
         self._thread: Thread | None = None
 
     def start(
@@ -136,7 +140,8 @@ class Writer:
     def _work(self, store: JournalStore, lease: Lease) -> None:
         idle_s = lease.duration_ms / RENEW_PARTS / 1000
         while True:
-            group = self._take_group(idle_s)
+            # While it's full nothing may come that would find out that there is room again.
+            group = self._take_group(idle_s if self.full is None else min(idle_s, PROBE_S))
             if group is None:
                 return
             if len(group) == 0:
@@ -164,6 +169,7 @@ class Writer:
     def _renew(self, store: JournalStore, lease: Lease) -> None:
         try:
             store.renew(lease, now_ms=self._clock())
+            self.full = None
         except SimpulError as error:
             if error.code not in PASSING:
                 raise
@@ -189,8 +195,9 @@ class Writer:
             self._settle([*results, *((waiting, known) for waiting in whole)])
             if known.code not in PASSING:
                 raise known from error
+            self.full = known
             return
-        self.head = done.head
+        self.head, self.full = done.head, None
         results += ((waiting, done.refused.get(place)) for place, waiting in enumerate(whole))
         self._settle(results)
 

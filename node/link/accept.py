@@ -114,9 +114,19 @@ class LinkServer(grpc.GenericRpcHandler):
             if not self._open[peer]:
                 del self._open[peer]
 
+    def _check_journal(self) -> None:
+        try:
+            self._rooms.journal.check()
+        except SimpulError as error:
+            # Without the error's own text: it names a file of this node's.
+            raise SimpulError(
+                error.code, "this node can't record calls now; its operators must make room"
+            ) from None
+
     async def _begin(self, stream: AcceptedStream, tls_names: frozenset[str]) -> Link:
         if self._draining:
             raise SimpulError(Code.NODE_DRAINING, "this node is about to stop; dial again later")
+        self._check_journal()
         try:
             data = await asyncio.wait_for(stream.read(), GREETING_TIMEOUT_S)
         except TimeoutError:

@@ -118,8 +118,10 @@ class Link:
         """Begin a call: at once, or when the peer's credit allows.
 
         Raises:
-            SimpulError: The link is gone (NOT_STARTED), or too many opens wait (OVERLOADED).
+            SimpulError: The link is gone (NOT_STARTED), the journal is full (JOURNAL_FULL), or too
+                many opens wait (OVERLOADED).
         """
+        self._rooms.journal.check()
         if not self.alive:
             raise not_started(self.peer)
         if len(self._openings) >= MAX_WAITING_OPENS:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -27,6 +27,10 @@ from security.seal import make_seals
 from security.sender import PreparedParcel
 
 _log = structlog.get_logger(__name__)
+
+
+# After these of the journal's errors later records may be taken: only these were not.
+PASSING: Final = frozenset({Code.JOURNAL_FULL, Code.OVERLOADED, Code.CONFLICT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,19 @@ class Recorder(Protocol):
     """The journal, as the sealer and the links see it."""
 
     def append_nowait(self, records: Sequence[ParcelRecord]) -> asyncio.Future[None]:
-        """Begin to append; the future is done when the records are durable."""
+        """Begin to append; the future is done when the records are durable.
+
+        Raises:
+            SimpulError: Too many appends wait for the disk (OVERLOADED): nothing was taken up.
+        """
+        ...
+
+    def check(self) -> None:
+        """Pass where records are being taken.
+
+        Raises:
+            SimpulError: There is no room for any (JOURNAL_FULL): begin nothing.
+        """
         ...
 
 
@@ -91,7 +107,8 @@ class Sealer:
         """Seal until cancelled.
 
         Raises:
-            SimpulError: The journal can't write (JOURNAL_FULL, JOURNAL_FAILED): no more traffic.
+            SimpulError: Nothing more can be recorded (JOURNAL_FAILED and the like). Where there is
+                only no room (`PASSING`), the links concerned end, and others are sealed for.
         """
         while True:
             await self._wake.wait()
@@ -104,7 +121,7 @@ class Sealer:
         seals = self._sign([each.parcel for _, of_link in drawn for each in of_link])
         if not seals:
             return
-        durable = self._journal.append_nowait(
+        durable = self._append(
             [
                 link.record(each.parcel, seals[each.parcel.header_hash])
                 for link, of_link in drawn
@@ -122,9 +139,18 @@ class Sealer:
             else:
                 for each in of_link:
                     link.transmit(each.parcel, seals[each.parcel.header_hash])
-        await durable
-        for link, each in held:
-            link.transmit(each.parcel, seals[each.parcel.header_hash])
+        if await _recorded(durable, [link for link, of_link in drawn if of_link]):
+            for link, each in held:
+                link.transmit(each.parcel, seals[each.parcel.header_hash])
+
+    def _append(self, records: Sequence[ParcelRecord]) -> asyncio.Future[None]:
+        try:
+            return self._journal.append_nowait(records)
+        except SimpulError as error:
+            # The same for who waits: not recorded, and why.
+            refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            refused.set_exception(error)
+            return refused
 
     def _sign(self, parcels: Sequence[PreparedParcel]) -> dict[bytes, bytes]:
         """One signature for each member; the seal of each header hash."""
@@ -154,3 +180,20 @@ def _drawn(link: Sealable) -> list[Drawn]:
         _log.exception("a link can't go on")
         link.cut(error if isinstance(error, SimpulError) else None)
         return []
+
+
+async def _recorded(durable: asyncio.Future[None], links: Sequence[Sealable]) -> bool:
+    """Wait for the journal. Where it takes no more for now, the links with a gap end.
+
+    Raises:
+        SimpulError: It takes no more at all.
+    """
+    try:
+        await durable
+    except SimpulError as error:
+        if error.code not in PASSING:
+            raise
+        for link in links:
+            link.cut(error)
+        return False
+    return True

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -40,7 +40,7 @@ from node.link.greet import Greeter
 from node.link.local import LocalLinks
 from node.link.model import LinkRooms
 from node.link.refusals import Refusals
-from node.link.sealer import Sealer
+from node.link.sealer import Recorder, Sealer
 from node.link.watch import LinkMetrics
 from node.model import Current, NodeIdentity, Snapshot
 from node.policy.apps import AppBook
@@ -69,6 +69,9 @@ class MemoryJournal:
         self.records: list[ParcelRecord] = []
         self.error: SimpulError | None = None
         self.held: list[asyncio.Future[None]] | None = None
+
+    def check(self) -> None:
+        """It has room for ever."""
 
     def append_nowait(self, records: Sequence[ParcelRecord]) -> asyncio.Future[None]:
         """Done at once, unless held or made to fail."""
@@ -302,9 +305,15 @@ def listed(regency_port: int, ministry_port: int) -> DirectoryView:
 
 @asynccontextmanager
 async def pair(
-    *, built_in: dict[tuple[str, str], BuiltIn] | None = None, limits: Limits | None = None
+    *,
+    built_in: dict[tuple[str, str], BuiltIn] | None = None,
+    limits: Limits | None = None,
+    journals: Mapping[NodeId, Recorder] | None = None,
 ) -> AsyncIterator[Pair]:
-    """A provider and a consumer, up; down again at the end. `limits` are both nodes'."""
+    """A provider and a consumer, up; down again at the end. `limits` are both nodes'.
+
+    `journals` are used where given, instead of lists.
+    """
     authority = certificate.make_authority("Test", real_now_ms(), 1)
     ports = (_free_port(), _free_port())
     view = listed(*ports)
@@ -314,7 +323,16 @@ async def pair(
         (fixed.MINISTRY_NODE, fixed.MINISTRY, ports[1]),
     ):
         halves.append(
-            await _half(node, member, port, view, authority, built_in or {}, limits or Limits())
+            await _half(
+                node,
+                member,
+                port,
+                view,
+                authority,
+                built_in or {},
+                limits or Limits(),
+                (journals or {}).get(node),
+            )
         )
     made = Pair(*(half for half, _ in halves))
     try:
@@ -336,12 +354,14 @@ async def _half(
     authority: tuple[bytes, bytes],
     built_in: dict[tuple[str, str], BuiltIn],
     limits: Limits,
+    recorder: Recorder | None,
 ) -> tuple[Half, grpc.aio.Server]:
     key, chain = _tls(node, authority)
     roots = certificate.to_pem(authority[1])
     identity = NodeIdentity(node, frozenset({member}))
     current = Current(snapshot(view, node))
-    journal, services = MemoryJournal(), FakeServices()
+    memory, services = MemoryJournal(), FakeServices()
+    journal = memory if recorder is None else recorder
     registry = CollectorRegistry()
     metrics = CallMetrics(registry)
     refreshed: list[bytes] = []
@@ -377,7 +397,7 @@ async def _half(
     )  # fmt: skip
     sealing = asyncio.create_task(sealer.run())
     half = Half(
-        node, identity, current, journal, services, consuming, providing, links, dialler, sealing,
+        node, identity, current, memory, services, consuming, providing, links, dialler, sealing,
         refreshed, greeter, dialling,
     )  # fmt: skip
     return half, server

@@ -338,10 +338,20 @@ async def test_a_slow_app_slows_the_service() -> None:
         assert len(call.messages) == 2000
 
 
-async def test_a_journal_that_fails_refuses_traffic() -> None:
+@pytest.mark.parametrize("code", [Code.JOURNAL_FULL, Code.OVERLOADED])
+async def test_what_a_journal_does_not_take_now_is_refused_and_the_node_goes_on(code: Code) -> None:
     async with pair() as two:
-        two.consumer.journal.error = SimpulError(Code.JOURNAL_FULL, "the disk is full; make room")
-        with pytest.raises(SimpulError, match="disk is full"):
+        two.consumer.journal.error = SimpulError(code, "not now")
+        call = await two.consumer.run(unary())
+        assert (call.error(), call.trailers.status) == (code, 8)
+        two.consumer.journal.error = None
+        assert (await two.consumer.run(unary())).error() == ""
+
+
+async def test_a_journal_that_fails_for_good_ends_the_sealer() -> None:
+    async with pair() as two:
+        two.consumer.journal.error = SimpulError(Code.JOURNAL_FAILED, "the disk failed")
+        with pytest.raises(SimpulError, match="disk failed"):
             async with asyncio.timeout(2):
                 running = asyncio.create_task(two.consumer.run(unary()))
                 await two.consumer.sealing

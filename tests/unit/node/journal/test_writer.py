@@ -193,6 +193,27 @@ async def test_after_a_failure_nothing_more_is_tried(error: Exception) -> None:
     assert bench.store.closed
 
 
+async def test_while_it_is_full_it_looks_again_by_itself() -> None:
+    bench = Bench(lease_ms=3_000_000)
+    bench.store.errors = [SimpulError(Code.JOURNAL_FULL, "no room")]
+    assert await code(bench.submit(Link("0"))) is Code.JOURNAL_FULL
+    assert bench.writer.full is not None
+    assert await asyncio.to_thread(bench.store.renewed.wait, WAIT_S)
+    async with asyncio.timeout(WAIT_S):
+        while bench.writer.full is not None:
+            await asyncio.sleep(0.01)
+    await bench.close()
+
+
+async def test_an_append_that_finds_room_ends_the_refusal() -> None:
+    bench = Bench(lease_ms=3_000_000)
+    bench.store.errors = [SimpulError(Code.JOURNAL_FULL, "no room")]
+    assert await code(bench.submit(Link("0"))) is Code.JOURNAL_FULL
+    await bench.submit(Link("1"))
+    assert bench.writer.full is None
+    await bench.close()
+
+
 async def test_who_waits_during_a_failure_is_told() -> None:
     bench = Bench()
     bench.store.errors = [SimpulError(Code.JOURNAL_FAILED, "the disk failed")]
