@@ -2,38 +2,37 @@
 
 import asyncio
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import registry_changes, registry_members, registry_nodes, registry_subsystems
 from cli.options import AsJson, RegistryHomeDir, examples, group
 from cli.output import (
-    listed,
     print_done,
     print_hint,
     print_json,
     print_line,
     print_next,
     print_pairs,
-    print_table,
     refusal,
     to_dict,
     when,
 )
+from cli.registry_options import LegalName, MemberArgument, Regions
 from runtime.ports import TcpAddress, parse_address
 from security.errors import Code
 
 if TYPE_CHECKING:
-    from simpul.registry.v1.admin_pb2 import CreateEnrolmentResponse, Member, StatusResponse
+    from simpul.registry.v1.admin_pb2 import CreateEnrolmentResponse, StatusResponse
     from simpul.registry.v1.admin_pb2_grpc import RegistryAdminAsyncStub
 
 app = group("Run a federation's registry: members, nodes, the directory.")
-members = group("List members, add them, suspend them.")
-nodes = group("List nodes, revoke them.")
-app.add_typer(members, name="member")
-app.add_typer(nodes, name="node")
+app.add_typer(registry_members.app, name="member")
+app.add_typer(registry_subsystems.app, name="subsystem")
+app.add_typer(registry_nodes.app, name="node")
+app.add_typer(registry_changes.app, name="change")
 
 SECONDS_PER_HOUR = 3_600
 FREE = "none: a free port on loopback, kept"
@@ -46,22 +45,6 @@ class _Enrolment:
     made: "CreateEnrolmentResponse"
     is_new: bool
     status: "StatusResponse"
-
-
-MemberArgument = Annotated[
-    str, typer.Argument(metavar="MEMBER", help="The member's id: ID/DAERAH/53.15.")
-]
-LegalName = Annotated[
-    str | None, typer.Option("--name", metavar="TEXT", help="The member's legal name.")
-]
-Regions = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--region",
-        metavar="CODE",
-        help="A region code it speaks for: 53.15; may be given several times.",
-    ),
-]
 
 
 @app.command(
@@ -145,6 +128,7 @@ def serve(home: RegistryHomeDir) -> None:
         "simpul registry enrol ID/DAERAH/53.15 --node labuan-bajo-1 --home R"
         " --name 'Kabupaten Manggarai Barat' --region 53.15",
         "TOKEN=$(simpul registry enrol ID/DAERAH/53.15 --node labuan-bajo-2 --home R)",
+        "simpul registry enrol ID/DAERAH/53.16 --node labuan-bajo-1 --host --home R",
     ),
 )
 def enrol(
@@ -153,6 +137,10 @@ def enrol(
     node: Annotated[str, typer.Option(metavar="NAME", help="The new node's name: labuan-bajo-1.")],
     legal_name: LegalName = None,
     region: Regions = None,
+    host: Annotated[
+        bool,
+        typer.Option("--host", help="The node runs already, and is to seal for this member too."),
+    ] = False,
     hours: Annotated[
         int, typer.Option(min=0, help="How long the token can be used; 0: as configured.")
     ] = 0,
@@ -173,6 +161,7 @@ def enrol(
         ttl_s=hours * SECONDS_PER_HOUR,
         legal_name=name,
         region_codes=region or [],
+        host=host,
     )
 
     async def ask(stub: "RegistryAdminAsyncStub") -> _Enrolment:
@@ -199,6 +188,9 @@ def enrol(
         f"Shown once; {done.made.node} of {member} can join with it until"
         f" {when(done.made.expires_at_ms)}."
     )
+    if host:
+        print_next(f"simpul node host {member} --home {node} --token TOKEN")
+        return
     print_next(
         f"simpul node init --home {node} --registry {done.status.grpc}"
         f" --root {done.status.root_file} --token TOKEN"
@@ -228,141 +220,6 @@ def status(home: RegistryHomeDir, as_json: AsJson = False) -> None:
             ("services", str(answer.services)),
         )
     )
-
-
-@members.command(
-    "add",
-    epilog=examples(
-        "simpul registry member add ID/DAERAH/53.15 --home R --name 'Kabupaten Manggarai Barat'"
-        " --region 53.15"
-    ),
-)
-def member_add(
-    member: MemberArgument,
-    home: RegistryHomeDir,
-    legal_name: LegalName = None,
-    region: Regions = None,
-    as_json: AsJson = False,
-) -> None:
-    """Add a member. It is published when its first node joins."""
-    from cli.admin import ask_registry
-    from simpul.registry.v1 import admin_pb2
-
-    request = admin_pb2.AddMemberRequest(
-        member=member, legal_name=legal_name or "", region_codes=region or []
-    )
-    answer = ask_registry(home, lambda stub: stub.AddMember(request))
-    if as_json:
-        print_json(to_dict(answer.member))
-        return
-    print_done(f"{answer.member.id} is a member ({answer.member.state})")
-    print_next(f"simpul registry enrol {answer.member.id} --node NAME --home {home}")
-
-
-@members.command("list", epilog=examples("simpul registry member list --home R"))
-def member_list(home: RegistryHomeDir, as_json: AsJson = False) -> None:
-    """List the members with their nodes and services."""
-    from cli.admin import ask_registry
-    from simpul.registry.v1 import admin_pb2
-
-    answer = ask_registry(home, lambda stub: stub.ListMembers(admin_pb2.ListMembersRequest()))
-    if as_json:
-        print_json(to_dict(answer))
-        return
-    print_table(
-        ("MEMBER", "STATE", "NAME", "REGIONS", "NODES", "SERVICES"),
-        _member_rows(answer.members),
-        empty="No members yet: simpul registry enrol --help",
-    )
-
-
-@members.command(
-    "suspend", epilog=examples("simpul registry member suspend ID/DAERAH/53.15 --home R")
-)
-def member_suspend(member: MemberArgument, home: RegistryHomeDir, as_json: AsJson = False) -> None:
-    """Suspend a member: every connected node refuses its calls within two seconds."""
-    _set_state(member, home, "suspended", as_json)
-
-
-@members.command(
-    "resume", epilog=examples("simpul registry member resume ID/DAERAH/53.15 --home R")
-)
-def member_resume(member: MemberArgument, home: RegistryHomeDir, as_json: AsJson = False) -> None:
-    """Make a suspended member active again."""
-    _set_state(member, home, "active", as_json)
-
-
-@nodes.command("list", epilog=examples("simpul registry node list --home R"))
-def node_list(home: RegistryHomeDir, as_json: AsJson = False) -> None:
-    """List the nodes, with the fingerprints to compare by voice."""
-    from cli.admin import ask_registry
-    from simpul.registry.v1 import admin_pb2
-
-    answer = ask_registry(home, lambda stub: stub.ListNodes(admin_pb2.ListNodesRequest()))
-    if as_json:
-        print_json(to_dict(answer))
-        return
-    print_table(
-        ("NODE", "MEMBER", "STATE", "LINK", "CERTIFICATE UNTIL", "FINGERPRINT"),
-        (
-            (
-                item.id,
-                item.member,
-                item.state,
-                item.link_address,
-                when(item.certificate_expires_at_ms),
-                item.fingerprint or "-",
-            )
-            for item in answer.nodes
-        ),
-        empty="No nodes yet: simpul registry enrol --help",
-    )
-
-
-@nodes.command("revoke", epilog=examples("simpul registry node revoke ID/~labuan-bajo-1 --home R"))
-def node_revoke(
-    node: Annotated[str, typer.Argument(metavar="NODE", help="The node's id: ID/~labuan-bajo-1.")],
-    home: RegistryHomeDir,
-    as_json: AsJson = False,
-) -> None:
-    """Revoke a node, for good: its keys are refused by every connected node within two seconds."""
-    from cli.admin import ask_registry
-    from simpul.registry.v1 import admin_pb2
-
-    answer = ask_registry(
-        home, lambda stub: stub.RevokeNode(admin_pb2.RevokeNodeRequest(node=node))
-    )
-    if as_json:
-        print_json({"node": node, "directory_version": answer.directory_version})
-        return
-    print_done(f"{node} is revoked; the directory is at version {answer.directory_version}")
-
-
-def _set_state(member: str, home: RegistryHomeDir, state: str, as_json: bool) -> None:
-    from cli.admin import ask_registry
-    from simpul.registry.v1 import admin_pb2
-
-    request = admin_pb2.SetMemberStateRequest(member=member, state=state)
-    answer = ask_registry(home, lambda stub: stub.SetMemberState(request))
-    if as_json:
-        print_json({**to_dict(answer.member), "directory_version": answer.directory_version})
-        return
-    print_done(
-        f"{answer.member.id} is {answer.member.state};"
-        f" the directory is at version {answer.directory_version}"
-    )
-
-
-def _member_rows(found: "Iterable[Member]") -> Iterable[tuple[str, ...]]:
-    for item in found:
-        yield (
-            item.id,
-            item.state,
-            item.legal_name or "-",
-            listed(item.region_codes),
-            listed(item.nodes),
-            str(len(item.services)),
-        )
 
 
 def _tcp(text: str | None, option: str) -> TcpAddress | None:

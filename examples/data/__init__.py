@@ -7,3 +7,5 @@ FOLDER: Final = Path(__file__).parent
 ISLANDS: Final = FOLDER / "islands.csv"
 REGENCIES: Final = FOLDER / "regencies.csv"
 AIRPORTS: Final = FOLDER / "airports.csv"
+PROVINCES: Final = FOLDER / "provinces.csv"
+MEMBERS: Final = FOLDER / "members.csv"

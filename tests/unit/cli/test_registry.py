@@ -64,6 +64,7 @@ def test_status(simpul: Simpul) -> None:
         "nodes",
         "services",
         "metrics",
+        "member_classes",
     }
 
 

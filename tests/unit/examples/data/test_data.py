@@ -5,8 +5,9 @@ import re
 from pathlib import Path
 
 from examples.bandara.airports import read_airports
-from examples.data import AIRPORTS, FOLDER, ISLANDS, REGENCIES
+from examples.data import AIRPORTS, FOLDER, ISLANDS, MEMBERS, REGENCIES
 from examples.data.build_airports import airports_csv
+from examples.data.build_members import members_csv
 from examples.geo import format_dms, parse_dms
 from examples.wisata.islands import COLUMNS
 
@@ -40,6 +41,11 @@ def test_every_island_has_a_strict_coordinate_and_a_code_of_its_regency() -> Non
 
 def test_airports_are_what_the_script_makes_of_the_locked_package() -> None:
     assert AIRPORTS.read_text(encoding="utf-8") == airports_csv()
+
+
+def test_members_are_what_the_script_makes_of_the_country() -> None:
+    assert MEMBERS.read_text(encoding="utf-8") == members_csv()
+    assert len(rows(MEMBERS)) == 38 + 514
 
 
 def test_airports_have_unique_codes_in_order() -> None:
