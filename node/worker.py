@@ -29,6 +29,7 @@ from node.exchange.providing import Providing
 from node.exchange.watch import CallMetrics
 from node.home import KeyName, NodeHome
 from node.journal.journal import Journal
+from node.keyring import KeyRing
 from node.link.accept import LinkServer, link_server
 from node.link.dial import Dialler
 from node.link.greet import Greeter
@@ -48,6 +49,7 @@ from security.certificate import to_pem
 from security.directory import DirectoryView, NodeState
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId, NodeId, ServiceId, SubsystemId
+from security.keys import PrivateKey
 from security.limits import Limits
 from security.strict import parse
 from simpul.node.v1 import admin_pb2, control_pb2
@@ -57,6 +59,8 @@ _log = structlog.get_logger(__name__)
 
 # Calls that one worker answers at once; more are refused, because memory is bounded.
 MAX_OPEN_CALLS: Final = 20_000
+# How late a new seal key may begin to be used.
+FOLLOW_KEYS_S: Final = 1.0
 AGREEMENTS: Final = "simpul.v1.Agreements"
 OFFER: Final = "Offer"
 MAX_OFFER_BYTES: Final = 256 * 1024
@@ -91,8 +95,10 @@ class Worker:
         self._tasks: set[asyncio.Task[Any]] = set()
         registry = CollectorRegistry()
         metrics = CallMetrics(registry)
-        seal_key = place.home.read_key(KeyName.SEAL)
-        self._sealer = Sealer(dict.fromkeys(config.member_ids, seal_key), journal)
+        self._ring = KeyRing(place.home, config.member_ids)
+        # By `_take_keys` only, in the event loop: within a round of the sealer it doesn't change.
+        self._seal_keys: dict[MemberId, PrivateKey] = {}
+        self._sealer = Sealer(self._seal_keys, journal)
         self._channel = aio.insecure_channel(
             f"unix:{place.home.control_socket}", options=channel_options()
         )
@@ -107,7 +113,7 @@ class Worker:
         )
         greeter = Greeter(
             self._identity,
-            place.home.read_key(KeyName.NODE),
+            self._ring.node_key(None, config.node_id),
             self._current,
             _limits(config),
             place.index,
@@ -115,6 +121,7 @@ class Worker:
             now_ms,
             self._refresh,
         )
+        self._greeter = greeter
         rooms = LinkRooms(
             self._current,
             self._sealer,
@@ -161,6 +168,7 @@ class Worker:
         worker._keep(worker._control.run())
         worker._keep(worker._fatal(worker._sealer.run()))
         worker._keep(worker._watch_journal())
+        worker._keep(worker._follow_keys())
         await worker._serving.wait()
         return worker
 
@@ -188,6 +196,7 @@ class Worker:
             self._place.home.path / snapshot.directory_path,
             None if known is None else known.directory,
         )
+        self._take_keys(view)
         self._current.replace(_snapshot(snapshot, view, self._place.config))
         self._links.sever(lambda node: _unwanted(view, node))
         self._dialler.sever(lambda node: _unwanted(view, node))
@@ -255,6 +264,21 @@ class Worker:
         except SimpulError as error:
             # What is not here can't be gone by: the check that asked for it now refuses.
             _log.warning("directory not refreshed", code=error.code, why=error.message)
+
+    def _take_keys(self, view: DirectoryView) -> None:
+        """Greet and seal with the keys that the directory lists for this node now."""
+        config, at_ms = self._place.config, now_ms()
+        self._greeter.node_key = self._ring.node_key(view, config.node_id)
+        for member in config.member_ids:
+            self._seal_keys[member] = self._ring.sealing_key(member, view, config.node_id, at_ms)
+
+    async def _follow_keys(self) -> None:
+        """A new key begins to seal at its time, whether or not a snapshot comes then."""
+        while True:
+            await asyncio.sleep(FOLLOW_KEYS_S)
+            known = self._current.latest
+            if known is not None:
+                self._take_keys(known.directory)
 
     async def _open_link_port(self) -> None:
         first = self._server_configuration()

@@ -155,6 +155,8 @@ class Providing:
             return await self._answer_built_in(answer, built_in)
         snapshot = self._current.snapshot
         check_open(snapshot.agreements, opened=opened, sender=answer.member, now_ms=self._now_ms())
+        for subsystem in (opened.consumer, opened.service.subsystem):
+            snapshot.directory.check_subsystem(subsystem)
         target = snapshot.targets.get(opened.service)
         if target is None:
             raise SimpulError(

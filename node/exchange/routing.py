@@ -69,9 +69,11 @@ def find_route(
     directory = snapshot.directory
     directory.check_age(now_ms)
     directory.require_active(consumer.member)
+    directory.check_subsystem(consumer)
     service_name, method = split_path(request.path)
     provider = _provider(address, service_name, snapshot, now_ms)
     directory.require_active(provider.member)
+    directory.check_subsystem(provider)
     service = directory.service(provider, service_name)
     kind = service.contract.methods.get(method)
     if kind is None:

@@ -42,9 +42,12 @@ GREETING_TIMEOUT_S: Final = 5.0
 CREDIT: Final = 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Greeter:
-    """What this worker says of itself when it greets."""
+    """What this worker says of itself when it greets.
+
+    `node_key` is replaced when the directory lists a newer key of this node.
+    """
 
     identity: NodeIdentity
     node_key: PrivateKey
@@ -76,12 +79,7 @@ class Greeter:
         expected = Expected(
             self.identity.federation, self.identity.node, peer.id, greeting_hash(mine.greeting)
         )
-        verified = verify_greeting(
-            theirs,
-            expected=expected,
-            directory=self.current.directory,
-            now_ms=self.now_ms(),
-        )
+        verified = await self._verified(theirs, expected)
         return self._context(verified, link_id(mine.greeting, verified.greeting), given=0)
 
     async def accept(
