@@ -87,6 +87,10 @@ class CheckpointStore(ABC):
         """Returns the largest checkpoint of a slot."""
 
     @abstractmethod
+    def newest_stamped(self, slot: int) -> KeptCheckpoint | None:
+        """Returns the largest checkpoint of a slot that has a time stamp."""
+
+    @abstractmethod
     def first_covering(self, slot: int, idx: int) -> KeptCheckpoint | None:
         """Returns the first checkpoint with a quorum that covers the parcel at `idx`."""
 

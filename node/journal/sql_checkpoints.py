@@ -8,7 +8,6 @@ Source: node.journal.checkpoints, which is the contract.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import (
@@ -26,8 +25,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from node.journal.checkpoints import CheckpointStore, KeptCheckpoint, KeptTimestamp, SlotHead
-from node.journal.readonly import ReadOnly, read_engine
-from node.journal.sqlite_store import meaning, open_engine
+from node.journal.place import Place, PostgresPlace
+from node.journal.readonly import ReadOnly, read_place
+from node.journal.sqlite_store import open_engine
 from node.journal.tables import CHECKPOINTS, PARCELS, SLOTS, TIMESTAMPS, TREE_NODES
 from security.checkpoint import parse_checkpoint
 from security.errors import Code, SimpulError
@@ -54,23 +54,34 @@ class SqlCheckpointStore(CheckpointStore):
         self._told = told
 
     @classmethod
-    def open_sqlite(cls, path: Path) -> Self:
-        """Opens the journal at `path`; made and migrated as the journal itself does."""
-        write = open_engine(path, NullPool)
-        return cls(
-            read_engine(path, NullPool), write, str(path), lambda error: meaning(path, error)
-        )
+    def open(cls, place: Place) -> Self:
+        """Opens the journal at `place`; made and migrated as the journal itself does.
+
+        Raises:
+            SimpulError: as the journal's own opening does.
+        """
+        if isinstance(place, PostgresPlace):
+            # Only where it's used: the driver and its library are no small thing to load.
+            from node.journal.postgres import connector, open_postgres  # noqa: PLC0415
+            from node.journal.postgres_store import PostgresJournalStore  # noqa: PLC0415
+
+            PostgresJournalStore.open(place).close()
+            write = open_postgres(connector(place), NullPool)
+        else:
+            write = open_engine(place, NullPool)
+        read, told = read_place(place, NullPool)
+        return cls(read, write, str(place), told)
 
     @classmethod
-    def read_sqlite(cls, path: Path) -> Self:
-        """Opens the journal at `path` to read only; nothing is made or migrated.
+    def read(cls, place: Place) -> Self:
+        """Opens the journal at `place` to read only; nothing is made or migrated.
 
         Raises:
             SimpulError: as node.journal.readonly.ReadOnly says.
         """
-        ReadOnly(path).close()
-        read = read_engine(path, NullPool)
-        return cls(read, read, str(path), lambda error: meaning(path, error))
+        ReadOnly(place).close()
+        read, told = read_place(place, NullPool)
+        return cls(read, read, str(place), told)
 
     def heads(self) -> tuple[SlotHead, ...]:
         """See the contract."""
@@ -124,6 +135,11 @@ class SqlCheckpointStore(CheckpointStore):
         """See the contract."""
         with self._transaction(self._read) as connection:
             return self._largest(connection, CHECKPOINTS.c.slot == slot)
+
+    def newest_stamped(self, slot: int) -> KeptCheckpoint | None:
+        """See the contract."""
+        with self._transaction(self._read) as connection:
+            return self._largest(connection, CHECKPOINTS.c.slot == slot, _is_stamped())
 
     def first_covering(self, slot: int, idx: int) -> KeptCheckpoint | None:
         """See the contract."""

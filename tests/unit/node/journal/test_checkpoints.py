@@ -9,6 +9,7 @@ from sqlalchemy.pool import StaticPool
 
 from node.journal.checkpoints import CheckpointStore, KeptCheckpoint, KeptTimestamp
 from node.journal.model import ParcelRecord
+from node.journal.place import Place
 from node.journal.schema import migrate
 from node.journal.sql_checkpoints import SqlCheckpointStore
 from security import merkle
@@ -41,8 +42,8 @@ def kept(
 
 
 @pytest.fixture
-def store(path: Path) -> CheckpointStore:
-    return SqlCheckpointStore.open_sqlite(path)
+def store(place: Place) -> CheckpointStore:
+    return SqlCheckpointStore.open(place)
 
 
 def sizes(store: CheckpointStore, slot: int = 0) -> list[int]:
@@ -117,6 +118,8 @@ def test_a_stamped_checkpoint_is_kept_for_good(store: CheckpointStore) -> None:
     assert found is not None
     assert (found.size, found.timestamps) == (3, (STAMP,))
     assert store.first_stamped(0, 3) is None
+    assert store.newest_stamped(0) == found
+    assert store.newest_stamped(1) is None
     with pytest.raises(SimpulError) as caught:
         store.save_timestamp(0, 4, STAMP)
     assert caught.value.code is Code.NOT_FOUND
@@ -129,7 +132,7 @@ def test_proofs_are_read_from_the_tree(path: Path) -> None:
         (1, 0),
         (1, 1),
     ]
-    store = SqlCheckpointStore.open_sqlite(path)
+    store = SqlCheckpointStore.open(path)
     assert [(item.slot, item.tree) for item in store.heads()] == [(0, head)]
     leaves = [leaf_hash(data) for data in store.leaf_data(0, 0, 700)]
     with store.tree(0) as tree:
@@ -143,7 +146,7 @@ def test_proofs_are_read_from_the_tree(path: Path) -> None:
 def test_a_hole_in_the_tree_is_told(path: Path) -> None:
     write(path, parcels(300))
     tamper(path, ("DELETE FROM tree_nodes", ()), ("DELETE FROM parcels WHERE idx = 7", ()))
-    store = SqlCheckpointStore.open_sqlite(path)
+    store = SqlCheckpointStore.open(path)
     for size in (300, 100):
         with store.tree(0) as tree, pytest.raises(SimpulError) as caught:
             root_of(tree, size)
@@ -156,13 +159,13 @@ def test_a_tree_that_isnt_of_its_size_is_told(path: Path) -> None:
     write(path, parcels(3))
     tamper(path, ("UPDATE slots SET size = 4", ()))
     with pytest.raises(SimpulError) as caught:
-        SqlCheckpointStore.open_sqlite(path).heads()
+        SqlCheckpointStore.open(path).heads()
     assert caught.value.code is Code.JOURNAL_CORRUPT
 
 
 def test_reading_alone_makes_nothing(path: Path) -> None:
     with pytest.raises(SimpulError):
-        SqlCheckpointStore.read_sqlite(path)
+        SqlCheckpointStore.read(path)
     assert not path.exists()
 
 
