@@ -346,6 +346,9 @@ async def test_what_a_journal_does_not_take_now_is_refused_and_the_node_goes_on(
         assert (call.error(), call.trailers.status) == (code, 8)
         two.consumer.journal.error = None
         assert (await two.consumer.run(unary())).error() == ""
+        # On a link of its own: in the other's chain a parcel would be missing.
+        sent = [each for each in two.consumer.journal.records if each.direction is Direction.SENT]
+        assert sent[0].number == 0
 
 
 async def test_a_journal_that_fails_for_good_ends_the_sealer() -> None:
