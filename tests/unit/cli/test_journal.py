@@ -24,7 +24,7 @@ from tests.unit.node.journal.builder import (
 )
 from tests.unit.node.journal.support import tamper, write
 
-CONFIG = {
+CONFIG: dict[str, dict[str, object]] = {
     "node": {"id": "ID/~labuan-bajo-1", "members": ["ID/DAERAH/53.15"]},
     "registry": {
         "address": "127.0.0.1:7000",
