@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from security import private
+from security.errors import SimpulError
 
 # Keys and values in wire order, repeated keys kept; the values of `-bin` keys are the bytes
 # themselves, all others printable ASCII.
@@ -54,6 +55,8 @@ class Trailers:
     status: int
     message: str = ""
     metadata: Metadata = NO_METADATA
+    # Where this node, and not the service, ended the call.
+    error: SimpulError | None = None
 
 
 RequestEvent = Message | HalfClose | Cancelled
@@ -139,11 +142,18 @@ class UnaryAnswer:
 class Services(Protocol):
     """The way to the services behind this node."""
 
-    async def unary(self, target: str, request: OutboundRequest, message: Message) -> UnaryAnswer:
+    async def unary(
+        self,
+        target: str,
+        request: OutboundRequest,
+        message: Message,
+        on_headers: Callable[[Metadata], None] | None = None,
+    ) -> UnaryAnswer:
         """Call a unary method and wait for the whole answer.
 
-        A service that can't be reached answers with UNAVAILABLE trailers that carry
-        `simpul-error`; cancelling the waiting task cancels the call.
+        A service that can't be reached answers with UNAVAILABLE trailers that carry the error;
+        cancelling the waiting task cancels the call. `on_headers` is told of headers that no
+        message follows soon.
         """
         ...
 

@@ -149,24 +149,41 @@ class UnaryAsk(_Ask):
         super().__init__(asked, route, link)
         self._headers = Headers()
         self._answer: Message | None = None
+        # Headers that came before the answer, on their way to the app.
+        self._early: asyncio.Task[None] | None = None
 
     async def run(self, request: Message) -> int:
         """Ask, wait, answer the app. Returns the gRPC status."""
         self._opening = self._open(request)
         self._call.on_cancel(self._app_gone)
-        trailers = await self._outcome()
-        if self._answer is not None:
+        try:
+            trailers = await self._outcome()
+        finally:
+            if self._early is not None:
+                await asyncio.gather(self._early, return_exceptions=True)
+        if self._early is None and (self._answer is not None or self._headers.metadata):
             await self._call.send(self._headers)
+        if self._answer is not None:
             await self._call.send(self._answer)
         await self._call.send(trailers)
         return trailers.status
 
     def on_entry(self, entry: ReceivedEntry) -> None:
         """Take a head, or the close with the answer, or the refusal."""
+        if self._end.done():
+            return
         if entry.private.metadata:
             self._headers = Headers(passed_on(entry.private.metadata))
+        if isinstance(entry.kind, Head) and entry.fault is None:
+            self._early = asyncio.get_running_loop().create_task(self._send_early(self._headers))
+            return
         self._answer = entry.message or self._answer
         self._take_end(entry)
+
+    async def _send_early(self, headers: Headers) -> None:
+        if self._opening is not None:
+            await self._link.durable(self._opening)
+        await self._call.send(headers)
 
     def _app_gone(self) -> None:
         self._give_up(CancelReason.APP, app_gone())

@@ -98,7 +98,7 @@ class Consuming:
 
     async def _attempt(self, asked: Asked, route: Route) -> int:
         """Try the provider's nodes in order, for as long as the call has provably not started."""
-        request = await _unary_request(asked.call) if route.unary else None
+        request = await _unary_request(asked) if route.unary else None
         for node in route.nodes[:-1]:
             try:
                 return await self._ask(asked, route, node, request)
@@ -135,12 +135,21 @@ def _deadline_s(request: CallRequest) -> float | None:
     return asyncio.get_running_loop().time() + request.deadline_left_ms / 1000
 
 
-async def _unary_request(call: InboundCall) -> Message:
+async def _unary_request(asked: Asked) -> Message:
     """The one message of a unary request.
 
     Raises:
-        SimpulError: There is none, or more than one (REQUEST_MALFORMED), or the app is gone.
+        SimpulError: There is none, or more than one (REQUEST_MALFORMED); the app is gone, or takes
+            longer than its own deadline.
     """
+    try:
+        async with asyncio.timeout_at(asked.deadline_s):
+            return await _one_message(asked.call)
+    except TimeoutError:
+        raise too_late() from None
+
+
+async def _one_message(call: InboundCall) -> Message:
     first = await call.receive()
     if isinstance(first, HalfClose):
         raise SimpulError(

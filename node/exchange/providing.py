@@ -10,6 +10,7 @@ an answer.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
@@ -172,9 +173,11 @@ class Providing:
         message = answer.request
         if message is None:
             raise SimpulError(Code.REQUEST_MALFORMED, "a unary call without a message")
-        got = await self._services.unary(target, request, message)
-        headers = Headers(passed_on(got.headers))
-        answer.close(_clean(got.trailers), headers=headers, message=got.message)
+        answer.called = True
+        got = await self._services.unary(target, request, message, answer.head)
+        if got.trailers.error is not None:
+            raise got.trailers.error
+        answer.close(_clean(got.trailers), headers=Headers(got.headers), message=got.message)
         return got.trailers.status
 
     async def _answer_built_in(self, answer: _Answer, built_in: BuiltIn) -> int:
@@ -196,8 +199,11 @@ class _Answer:
         self.private = entry.private
         self.request = entry.message
         self.task: asyncio.Task[None] | None = None
+        # The service may have heard of the call.
+        self.called = False
         # Something of the service's has gone out.
         self._spoken = False
+        self._headed = False
         self._ended = False
         self._service: OutboundCall | None = None
         self._begun = asyncio.Event()
@@ -226,6 +232,7 @@ class _Answer:
     async def carry(self, service: OutboundCall) -> int:
         """Carry a streaming call's messages from the service to the link, to the end."""
         self._service = service
+        self.called = True
         self._begun.set()
         if self._cancelled:
             service.cancel()
@@ -240,13 +247,22 @@ class _Answer:
             service.cancel()
             raise
 
+    def head(self, metadata: Metadata) -> None:
+        """Say the service's headers, ahead of its answer."""
+        if self._ended:
+            return
+        # Headers past the limit end the call with the answer, which has them too.
+        with contextlib.suppress(SimpulError):
+            self._say(kinds.Head(), private=Private(metadata=passed_on(metadata)))
+            self._headed = True
+
     def close(
         self, trailers: Trailers, *, headers: Headers | None = None, message: Message | None = None
     ) -> None:
         """End the call with what the service said; `headers` and `message` are a unary answer's."""
         if not self._ended:
             private = Private(
-                metadata=() if headers is None else headers.metadata,
+                metadata=() if headers is None or self._headed else passed_on(headers.metadata),
                 trailers=trailers.metadata,
                 status_message=trailers.message,
             )
@@ -254,10 +270,13 @@ class _Answer:
         self._finish()
 
     def refuse(self, error: SimpulError) -> None:
-        """End the call with this node's own no."""
+        """End the call with this node's own no.
+
+        A refusal is the first word or none, and says that the service has not heard of the call:
+        after that, the call closes with the error's status.
+        """
         status = ERRORS[error.code].grpc_status
-        if self._spoken and not self._ended:
-            # A refusal is the first word or none: after that, the call closes with its status.
+        if (self._spoken or self.called) and not self._ended:
             self.close(error_trailers(error, self.call_id))
             return
         if not self._ended:
@@ -269,6 +288,8 @@ class _Answer:
         while True:
             event = await service.receive()
             if isinstance(event, Trailers):
+                if event.error is not None:
+                    raise event.error
                 self.close(_clean(event))
                 return event.status
             await self.link.room()

@@ -13,4 +13,4 @@ def refusal(error: SimpulError) -> Trailers:
         (key, value if isinstance(value, bytes) else value.encode())
         for key, value in trailers_of(error)
     )
-    return Trailers(ERRORS[error.code].grpc_status, message_of(error), metadata)
+    return Trailers(ERRORS[error.code].grpc_status, message_of(error), metadata, error)

@@ -7,7 +7,7 @@ and no proxy is asked: the worker's environment holds none (`node.processes`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from pyqwest import Headers as HttpHeaders
@@ -30,6 +30,8 @@ from security.errors import Code, SimpulError
 from security.private import Metadata
 
 CONNECT_TIMEOUT_S: Final = 5.0
+# Headers of a unary answer wait this long for its message, and then go ahead of it.
+EARLY_HEADERS_S: Final = 0.02
 
 
 class HttpServices:
@@ -39,20 +41,34 @@ class HttpServices:
         self._limits = limits
         self._transports: dict[str, HTTPTransport] = {}
 
-    async def unary(self, target: str, request: OutboundRequest, message: Message) -> UnaryAnswer:
+    async def unary(
+        self,
+        target: str,
+        request: OutboundRequest,
+        message: Message,
+        on_headers: Callable[[Metadata], None] | None = None,
+    ) -> UnaryAnswer:
         """Call a unary method and wait for the whole answer; cancelling the task resets the call.
+
+        `on_headers` is told of headers that no message follows within 20 ms.
 
         Raises:
             SimpulError: The target can't be called at all (CONFIG_INVALID).
         """
         headers: Metadata = ()
         messages: list[Message] = []
+        timer: asyncio.TimerHandle | None = None
 
         async def take(event: Headers | Message) -> None:
-            nonlocal headers
+            nonlocal headers, timer
             if isinstance(event, Headers):
                 headers = event.metadata
+                if on_headers is not None:
+                    loop = asyncio.get_running_loop()
+                    timer = loop.call_later(EARLY_HEADERS_S, on_headers, headers)
             else:
+                if timer is not None:
+                    timer.cancel()
                 messages.append(event)
                 if len(messages) > 1:
                     # Enough is known, and a stream would fill the memory.
@@ -62,7 +78,12 @@ class HttpServices:
                     )
 
         http = _request(target, request, print_message(message))
-        trailers = await ask(self._transport(target), http, self._limits, request.timeout_ms, take)
+        transport = self._transport(target)
+        try:
+            trailers = await ask(transport, http, self._limits, request.timeout_ms, take)
+        finally:
+            if timer is not None:
+                timer.cancel()
         return UnaryAnswer(headers, messages[0] if messages else None, trailers)
 
     def start(self, target: str, request: OutboundRequest) -> OutboundCall:

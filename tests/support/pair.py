@@ -138,13 +138,22 @@ class FakeServices:
 
     on_unary: Unary | None = None
     on_stream: Stream | None = None
+    # Of the last unary call: tells the node of headers that come before the answer.
+    on_headers: Callable[[Metadata], None] = lambda _: None
     seen: list[OutboundRequest] = field(default_factory=list)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     sides: list[ServiceSide] = field(default_factory=list)
 
-    async def unary(self, target: str, request: OutboundRequest, message: Message) -> UnaryAnswer:
+    async def unary(
+        self,
+        target: str,
+        request: OutboundRequest,
+        message: Message,
+        on_headers: Callable[[Metadata], None] | None = None,
+    ) -> UnaryAnswer:
         """Answer by `on_unary`, or echo."""
         assert target == TARGET
+        self.on_headers = on_headers or self.on_headers
         self.seen.append(request)
         if self.on_unary is None:
             return UnaryAnswer((), message, Trailers(0))
