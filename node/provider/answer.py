@@ -28,6 +28,7 @@ from pyqwest import (
 
 from node.calls import Headers, Message, Trailers
 from node.gateway.framing import (
+    HEADER_OVERHEAD_BYTES,
     UNKNOWN,
     HeaderList,
     MessageParser,
@@ -45,6 +46,10 @@ _log = structlog.get_logger(__name__)
 HOP: Final = "from the service"
 Emit = Callable[[Headers | Message], Awaitable[None]]
 
+# What pyqwest takes in one block of headers, and what it says of a breach of HTTP/2.
+MAX_HEADERS_KIB: Final = 16
+MAX_TRAILERS_BYTES: Final = 15 * 1024
+_BREACHES: Final = ("protocol error detected", "header compression context")
 _OK: Final = 200
 _INTERNAL: Final = 13
 _UNAVAILABLE: Final = 14
@@ -89,7 +94,7 @@ async def ask(
         return _unreachable(request, error)
     except (ReadError, WriteError, RemoteProtocolError) as error:
         _log.info("service broke off", url=request.url, why=str(error))
-        return Trailers(_UNAVAILABLE, "the connection to the service broke during the call")
+        return _broken(error)
     except Exception:  # noqa: BLE001 - logged whole, and the provider's side still ends in order
         _log.exception("service could not be called", url=request.url)
         return refusal(SimpulError(Code.INTERNAL, "the provider's node failed; its log says why"))
@@ -111,6 +116,7 @@ async def _read(response: Response, limits: CallLimits, emit: Emit) -> Trailers:
         for message in parser.feed(bytes(chunk)):
             await emit(message)
     tail = [(key.encode(), value.encode("latin-1")) for key, value in response.trailers.items()]
+    _check_trailers(tail)
     status = parse_status(tail)
     if status is None:
         return Trailers(UNKNOWN, "the service ended the call without a status")
@@ -119,6 +125,22 @@ async def _read(response: Response, limits: CallLimits, emit: Emit) -> Trailers:
     return Trailers(
         status.code, status.message, parse_metadata(tail, limits.max_metadata_bytes, HOP)
     )
+
+
+def _check_trailers(tail: list[tuple[bytes, bytes]]) -> None:
+    """Refuse trailers that are about as large as any that come whole.
+
+    Of larger ones the library drops those past its limit without a word, so what is left is near
+    it, unless a single one is larger than all the rest may be.
+    """
+    size = sum(len(key) + len(value) + HEADER_OVERHEAD_BYTES for key, value in tail)
+    if size > MAX_TRAILERS_BYTES:
+        raise SimpulError(
+            Code.METADATA_TOO_LARGE,
+            f"the trailing metadata {HOP} has over {MAX_TRAILERS_BYTES} bytes, which is the limit "
+            "there; send less",
+            limit_bytes=str(MAX_TRAILERS_BYTES),
+        )
 
 
 def _pairs(response: Response) -> HeaderList:
@@ -142,6 +164,18 @@ def _as_ours(error: SimpulError) -> SimpulError:
     if error.code in {Code.REQUEST_MALFORMED, Code.METADATA_MALFORMED}:
         return SimpulError(Code.INTERNAL, f"the service breaks gRPC: {error.message}")
     return error
+
+
+def _broken(error: BaseException) -> Trailers:
+    # The library has one type for a service that went away and for one that breaks HTTP/2, and for
+    # headers past its own limit, which it tells every service.
+    if isinstance(error, RemoteProtocolError) or any(each in str(error) for each in _BREACHES):
+        return Trailers(
+            _INTERNAL,
+            f"the service's answer breaks HTTP/2, or its headers are over {MAX_HEADERS_KIB} KiB, "
+            "which is the limit from the service to the provider's node; mend the service",
+        )
+    return Trailers(_UNAVAILABLE, "the connection to the service broke during the call")
 
 
 def _unreachable(request: Request, error: BaseException) -> Trailers:

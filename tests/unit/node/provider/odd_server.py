@@ -26,6 +26,8 @@ class Answer:
     reset: int | None = None
     drop: bool = False
     delay_s: float = 0.0
+    # Between the headers and the body.
+    body_delay_s: float = 0.0
 
 
 @dataclass
@@ -110,6 +112,9 @@ class _Connection:
         if answer.head is not None:
             only = not answer.body and answer.tail is None and answer.end
             self._h2.send_headers(stream, answer.head, end_stream=only)
+        if answer.body_delay_s:
+            await self._flush()
+            await asyncio.sleep(answer.body_delay_s)
         for at in range(0, len(answer.body), 16_384):
             last = at + 16_384 >= len(answer.body) and answer.tail is None and answer.end
             self._h2.send_data(stream, answer.body[at : at + 16_384], end_stream=last)
