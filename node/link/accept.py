@@ -99,6 +99,9 @@ class LinkServer(grpc.GenericRpcHandler):
     async def _serve(
         self, stream: AcceptedStream, context: aio.ServicerContext[bytes, bytes]
     ) -> None:
+        # Otherwise they go with the first frame; and where that is given up half-way, grpcio sends
+        # them twice, which fails, and the stream gets no end.
+        await context.send_initial_metadata(())
         link = await self._begin(stream, _tls_names(context))
         peer = link.peer
         self._open[peer] = self._open.get(peer, 0) + 1

@@ -108,7 +108,11 @@ class Dialler:
         bulk = await self._get(node, _Purpose.BULK)
         parent = bulk.link.context
         stream = DialledStream(_stream(bulk.channel), str(node.id))
-        await stream.write(child_frame(parent.link_id, call_id))
+        try:
+            await stream.write(child_frame(parent.link_id, call_id))
+        except BaseException:
+            stream.close()
+            raise
         context = child_context(
             parent, child_link_id(parent.link_id, call_id), call_id, dialled=True
         )
