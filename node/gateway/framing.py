@@ -36,12 +36,12 @@ HEADER_OVERHEAD_BYTES: Final = 32
 MAX_STATUS: Final = 16
 UNKNOWN: Final = 2
 
-# Of HTTP and of one hop: never metadata. `x-forwarded-client-cert` is Envoy's word, not the app's.
+# Of HTTP and of one hop: never metadata. The last two are Envoy's words, not the app's.
 _HOP: Final = frozenset(
     {
         "te", "content-type", "content-length", "host", "connection", "keep-alive",
         "proxy-connection", "transfer-encoding", "upgrade", "trailer", "accept-encoding",
-        "x-forwarded-proto", "x-forwarded-client-cert", "x-request-id",
+        "x-forwarded-proto", "x-forwarded-client-cert",
     }
 )  # fmt: skip
 # Of gRPC and carried from end to end; every other `grpc-` key belongs to one hop.
