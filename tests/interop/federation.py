@@ -8,7 +8,8 @@ import shutil
 import tempfile
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,18 +95,19 @@ def _start(place: Path, stack: ExitStack) -> Ways:
     process = Process(place / "registry.log", "registry", "serve", "--home", registry)
     stack.callback(process.stop)
     grpc = process.until_file(registry / "run" / "endpoints.json")["grpc"]
-    nodes = []
-    for member, name in ((CONSUMER, "konsumen"), (PROVIDER, "penyedia")):
-        token = done(
-            "registry", "enrol", member, "--node", name, "--home", registry
-        ).out.strip()  # fmt: skip
+
+    def join(member: str, name: str) -> AbstractContextManager[tuple[Place, Process]]:
+        token = done("registry", "enrol", member, "--node", name, "--home", registry).out.strip()
         done(
             "node", "init", "--home", place / name, "--registry", grpc,
             "--root", registry / "root.json", "--token", token,
         )  # fmt: skip
-        nodes.append(stack.enter_context(serving(place / name, place / f"{name}.log"))[0])
+        return serving(place / name, place / f"{name}.log")
+
+    with ThreadPoolExecutor() as pool:
+        joined = list(pool.map(join, (CONSUMER, PROVIDER), ("konsumen", "penyedia")))
+    consumer, provider = (stack.enter_context(node)[0] for node in joined)
     services = stack.enter_context(running())
-    consumer, provider = nodes
     token = _publish(consumer, provider, services.target)
     return Ways(
         Way("direct", services.target, ()),
@@ -122,12 +124,18 @@ def _publish(consumer: Place, provider: Place, target: str) -> str:
         "--target", target, "--protoset", PROTOSET,
         *(word for name in SERVICES for word in ("--service", name)), "--json",
     ).json  # fmt: skip
-    for service in SERVICES:
+
+    def allow(service: str) -> None:
         done(
             "access", "allow", "--home", provider.home, "--consumer", APP,
             "--service", f"{SUBSYSTEM}/{service}",
         )  # fmt: skip
-    token = done("app", "add", "interop", "--home", consumer.home, "--subsystem", APP).out.strip()
+
+    with ThreadPoolExecutor() as pool:
+        allowed = pool.map(allow, SERVICES)
+        added = done("app", "add", "interop", "--home", consumer.home, "--subsystem", APP)
+        list(allowed)
+    token = added.out.strip()
     version = published["directory_version"]
     until(
         lambda: (

@@ -1,0 +1,194 @@
+"""What broke other stacks: each of the faults below was seen in one, and must not be in this."""
+
+import asyncio
+
+import pytest
+
+from tests.interop import wire
+from tests.interop.calling import ask
+from tests.interop.federation import APP, SUBSYSTEM, Ways
+from tests.interop.generate import PROTOSET
+from tests.interop.probe import SERVICE, Side
+from tests.scenario.harness import done
+from tests.unit.node.provider.odd_server import Answer, odd_server
+
+UNARY_BODY = wire.frame(b"x")
+HEAD = [(":status", "200"), ("content-type", "application/grpc")]
+
+
+async def echo(side: Side) -> None:
+    """Answers what comes."""
+    while (message := await side.read()) is not None:
+        await side.write(message)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/\xff\xfe/x", "/%ff/%fe", "/a/b\xff", "/", "", "*", "/a", "/a/b/c", "//", "/a/b?q", "/a/é"],
+)
+async def test_a_path_that_is_no_methods(ways: Ways, path: str) -> None:
+    """A path that is not UTF-8 ended another stack's listener for good."""
+    name = ways.probe.behave(echo)
+    async with wire.connect(ways.nodes.target) as connection:
+        await connection.call(path, ways.nodes.metadata).message(b"", end=True)
+        other = connection.call(path, ways.nodes.metadata)
+        await other.message(b"", end=True)
+        await asyncio.wait({asyncio.ensure_future(other.ended.wait())}, timeout=5)
+        assert other.ended.is_set()
+        said = dict(other.headers or [])
+        assert other.status == 12 or said.get(":status") == "404" or other.reset is not None
+    found = await ask(ways.nodes, "Unary", name, b"x")
+    assert found.messages == (b"x",)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {":method": "GET"},
+        {":method": "PUT"},
+        {"te": ""},
+        {"content-type": "text/plain"},
+        {"content-type": ""},
+        {"grpc-timeout": "1"},
+        {"grpc-timeout": "123456789S"},
+        {"grpc-timeout": "-1S"},
+        {"grpc-timeout": "9é"},
+        {"x-bad-bin": "!!!"},
+        {"x-bad": "\x01"},
+        {"X-Upper": "1"},
+        {"grpc-encoding": "unknown"},
+    ],
+    ids=lambda headers: "-".join(f"{k}={v!r}" for k, v in headers.items()),
+)
+async def test_a_request_that_breaks_the_rules(ways: Ways, headers: dict[str, str]) -> None:
+    name = ways.probe.behave(echo)
+    said = {
+        ":method": "POST", ":scheme": "http", ":path": f"/{SERVICE}/Unary", ":authority": "a",
+        "te": "trailers", "content-type": "application/grpc",
+        **dict(ways.nodes.metadata), "x-probe": name, **headers,
+    }  # fmt: skip
+    async with wire.connect(ways.nodes.target) as connection:
+        stream = connection.open([(k, v) for k, v in said.items() if v])
+        await stream.send(wire.frame(b"x"), end=True)
+        async with asyncio.timeout(5):
+            await stream.ended.wait()
+        # Whatever it is, it is an answer or a reset, and no hang; and the node lives.
+        assert stream.reset is not None or stream.headers is not None or connection.closed.is_set()
+    assert (await ask(ways.nodes, "Unary", name, b"x")).messages == (b"x",)
+    ways.nothing_is_left()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\0\0\0\0\5abc", b"\2\0\0\0\1x", b"\0\xff\xff\xff\xff", b"\0\0", UNARY_BODY * 2,
+        b"\1\0\0\0\3abc",
+    ],
+    ids=["cut short", "bad flag", "4 GiB announced", "half a prefix", "two messages", "no gzip"],
+)  # fmt: skip
+async def test_a_body_that_breaks_the_rules(ways: Ways, body: bytes) -> None:
+    name = ways.probe.behave(echo)
+    for kind in ("Unary", "BidiStream"):
+        async with wire.connect(ways.nodes.target) as connection:
+            stream = connection.call(
+                f"/{SERVICE}/{kind}", [*ways.nodes.metadata, ("x-probe", name)]
+            )
+            await stream.send(body, end=True)
+            await stream.wait()
+            assert stream.status is not None or stream.reset is not None
+            if body[0] != 1 and not (body is UNARY_BODY * 2 and kind == "BidiStream"):
+                assert stream.status != 13, "a fault of the app is not the node's"
+    ways.nothing_is_left()
+
+
+async def test_a_unary_request_without_a_message(ways: Ways) -> None:
+    """Another stack never answered it."""
+    name = ways.probe.behave(echo)
+    async with wire.connect(ways.nodes.target) as connection:
+        stream = connection.call(f"/{SERVICE}/Unary", [*ways.nodes.metadata, ("x-probe", name)])
+        await stream.send(b"", end=True)
+        await stream.wait()
+        assert stream.status not in {None, 0}
+
+
+async def test_an_aborted_upload_is_no_clean_end(ways: Ways) -> None:
+    """Another stack told the service END_STREAM for 379 of 400 cancelled uploads."""
+    async with odd_server(Answer(head=None)) as (target, seen):
+        _publish(ways, target)
+        async with wire.connect(ways.nodes.target) as connection:
+            for number in range(40):
+                stream = connection.call("/simpul.testing.v1.Odd/Upload", ways.nodes.metadata)
+                await stream.message(bytes(1000))
+                if number % 2:
+                    await asyncio.sleep(0.01)
+                stream.cancel()
+        await asyncio.sleep(0.5)
+        assert len(seen.headers) > 10
+        assert not seen.half_closed.is_set()
+        assert seen.reset.is_set()
+    ways.nothing_is_left()
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (Answer([*HEAD, ("grpc-timeout", "1S")], UNARY_BODY, [("grpc-status", "0")]), 0),
+        (Answer(HEAD, UNARY_BODY, [("grpc-status", "0"), ("grpc-timeout", "1S")]), 0),
+        (Answer(HEAD, UNARY_BODY, [("grpc-status", "0"), ("x-bin", "!!!")]), 13),
+        (Answer(HEAD, UNARY_BODY, [("grpc-status", "99")]), 2),
+        (Answer(HEAD, UNARY_BODY, [("x-no", "status")]), 2),
+        (Answer(HEAD, UNARY_BODY * 2, [("grpc-status", "0")]), 13),
+        (Answer([(":status", "503"), ("content-type", "text/html")], b"<html>"), 14),
+        (Answer([(":status", "404")], b""), 12),
+        (Answer(HEAD, UNARY_BODY, None, end=False, reset=8), 1),
+        (Answer(HEAD, UNARY_BODY, None, end=False, drop=True), 14),
+        (Answer(HEAD, UNARY_BODY[:-1], [("grpc-status", "0")]), 13),
+    ],
+    ids=range(11),
+)
+async def test_a_service_that_breaks_the_rules(ways: Ways, answer: Answer, status: int) -> None:
+    async with odd_server(answer) as (target, _):
+        _publish(ways, target)
+        async with wire.connect(ways.nodes.target) as connection:
+            for method in ("Ask", "Stream"):
+                path = f"/simpul.testing.v1.Odd/{method}"
+                stream = connection.call(path, ways.nodes.metadata)
+                await stream.message(b"x", end=True)
+                await stream.wait()
+                both = method == "Stream" and len(answer.body) == 2 * len(UNARY_BODY)
+                assert stream.status == (0 if both else status), method
+                for key, _value in [*(stream.headers or []), *(stream.trailers or [])]:
+                    assert key != "grpc-timeout"
+    ways.nothing_is_left()
+
+
+async def test_a_service_that_is_not_there(ways: Ways) -> None:
+    async with odd_server(Answer(head=None)) as (target, _):
+        _publish(ways, target)
+    async with wire.connect(ways.nodes.target) as connection:
+        for method in ("Ask", "Stream", "Upload"):
+            stream = connection.call(f"/simpul.testing.v1.Odd/{method}", ways.nodes.metadata)
+            await stream.message(b"x", end=True)
+            await stream.wait()
+            assert stream.status == 14
+            said = dict(stream.trailers or stream.headers or [])
+            assert said["simpul-error"] == "SERVICE_UNREACHABLE"
+            assert target not in said["grpc-message"]
+    ways.nothing_is_left()
+
+
+_published: set[str] = set()
+
+
+def _publish(ways: Ways, target: str) -> None:
+    """Has the provider's node serve `simpul.testing.v1.Odd` from `target`."""
+    done(
+        "service", "publish", "--home", ways.provider.home, "--subsystem", SUBSYSTEM,
+        "--target", target, "--protoset", PROTOSET, "--service", "simpul.testing.v1.Odd",
+    )  # fmt: skip
+    if str(ways.provider.home) not in _published:
+        done(
+            "access", "allow", "--home", ways.provider.home, "--consumer", APP,
+            "--service", f"{SUBSYSTEM}/simpul.testing.v1.Odd",
+        )  # fmt: skip
+        _published.add(str(ways.provider.home))
