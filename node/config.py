@@ -134,6 +134,17 @@ class JournalSection(Section):
         le=MAX_SLOTS,
         description="Journals with a tree of their own, listed in the directory; default: cores.",
     )
+    checkpoint_s: float = Field(
+        default=8.0, gt=0, le=10, description="A slot that grew is signed so often, in seconds."
+    )
+
+
+class WitnessSection(Section):
+    """Where this node cosigns other nodes' checkpoints, if it does (C2SP tlog-witness)."""
+
+    listen: ListenTcp | None = Field(
+        default=None, description="The address for their requests; none: it is no witness."
+    )
 
 
 class LimitsSection(Section):
@@ -187,6 +198,7 @@ class NodeConfig(Section):
     link: LinkSection
     metrics: MetricsSection = MetricsSection()
     journal: JournalSection = JournalSection()
+    witness: WitnessSection = WitnessSection()
     limits: LimitsSection = LimitsSection()
     apps: AppsSection = AppsSection()
     agreements: AgreementsSection = AgreementsSection()

@@ -7,6 +7,8 @@
     HOME/tls/registry.pem     the certificate of the registry's gRPC port
     HOME/state.db             agreements, pins, apps, routes (node/store)
     HOME/journal.db           every parcel (node/journal)
+    HOME/checkpoints/         the newest checkpoint of each slot (node/checkpoints)
+    HOME/witness/             what this node cosigned for others, where it is a witness
     HOME/directory/           the copy of the directory (node/directory)
     HOME/run/*.sock           admin and control sockets
     HOME/lock                 held by the program that uses the home
@@ -38,6 +40,8 @@ class KeyName(StrEnum):
     SEAL = "seal"
     NODE = "node"
     TLS = "tls"
+    # Only of a node that is a witness.
+    WITNESS = "witness"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +156,16 @@ class NodeHome:
         return self.path / "state.db"
 
     @property
+    def checkpoints(self) -> Path:
+        """The folder of the newest checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def witness(self) -> Path:
+        """The folder of what this node cosigned for others."""
+        return self.path / "witness"
+
+    @property
     def journal(self) -> Path:
         """`journal.db`."""
         return self.path / "journal.db"
@@ -246,6 +260,8 @@ _NAMES = frozenset(
         "keys",
         "tls",
         "directory",
+        "checkpoints",
+        "witness",
         "run",
         "lock",
         *(f"{name}.db{suffix}" for name in ("state", "journal") for suffix in ("", "-wal", "-shm")),

@@ -34,6 +34,8 @@ class Snapshot:
     apps: AppBook
     # `host:port` or `unix:PATH` of each service that this node publishes.
     targets: Mapping[ServiceId, str]
+    # Why no new call may begin, of either side: the journal isn't as it should be.
+    refusal: SimpulError | None = None
 
 
 class Current:
@@ -51,12 +53,17 @@ class Current:
         """What a new call goes by.
 
         Raises:
-            SimpulError: SUPERVISOR_LOST: there is none yet, or none that is still good.
+            SimpulError: SUPERVISOR_LOST: there is none yet, or none that is still good; the
+                snapshot's own refusal.
         """
         if self._latest is None or self._suspended:
             raise SimpulError(
                 Code.SUPERVISOR_LOST, "this worker waits for its supervisor; try again in a moment"
             )
+        refusal = self._latest.refusal
+        if refusal is not None:
+            # A new one each time: an error that was raised holds on to where it was.
+            raise SimpulError(refusal.code, refusal.message)
         return self._latest
 
     @property

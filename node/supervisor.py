@@ -23,6 +23,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from node.admin import NodeAdmin
+from node.checkpoints.opening import open_keeper
+from node.checkpoints.watch import CheckpointMetrics
 from node.config import NodeConfig, load_config
 from node.directory.fetch import HttpFetcher
 from node.directory.model import Generation
@@ -36,6 +38,7 @@ from node.processes import WorkerProcesses
 from node.registry_client import NodeChanges, RegistryClient
 from node.store.engine import Store
 from node.watch import NodeMetrics
+from node.witness import start_witness
 from node.workers import Workers
 from runtime import log
 from runtime.clock import now_ms
@@ -96,6 +99,8 @@ async def _running(home: NodeHome, config: NodeConfig) -> AsyncIterator[Supervis
         registry, folder = _metrics(home, supervisor.metrics)
         server = stack.enter_context(metrics_server(registry, config.metrics.listen))
         supervisor.metrics_address = server.address
+        # Before the workers, so that the last checkpoint covers what they recorded last.
+        await supervisor.keep_checkpoints(stack)
         processes = WorkerProcesses(home, count=config.node.workers, metrics_folder=folder)
         await processes.start()
         stack.push_async_callback(processes.stop, GRACE_S)
@@ -133,12 +138,41 @@ class Supervisor:
         changes = NodeChanges(client, config.node_id, node_key, store)
         self._desk = Desk(home, config, store, self._watch, changes, self._workers, now_ms)
         self._refreshed_s = 0.0
+        self._pushing: set[asyncio.Task[None]] = set()
 
     async def open_directory(self) -> None:
         """Verify the copy on the disk; without one, fetch it, which needs the registry."""
         generation = await self._watch.open()
         self._desk.directory.check_age(now_ms())
         await self._on_generation(generation)
+
+    async def keep_checkpoints(self, stack: AsyncExitStack) -> None:
+        """Sign the journal's checkpoints until the stack ends, and be a witness where told to.
+
+        Raises:
+            SimpulError: The journal can't be opened, or the witness's port is taken.
+        """
+        loop = asyncio.get_running_loop()
+        config, home = self._config, self._home
+
+        def refuse(error: SimpulError | None) -> None:
+            loop.call_soon_threadsafe(self._refuse, error)
+
+        keeper = await asyncio.to_thread(
+            open_keeper,
+            home,
+            config,
+            lambda: self._desk.directory,
+            CheckpointMetrics(self.metrics.registry),
+            now_ms,
+            refuse,
+        )
+        keeper.start()
+        stack.push_async_callback(asyncio.to_thread, keeper.stop)
+        if config.witness.listen is not None:
+            start_witness(
+                stack, home, config, config.witness.listen, lambda: self._desk.directory, now_ms
+            )
 
     @asynccontextmanager
     async def sockets(self) -> AsyncIterator[None]:
@@ -207,6 +241,16 @@ class Supervisor:
     async def _on_generation(self, generation: Generation) -> None:
         self.metrics.directory(generation.version, generation.issued_at_ms)
         _log.info("directory", version=generation.version, hash=generation.hash.hex()[:16])
+        await self._push()
+
+    def _refuse(self, error: SimpulError | None) -> None:
+        """Have the workers begin no more calls; or, with None, begin them again."""
+        self._desk.refusal = error
+        task = asyncio.get_running_loop().create_task(self._push())
+        self._pushing.add(task)
+        task.add_done_callback(self._pushing.discard)
+
+    async def _push(self) -> None:
         try:
             await self._desk.push()
         except SimpulError as error:

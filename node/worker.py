@@ -358,6 +358,9 @@ def _snapshot(pushed: control_pb2.Snapshot, view: DirectoryView, config: NodeCon
         AgreementBook(signed.agreement for signed in pushed.agreements),
         AppBook(apps, config.loopback_subsystem),
         {ServiceId.parse(route.service_id): route.target for route in pushed.routes},
+        SimpulError(Code(pushed.refusal_code), pushed.refusal_message)
+        if pushed.refusal_code
+        else None,
     )
 
 

@@ -8,6 +8,7 @@ client's is looked up or logged.
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -53,9 +54,10 @@ class HttpServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Stops answering and frees the port."""
+        """Stops answering, cuts the connections that are open, and frees the port."""
         self._server.shutdown()
         self._server.server_close()
+        self._server.cut()
         self._thread.join()
 
 
@@ -77,6 +79,8 @@ class _Server(ThreadingHTTPServer):
         self._setting = setting
         self._limit = max_connections
         self._room = threading.BoundedSemaphore(max_connections)
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
         super().__init__((listen.host, listen.port), handler)
 
     def server_bind(self) -> None:
@@ -95,10 +99,21 @@ class _Server(ThreadingHTTPServer):
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
         """One connection's life."""
+        with self._lock:
+            self._open.add(request)
         try:
             super().process_request_thread(request, client_address)
         finally:
+            with self._lock:
+                self._open.discard(request)
             self._room.release()
+
+    def cut(self) -> None:
+        """Ends the connections that are kept alive: nobody is there to answer them any more."""
+        with self._lock:
+            for connection in self._open:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002
         """A client that is gone is no event; anything else is logged, and the server goes on."""

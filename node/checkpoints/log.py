@@ -30,10 +30,14 @@ TELL_EVERY_MS: Final = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """Everything that checkpoints need of this node. `directory` gives the newest."""
+    """Everything that checkpoints need of this node.
+
+    `key` gives the node key that is in force, and `directory` the newest: both change while it
+    runs.
+    """
 
     node: NodeId
-    key: PrivateKey
+    key: Callable[[], PrivateKey]
     store: CheckpointStore
     latest: LatestStore
     directory: Callable[[], DirectoryView]

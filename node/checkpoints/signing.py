@@ -69,7 +69,7 @@ class Signing:
         if head.tree.size == (0 if newest is None else newest.checkpoint.size):
             return
         checkpoint = Checkpoint(origin, head.tree.size, head.tree.root())
-        signed = sign_checkpoint(checkpoint, tools.key)
+        signed = sign_checkpoint(checkpoint, tools.key())
         tools.latest.swap(head.slot, on_disk, signed)
         self._keep(head.slot, signed)
         tools.metrics.signed(head.slot, tools.now_ms())
@@ -155,13 +155,18 @@ def check_shown(
         SimpulError: JOURNAL_RESTORED_OR_FORKED.
     """
     try:
-        verify_checkpoint(shown, origin, tools.key.public)
-    except SimpulError:
-        tools.metrics.alert(Code.WITNESS_REFUSED)
-        _log.error(
-            "a witness shows a checkpoint of this node that this node's key didn't sign",
-            witness=witness.key.name, origin=origin, size=shown.checkpoint.size,
-        )  # fmt: skip
-        return
-    with tools.store.tree(head.slot) as tree:
-        check_continues(tree, head.tree, shown.checkpoint, f"witness {witness.key.name}")
+        with tools.store.tree(head.slot) as tree:
+            check_continues(tree, head.tree, shown.checkpoint, f"witness {witness.key.name}")
+    except SimpulError as fault:
+        if fault.code is not Code.JOURNAL_RESTORED_OR_FORKED:
+            raise
+        try:
+            verify_checkpoint(shown, origin, tools.key().public)
+        except SimpulError:
+            tools.metrics.alert(Code.WITNESS_REFUSED)
+            _log.error(
+                "a witness shows a checkpoint of this node that this node's key didn't sign",
+                witness=witness.key.name, origin=origin, size=shown.checkpoint.size,
+            )  # fmt: skip
+        else:
+            raise

@@ -40,6 +40,8 @@ class Desk:
     changes: NodeChanges
     workers: Workers
     now_ms: Callable[[], int]
+    # Why no new call may begin, if so: checkpoints say it.
+    refusal: SimpulError | None = None
     # Two operations that push must not cross: the older snapshot would win.
     _pushing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -112,7 +114,10 @@ class Desk:
                 Code.DIRECTORY_ABSENT,
                 "this node has no directory yet; it needs the registry once, to fetch it",
             )
+        refusal = self.refusal
         return control_pb2.Snapshot(
+            refusal_code="" if refusal is None else refusal.code,
+            refusal_message="" if refusal is None else refusal.message,
             directory_path=str(generation.path.relative_to(self.home.path)),
             agreements=[
                 agreement_pb2.SignedAgreement(

@@ -115,7 +115,7 @@ class WitnessStore:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.OperationalError, OSError) as error:
+        except (sqlite3.OperationalError, sqlite3.ProgrammingError, OSError) as error:
             raise SimpulError(
                 Code.DATABASE_FAILED,
                 f"{self._path} can't be read or written: look at its disk; nothing was cosigned",

@@ -194,8 +194,13 @@ class Snapshot(_message.Message):
     AGREEMENTS_FIELD_NUMBER: _builtins.int
     APPS_FIELD_NUMBER: _builtins.int
     ROUTES_FIELD_NUMBER: _builtins.int
+    REFUSAL_CODE_FIELD_NUMBER: _builtins.int
+    REFUSAL_MESSAGE_FIELD_NUMBER: _builtins.int
     directory_path: _builtins.str
     """The folder of the verified directory generation, below the home folder."""
+    refusal_code: _builtins.str
+    """Set where no new call may begin, of either side: a stable code and why."""
+    refusal_message: _builtins.str
     @_builtins.property
     def agreements(self) -> _containers.RepeatedCompositeFieldContainer[_agreement_pb2.SignedAgreement]: ...
     @_builtins.property
@@ -209,10 +214,12 @@ class Snapshot(_message.Message):
         agreements: _abc.Iterable[_agreement_pb2.SignedAgreement] | None = ...,
         apps: _abc.Iterable[Global___AppCredential] | None = ...,
         routes: _abc.Iterable[Global___ServiceRoute] | None = ...,
+        refusal_code: _builtins.str = ...,
+        refusal_message: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreements", b"agreements", "apps", b"apps", "directory_path", b"directory_path", "routes", b"routes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreements", b"agreements", "apps", b"apps", "directory_path", b"directory_path", "refusal_code", b"refusal_code", "refusal_message", b"refusal_message", "routes", b"routes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -138,7 +138,7 @@ class Place:
         self.latest = LatestStore(self.home / "checkpoints")
         tools = Tools(
             node=NODE,
-            key=KEY,
+            key=lambda: KEY,
             store=self.store,
             latest=self.latest,
             directory=lambda: self.view,

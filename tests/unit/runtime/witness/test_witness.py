@@ -188,3 +188,13 @@ def test_a_damaged_or_newer_memory_is_refused(db: Path) -> None:
     with pytest.raises(SimpulError) as caught:
         WitnessStore(db)
     assert caught.value.code is Code.DATABASE_CORRUPT
+
+
+def test_a_connection_that_is_kept_ends_with_the_server(db: Path) -> None:
+    with running(db) as made:
+        connection = http.client.HTTPConnection("127.0.0.1", made.port, timeout=5)
+        connection.request("GET", "/")
+        connection.getresponse().read()
+    connection.sock.settimeout(5)
+    assert connection.sock.recv(1) == b""
+    connection.close()

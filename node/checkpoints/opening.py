@@ -1,0 +1,46 @@
+"""Puts a node's checkpoints together. The only module here that names the parts' kinds."""
+
+from collections.abc import Callable
+
+from node.checkpoints.authorities import HttpAuthorities
+from node.checkpoints.http import HttpClient
+from node.checkpoints.keeper import Keeper
+from node.checkpoints.latest import LatestStore
+from node.checkpoints.log import Tools
+from node.checkpoints.watch import CheckpointMetrics
+from node.checkpoints.witnesses import HttpWitnesses
+from node.config import NodeConfig, journal_place
+from node.home import KeyName, NodeHome
+from node.journal.sql_checkpoints import SqlCheckpointStore
+from security.directory import DirectoryView
+from security.errors import SimpulError
+
+
+def open_keeper(
+    home: NodeHome,
+    config: NodeConfig,
+    directory: Callable[[], DirectoryView],
+    metrics: CheckpointMetrics,
+    now_ms: Callable[[], int],
+    on_refusal: Callable[[SimpulError | None], None],
+) -> Keeper:
+    """Opens the journal and what is remembered beside it. Nothing runs before `start`.
+
+    `directory` gives the newest; `on_refusal` is as `Keeper` says.
+
+    Raises:
+        SimpulError: as the journal's opening does; JOURNAL_FAILED.
+    """
+    client = HttpClient()
+    tools = Tools(
+        node=config.node_id,
+        key=lambda: home.read_key(KeyName.NODE),
+        store=SqlCheckpointStore.open(journal_place(config, home)),
+        latest=LatestStore(home.checkpoints),
+        directory=directory,
+        witnesses=HttpWitnesses(client),
+        authorities=HttpAuthorities(client),
+        metrics=metrics,
+        now_ms=now_ms,
+    )
+    return Keeper(tools, config.journal.checkpoint_s, on_refusal)
