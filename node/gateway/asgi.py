@@ -37,8 +37,6 @@ Scope = Event
 _log = structlog.get_logger(__name__)
 
 _HASH: Final = re.compile(rb"(?:^|;)Hash=([0-9a-f]{64})(?:;|$)")
-# The name of pyvoy's callback for a stream that has gone.
-_GIVEN_UP: Final = "DroppedRecvFutureExecutor"
 _INTERNAL: Final = SimpulError(Code.INTERNAL, INTERNAL_TEXT)
 _INTERNAL_STATUS: Final = 13
 _STOPPED: Final = SimpulError(Code.NODE_DRAINING, "the node stopped during this call; try again")
@@ -144,7 +142,6 @@ class GatewayApp:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        asyncio.get_running_loop().set_exception_handler(on_loop_error)
         try:
             self._host = await self._start()
         except BaseException as error:  # noqa: BLE001 - the stack below is told in its own way
@@ -159,18 +156,6 @@ class GatewayApp:
         except BaseException as error:  # noqa: BLE001 - the same
             _log_failure("the gateway did not stop in order", error)
         await send({"type": "lifespan.shutdown.complete"})
-
-
-def on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What the event loop tells of errors that nobody waits for; one of them is none.
-
-    A call that ends while its messages are still awaited has given up the stack's future. When the
-    stream goes, pyvoy completes that future all the same, and the loop takes it for a fault.
-    """
-    given_up = isinstance(context.get("exception"), asyncio.InvalidStateError)
-    if given_up and _GIVEN_UP in repr(context.get("handle")):
-        return
-    loop.default_exception_handler(context)
 
 
 async def _end(call: AsgiCall, error: BaseException, scope: Scope) -> None:

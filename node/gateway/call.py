@@ -83,6 +83,7 @@ class AsgiCall:
         "_on_cancel",
         "_parser",
         "_poller",
+        "_reading",
         "_receive",
         "_request",
         "_send",
@@ -109,6 +110,8 @@ class AsgiCall:
         # What was read and not asked for yet, the next one last.
         self._events: list[RequestEvent] = []
         self._body_ended = False
+        # The stack's event that somebody began to wait for: it is never cancelled.
+        self._reading: asyncio.Future[Event] | None = None
         self._failure: SimpulError | None = None
         self._gone = False
         self._watched = False
@@ -146,7 +149,7 @@ class AsgiCall:
             if self._body_ended:
                 await self._wait_until_gone()
             else:
-                self._take(await self._receive())
+                self._take(await self._next())
         return self._events.pop()
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
@@ -169,6 +172,18 @@ class AsgiCall:
         except Exception:  # noqa: BLE001 - one call's fault must not blind the poller to all others
             _log.exception("call could not be looked at", path=self._request.path)
             self._gone = True
+
+    async def _next(self) -> Event:
+        """The stack's next event. Who gives this wait up does not give up the stack's own future.
+
+        pyvoy completes it all the same, and a future that was cancelled takes no result.
+        """
+        reading = self._reading
+        if reading is None:
+            reading = self._reading = asyncio.ensure_future(self._receive())
+        event = reading.result() if reading.done() else await asyncio.shield(reading)
+        self._reading = None
+        return event
 
     def _take(self, event: Event) -> None:
         if event["type"] == "http.disconnect":
