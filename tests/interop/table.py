@@ -29,6 +29,22 @@ Written by `python -m tests.interop.table`; `make test` fails where the columns 
 CREDENTIALS = """
 The cases about credentials of one cloud (`compute_engine_creds`, `jwt_token_creds` and their kin),
 and `cacheable_unary`, which gRPC has given up, are not made.
+
+## What still differs
+
+Each is HTTP's and not gRPC's, or a limit; `tests/interop` shows every one.
+
+| what | where |
+| --- | --- |
+| `date` in the initial metadata | stated by Envoy, where the service states none |
+| `simpul-call-id` in the trailing metadata | on every answer, on purpose |
+| `x-forwarded-proto` of an app | replaced by Envoy, so never carried; `x-envoy-*` likewise |
+| `content-length` of a unary request | stated by the provider's node; the service may see it |
+| order of headers with different keys | HTTP's to choose; within one key it is kept |
+| `:authority`, the subtype in `content-type` | each leg's own |
+| an empty `grpc-message` on OK | left out |
+| initial or trailing metadata of a service | at most 16 and 15 KiB, by the HTTP/2 library's limit |
+| a path with a fragment (`#`) | `INTERNAL` by Envoy; other paths that are no method's: `UNIMPLEMENTED` |
 """
 
 
