@@ -10,12 +10,14 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import access, apps, call, explain, journal, node, registry, service
+from cli import access, apps, call, explain, journal, member, node, registry, service
 from cli.boundary import Boundary
 from cli.options import examples
 
 # In the order in which a newcomer needs them.
-ORDER = ("registry", "node", "service", "access", "app", "call", "journal", "explain", "demo")
+ORDER = (
+    "registry", "node", "member", "service", "access", "app", "call", "journal", "explain", "demo",
+)  # fmt: skip
 
 
 class Root(Boundary):
@@ -75,6 +77,7 @@ def root(
 def _mount() -> None:
     app.add_typer(registry.app, name="registry")
     app.add_typer(node.app, name="node")
+    app.add_typer(member.app, name="member")
     app.add_typer(service.app, name="service")
     app.add_typer(access.app, name="access")
     app.add_typer(apps.app, name="app")

@@ -119,7 +119,14 @@ def init(
         return
     shown = ("node", "member", "gateway", "link", "fingerprint")
     print_pairs((name, str(row[name])) for name in shown)
-    print_done("joined: compare the fingerprint with the registry's operator, by voice")
+    if joined.asked:
+        print_done("joined: the member's other node must list this one before it can seal")
+        print_next(
+            f"simpul member approve {row['member']} {row['node']}"
+            f" --fingerprint {row['fingerprint'] or 'FINGERPRINT'} --home THERE"
+        )
+    else:
+        print_done("joined: compare the fingerprint with the registry's operator, by voice")
     if joined.fault is not None:
         print_hint(f"The directory is not here yet, it comes at the start: {joined.fault.message}")
     print_next(f"simpul node serve --home {home}")
@@ -131,6 +138,104 @@ def serve(home: NodeHomeDir) -> None:
     from node.supervisor import serve as serve_node
 
     asyncio.run(serve_node(home))
+
+
+@app.command(
+    "host",
+    epilog=examples("simpul node host ID/DAERAH/53.16 --token TOKEN --home N"),
+)
+def host(
+    member: Annotated[
+        str, typer.Argument(metavar="MEMBER", help="The further member: ID/DAERAH/53.16.")
+    ],
+    home: NodeHomeDir,
+    token: Annotated[
+        str,
+        typer.Option(
+            metavar="TOKEN",
+            envvar="SIMPUL_ENROLMENT_TOKEN",
+            help="From the registry's operator: simpul registry enrol MEMBER --node NAME --host.",
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Have a node that is stopped seal for a further member, with keys of its own."""
+    from node.home import NodeHome
+    from node.hosting import host as host_member
+    from runtime.clock import now_ms
+    from security.token import parse_token
+
+    if str(parse_token(token).member) != member:
+        raise refusal(
+            Code.REQUEST_MALFORMED, f"the token is for another member than {member}: look again"
+        )
+    done = asyncio.run(host_member(NodeHome.open(home), token, now_ms))
+    if as_json:
+        print_json(
+            {
+                "node": str(done.token.node),
+                "member": member,
+                "fingerprint": done.fingerprint,
+                "asked": done.asked,
+                "directory_version": done.version,
+            }
+        )
+        return
+    print_pairs((("node", str(done.token.node)), ("fingerprint", done.fingerprint or "-")))
+    if done.asked:
+        print_done(f"{member} is hosted here when its other node lists this one")
+    else:
+        print_done(f"{member} is hosted here: compare the fingerprint with the registry's operator")
+    print_next(f"simpul node serve --home {home}")
+
+
+@app.command("address", epilog=examples("simpul node address node.example.go.id:8442 --home N"))
+def address(
+    address: Annotated[
+        str, typer.Argument(metavar="HOST:PORT", help="Where other nodes reach this one.")
+    ],
+    home: NodeHomeDir,
+    as_json: AsJson = False,
+) -> None:
+    """Tell other nodes another address of this one; links that are up stay up."""
+    from cli.admin import ask_node
+    from simpul.node.v1 import admin_pb2
+
+    request = admin_pb2.SetLinkAddressRequest(address=address)
+    answer = ask_node(home, lambda stub: stub.SetLinkAddress(request))
+    if as_json:
+        print_json(to_dict(answer))
+        return
+    print_done(f"the directory says {address} since version {answer.directory_version}")
+
+
+@app.command("rotate-key", epilog=examples("simpul node rotate-key --home N"))
+def rotate_key(home: NodeHomeDir, as_json: AsJson = False) -> None:
+    """Replace the node's own key, which signs its greetings; nothing stops."""
+    from cli.member import rotate
+    from simpul.node.v1 import admin_pb2
+
+    answer = rotate(home, admin_pb2.KEY_KIND_NODE)
+    if as_json:
+        print_json(to_dict(answer))
+        return
+    print_done(f"the node's key is {answer.key_id.hex()[:16]} now")
+
+
+@app.command("withdraw", epilog=examples("simpul node withdraw 1764000000000 --home N"))
+def withdraw(
+    number: Annotated[
+        int, typer.Argument(metavar="NUMBER", help="The number that APPROVAL_PENDING named.")
+    ],
+    home: NodeHomeDir,
+) -> None:
+    """Take back a change that waits for the registry's operator."""
+    from cli.admin import ask_node
+    from simpul.node.v1 import admin_pb2
+
+    request = admin_pb2.WithdrawChangeRequest(number=number)
+    ask_node(home, lambda stub: stub.WithdrawChange(request))
+    print_done(f"change {number} is withdrawn")
 
 
 @app.command("status", epilog=examples("simpul node status --home N", "simpul node status --json"))
@@ -186,6 +291,7 @@ def _joined(joined: "Enrolled", gateway: str, link: str) -> dict[str, object]:
         "gateway": gateway,
         "link": link,
         "fingerprint": joined.fingerprint,
+        "asked": joined.asked,
         "directory_version": None if joined.generation is None else joined.generation.version,
     }
 

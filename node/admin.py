@@ -12,18 +12,19 @@ from collections.abc import Awaitable, Callable
 from google.protobuf.message import Message
 from grpc import aio
 
+from node.admin_keys import KeyAdmin
 from node.operations import access, apps, services
 from node.operations.desk import Desk
 from node.store.agreements import StoredAgreement
 from security.agreement import LegalBasis
 from security.errors import Code, SimpulError
 from security.identifiers import ServiceId, SubsystemId
-from simpul.node.v1 import admin_pb2, admin_pb2_grpc
+from simpul.node.v1 import admin_pb2
 
 Context = aio.ServicerContext[Message, Message]
 
 
-class NodeAdmin(admin_pb2_grpc.NodeAdminServicer):
+class NodeAdmin(KeyAdmin):
     """Thin: every method is a line or two of `operations`."""
 
     def __init__(

@@ -46,6 +46,10 @@ class Orders(Protocol):
         """Offer an agreement to the consumer's node; returns it with both signatures."""
         ...
 
+    async def share(self, share: control_pb2.Share) -> None:
+        """Send an agreement to another node of a member that is hosted here."""
+        ...
+
     def links(self) -> list[admin_pb2.LinkStatus]:
         """The links that are up."""
         ...
@@ -125,6 +129,8 @@ class ControlClient:
                     self._found()
                 case "offer":
                     done.agreement.CopyFrom(await self._orders.send_offer(order.offer))
+                case "share":
+                    await self._orders.share(order.share)
                 case "drain":
                     await self._orders.drain(order.drain.grace_ms / 1000)
                 case "report":

@@ -40,7 +40,8 @@ from runtime.ports import TcpAddress, parse_address
 from security import certificate
 from security.errors import Code, SimpulError
 from security.hashing import sha256
-from security.keys import Algorithm, PrivateKey, generate
+from security.keys import Algorithm, PrivateKey, PublicKey, generate
+from security.seal_request import SealKeyRequestView, make_seal_key_request
 from security.statement import MemberStatementView, SealKeyView, make_statement
 from security.token import EnrolmentToken, fingerprint, parse_token
 from simpul.v1 import registry_pb2, statement_pb2
@@ -72,18 +73,24 @@ class EnrolOptions:
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """A node that has joined. `fault` says why the directory was not fetched, where it was not."""
+    """A node that has joined. `fault` says why the directory was not fetched, where it was not.
+
+    `asked`: the member's other node must list this one's seal key. The fingerprint is empty where
+    the member's identity key is not known yet.
+    """
 
     home: NodeHome
     token: EnrolmentToken
     fingerprint: str
     generation: Generation | None
     fault: SimpulError | None
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Keys:
-    identity: PrivateKey
+    # None where another node of the member holds it.
+    identity: PrivateKey | None
     seal: PrivateKey
     node: PrivateKey
     tls_pem: bytes
@@ -113,7 +120,7 @@ async def enrol(options: EnrolOptions, clock: Callable[[], int]) -> Enrolled:
         # 4. Certificate.
         shown = await asyncio.to_thread(_shown_certificate, registry, token)
         # 5. Keys.
-        keys = _make_keys(home)
+        keys = _make_keys(home, with_identity=not token.has_statement)
         # 6. Enrolment.
         pem = certificate.to_pem(shown)
         answer = await _send(options, token, keys, pem, str(advertise), clock())
@@ -125,13 +132,16 @@ async def enrol(options: EnrolOptions, clock: Callable[[], int]) -> Enrolled:
         # 8. Configuration.
         _write_config(home, options, token, answer.directory_url, str(advertise))
         # 9. Directory.
-        generation, fault = await asyncio.to_thread(
+        first = await asyncio.to_thread(
             _first_directory, home, token, options.root, answer.directory_url, clock()
         )
-    print_ = fingerprint(
-        token.member, token.node, keys.identity.public, keys.node.public, keys.seal.public
+    identity = first.identity if keys.identity is None else keys.identity.public
+    print_ = (
+        ""
+        if identity is None
+        else fingerprint(token.member, token.node, identity, keys.node.public, keys.seal.public)
     )
-    return Enrolled(home, token, print_, generation, fault)
+    return Enrolled(home, token, print_, first.generation, first.fault, asked=token.has_statement)
 
 
 def _tcp(text: str) -> TcpAddress:
@@ -184,7 +194,7 @@ def _shown_certificate(address: TcpAddress, token: EnrolmentToken) -> bytes:
     return shown
 
 
-def _make_keys(home: NodeHome) -> _Keys:
+def _make_keys(home: NodeHome, *, with_identity: bool) -> _Keys:
     def key(name: KeyName) -> PrivateKey:
         if not home.key_file(name).exists():
             home.write_key(name, generate(Algorithm.ED25519).to_pem())
@@ -193,26 +203,27 @@ def _make_keys(home: NodeHome) -> _Keys:
     if not home.key_file(KeyName.TLS).exists():
         home.write_key(KeyName.TLS, certificate.make_key())
     return _Keys(
-        key(KeyName.IDENTITY),
+        key(KeyName.IDENTITY) if with_identity else None,
         key(KeyName.SEAL),
         key(KeyName.NODE),
         home.read_pem(KeyName.TLS),
     )
 
 
-def _first_statement(
-    token: EnrolmentToken, keys: _Keys, now_ms: int
+def first_statement(
+    token: EnrolmentToken, identity: PrivateKey, seal: PrivateKey, now_ms: int
 ) -> statement_pb2.SignedStatement:
-    seal = SealKeyView(keys.seal.public, token.node, now_ms, now_ms + SEAL_KEY_DAYS * MS_PER_DAY)
+    """A member's first statement, which lists one seal key, valid at once."""
+    ends_ms = now_ms + SEAL_KEY_DAYS * MS_PER_DAY
     view = MemberStatementView(
         member=token.member,
         number=FIRST_NUMBER,
-        identity_key=keys.identity.public,
-        seal_keys=(seal,),
+        identity_key=identity.public,
+        seal_keys=(SealKeyView(seal.public, token.node, now_ms, ends_ms),),
         issued_at_ms=now_ms,
         previous=None,
     )
-    return make_statement(view, keys.identity)
+    return make_statement(view, identity)
 
 
 async def _send(
@@ -232,9 +243,14 @@ async def _send(
         node_key=keys.node.public.to_proto(),
         certificate_request=certificate.make_request(keys.tls_pem, token.node),
         link_address=advertise,
-        statement=_first_statement(token, keys, now_ms),
         slots=options.slots,
     )
+    if keys.identity is None:
+        asked = SealKeyRequestView(token.member, token.node, keys.seal.public, now_ms)
+        enrolment.seal_key_request.CopyFrom(make_seal_key_request(asked, keys.node))
+    else:
+        statement = first_statement(token, keys.identity, keys.seal, now_ms)
+        enrolment.statement.CopyFrom(statement)
     client = RegistryClient(options.registry, certificate_pem, token.federation)
     try:
         return await client.enrol(enrolment, keys.node)
@@ -282,16 +298,28 @@ def _write_config(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _First:
+    """The directory that a new node fetched, or why not; the identity key of its member."""
+
+    generation: Generation | None
+    fault: SimpulError | None
+    identity: PublicKey | None = None
+
+
 def _first_directory(
     home: NodeHome, token: EnrolmentToken, root: bytes, url: str, now_ms: int
-) -> tuple[Generation | None, SimpulError | None]:
+) -> _First:
     store = Store.open(home.state)
     fetcher = HttpFetcher(url)
     try:
         replica = Replica(home.directory, token.federation, root, store)
-        return replica.sync(fetcher, now_ms), None
+        generation = replica.sync(fetcher, now_ms)
+        view = replica.view
+        statement = None if view is None else view.member(token.member).statement
+        return _First(generation, None, None if statement is None else statement.identity_key)
     except SimpulError as error:
-        return None, error
+        return _First(None, error)
     finally:
         fetcher.close()
         store.close()

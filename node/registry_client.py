@@ -7,7 +7,7 @@ answer applies nothing twice; every failure is a SimpulError.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 import grpc
 
@@ -17,8 +17,8 @@ from runtime.grpc_errors import from_rpc_error
 from runtime.grpc_options import channel_options
 from security.certificate import registry_dns_name
 from security.errors import Code, SimpulError
-from security.hashing import CHANGE_SIGNATURE, ENROLMENT_SIGNATURE
-from security.identifiers import NodeId, ServiceId
+from security.hashing import CHANGE_SIGNATURE, ENROLMENT_SIGNATURE, NODE_KEY_SIGNATURE
+from security.identifiers import MemberId, NodeId, ServiceId
 from security.keys import PrivateKey
 from simpul.v1 import registry_pb2, registry_pb2_grpc, statement_pb2
 
@@ -106,12 +106,20 @@ class RegistryClient:
 
 
 class NodeChanges:
-    """The changes that one node asks for, each with a number of its own."""
+    """The changes that one node asks for, each with a number of its own.
+
+    Every method raises SimpulError: what the registry refuses it for, REGISTRY_UNREACHABLE, or
+    APPROVAL_PENDING where its operator must decide.
+    """
 
     def __init__(
-        self, client: RegistryClient, node: NodeId, node_key: PrivateKey, store: Store
+        self,
+        client: RegistryClient,
+        node: NodeId,
+        node_key: Callable[[], PrivateKey],
+        store: Store,
     ) -> None:
-        """`store` keeps the numbers."""
+        """`node_key` gives the key that the directory lists now; `store` keeps the numbers."""
         self._client = client
         self._node = node
         self._key = node_key
@@ -150,6 +158,45 @@ class NodeChanges:
         change.replace_statement.statement.CopyFrom(statement)
         return (await self._send(change)).directory_version
 
+    async def host_member(
+        self,
+        secret: bytes,
+        member: MemberId,
+        listing: statement_pb2.SignedStatement | statement_pb2.SignedSealKeyRequest,
+        now_ms: int,
+    ) -> int:
+        """A further member that this node seals for; gives the directory that says so."""
+        change = self._new(now_ms)
+        change.host_member.secret = secret
+        change.host_member.member = str(member)
+        if isinstance(listing, statement_pb2.SignedStatement):
+            change.host_member.statement.CopyFrom(listing)
+        else:
+            change.host_member.seal_key_request.CopyFrom(listing)
+        return (await self._send(change)).directory_version
+
+    async def request_seal_key(
+        self, request: statement_pb2.SignedSealKeyRequest, now_ms: int
+    ) -> int:
+        """Has the registry publish a request; gives the directory that holds it."""
+        change = self._new(now_ms)
+        change.request_seal_key.seal_key_request.CopyFrom(request)
+        return (await self._send(change)).directory_version
+
+    async def replace_node_key(self, new: PrivateKey, now_ms: int) -> int:
+        """Replaces the node's key; gives the directory that lists the new one."""
+        change = self._new(now_ms)
+        change.replace_node_key.node_key.CopyFrom(new.public.to_proto())
+        proof = new.sign(NODE_KEY_SIGNATURE, self._key().public.key_id)
+        change.replace_node_key.proof = proof
+        return (await self._send(change)).directory_version
+
+    async def withdraw_change(self, number: int, now_ms: int) -> None:
+        """Takes back a change that waits for approval."""
+        change = self._new(now_ms)
+        change.withdraw_change.number = number
+        await self._send(change)
+
     def _new(self, now_ms: int) -> registry_pb2.Change:
         return registry_pb2.Change(
             version=FORMAT_VERSION,
@@ -162,7 +209,15 @@ class NodeChanges:
     async def _send(self, change: registry_pb2.Change) -> registry_pb2.ChangeResponse:
         number = await asyncio.to_thread(next_change_number, self._store, change.made_at_ms)
         change.number = number
-        return await self._client.change(change, self._key)
+        response = await self._client.change(change, self._key())
+        if response.waits:
+            raise SimpulError(
+                Code.APPROVAL_PENDING,
+                f"change {number} of {self._node} waits until the registry's operator approves it: "
+                "ask him; it need not be sent again",
+                number=str(number),
+            )
+        return response
 
 
 def _failed(error: grpc.aio.AioRpcError) -> SimpulError:

@@ -30,10 +30,12 @@ from node.directory.fetch import HttpFetcher
 from node.directory.model import Generation
 from node.directory.replica import Replica
 from node.directory.watch import DirectoryWatch, Sources, WatchTiming
-from node.home import KeyName, NodeHome
-from node.operations import access
+from node.home import NodeHome
+from node.keyring import KeyRing
+from node.operations import access, successions
 from node.operations.certificates import keep_renewed
 from node.operations.desk import Desk
+from node.operations.siblings import Siblings
 from node.processes import WorkerProcesses
 from node.registry_client import NodeChanges, RegistryClient
 from node.store.engine import Store
@@ -134,9 +136,14 @@ class Supervisor:
             now_ms,
             WatchTiming(refresh_every_s=config.registry.refresh_s),
         )
-        node_key = home.read_key(KeyName.NODE)
-        changes = NodeChanges(client, config.node_id, node_key, store)
-        self._desk = Desk(home, config, store, self._watch, changes, self._workers, now_ms)
+        ring = KeyRing(home, config.member_ids)
+        changes = NodeChanges(
+            client,
+            config.node_id,
+            lambda: ring.node_key(self._replica.view, config.node_id),
+            store,
+        )
+        self._desk = Desk(home, config, store, self._watch, changes, self._workers, now_ms, ring)
         self._refreshed_s = 0.0
         self._pushing: set[asyncio.Task[None]] = set()
 
@@ -220,6 +227,7 @@ class Supervisor:
         tasks: list[asyncio.Task[object]] = [
             asyncio.create_task(self._watch.run()),
             asyncio.create_task(keep_renewed(self._desk)),
+            asyncio.create_task(Siblings(self._desk).run()),
             asyncio.create_task(stop.wait()),
         ]
         if self.processes is not None:
@@ -241,6 +249,7 @@ class Supervisor:
     async def _on_generation(self, generation: Generation) -> None:
         self.metrics.directory(generation.version, generation.issued_at_ms)
         _log.info("directory", version=generation.version, hash=generation.hash.hex()[:16])
+        await successions.follow(self._desk)
         await self._push()
 
     def _refuse(self, error: SimpulError | None) -> None:

@@ -46,7 +46,7 @@ from runtime.clock import now_ms
 from runtime.grpc_options import channel_options
 from security.agreement import parse_agreement
 from security.certificate import to_pem
-from security.directory import DirectoryView, NodeState
+from security.directory import DirectoryView, NodeState, NodeView
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId, NodeId, ServiceId, SubsystemId
 from security.keys import PrivateKey
@@ -209,18 +209,41 @@ class Worker:
     ) -> agreement_pb2.SignedAgreement:
         """Offer an agreement to a node of its consumer; returns what that one signed."""
         terms = parse_agreement(offer.agreement)
+        provider, consumer = terms.provider_subsystem, terms.consumer_subsystems[0]
         nodes = self._current.snapshot.directory.nodes_of(terms.consumer.member, now_ms())
         if not nodes:
             raise SimpulError(
                 Code.NODE_UNKNOWN,
                 f"{terms.consumer.member} has no active node; ask its operators to run one",
             )
+        for node in nodes[:-1]:
+            try:
+                return await self._offer(offer, node, provider, consumer)
+            except SimpulError as error:
+                # Only one of the consumer's nodes holds its identity key.
+                if error.code is not Code.IDENTITY_ABSENT:
+                    raise
+        return await self._offer(offer, nodes[-1], provider, consumer)
+
+    async def share(self, share: control_pb2.Share) -> None:
+        """Send an agreement to another node of a member that is hosted here."""
+        node = self._current.snapshot.directory.require_active_node(NodeId.parse(share.node))
+        subsystem = SubsystemId.parse(share.subsystem)
+        await self._offer(share.agreement, node, subsystem, subsystem)
+
+    async def _offer(
+        self,
+        offer: agreement_pb2.SignedAgreement,
+        node: NodeView,
+        sender: SubsystemId,
+        receiver: SubsystemId,
+    ) -> agreement_pb2.SignedAgreement:
         answer = await ask(
             self._dialler,
-            nodes,
+            (node,),
             call_id=new_call_id(now_ms(), os.urandom(10)),
-            consumer=terms.provider_subsystem,
-            provider=terms.consumer_subsystems[0],
+            consumer=sender,
+            provider=receiver,
             service=AGREEMENTS,
             method=OFFER,
             data=agreement_pb2.OfferRequest(agreement=offer).SerializeToString(),
@@ -251,7 +274,12 @@ class Worker:
     async def _offered(self, data: bytes, sender: MemberId) -> bytes:
         """`Agreements.Offer`: have the supervisor countersign what a provider offers."""
         offer = parse(agreement_pb2.OfferRequest, data, MAX_OFFER_BYTES).agreement
-        if parse_agreement(offer.agreement).provider.member != sender:
+        terms = parse_agreement(offer.agreement)
+        # What both have signed may come from a sibling of either.
+        senders = {terms.provider.member}
+        if offer.consumer_signature:
+            senders.add(terms.consumer.member)
+        if sender not in senders:
             raise SimpulError(
                 Code.AGREEMENT_INVALID, "an agreement is offered by its provider and nobody else"
             )

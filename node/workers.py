@@ -20,6 +20,7 @@ import structlog
 from grpc import aio
 
 from security.errors import Code, SimpulError
+from security.identifiers import NodeId, SubsystemId
 from simpul.node.v1 import admin_pb2, control_pb2, control_pb2_grpc
 from simpul.v1 import agreement_pb2
 
@@ -114,11 +115,33 @@ class Workers(control_pb2_grpc.ControlServicer):
         Raises:
             SimpulError: No worker serves, the node can't be reached, or it declined.
         """
-        worker = next((w for w in self._attached.values() if w.ready), None)
-        if worker is None:
-            raise SimpulError(Code.NOT_RUNNING, "no worker of this node serves yet; try again")
+        try:
+            await asyncio.wait_for(self.wait_ready(1), OFFER_TIMEOUT_S)
+        except TimeoutError:
+            raise SimpulError(
+                Code.NOT_RUNNING, "no worker of this node serves; its log says why"
+            ) from None
+        worker = next(worker for worker in self._attached.values() if worker.ready)
         done = await worker.order(control_pb2.AttachResponse(offer=offer), OFFER_TIMEOUT_S)
         return done.agreement
+
+    async def share(
+        self, signed: agreement_pb2.SignedAgreement, node: NodeId, subsystem: SubsystemId
+    ) -> None:
+        """Have a worker send an agreement to another node of a member that is hosted here.
+
+        Raises:
+            SimpulError: No worker serves, the node can't be reached, or it refused.
+        """
+        try:
+            await asyncio.wait_for(self.wait_ready(1), OFFER_TIMEOUT_S)
+        except TimeoutError:
+            raise SimpulError(
+                Code.NOT_RUNNING, "no worker of this node serves; its log says why"
+            ) from None
+        worker = next(worker for worker in self._attached.values() if worker.ready)
+        share = control_pb2.Share(agreement=signed, node=str(node), subsystem=str(subsystem))
+        await worker.order(control_pb2.AttachResponse(share=share), OFFER_TIMEOUT_S)
 
     async def links(self) -> list[admin_pb2.LinkStatus]:
         """The links of all workers; one that does not answer is left out."""

@@ -209,6 +209,8 @@ class NewRegistry:
     witness_url: str = ""
     metrics: TcpAddress | None = None
     member_classes: tuple[str, ...] = MEMBER_CLASSES
+    stale_after_ms: int = STALE_AFTER_MS
+    dead_after_ms: int = DEAD_AFTER_MS
 
 
 def create(path: Path, new: NewRegistry, now_ms: int) -> RegistryHome:
@@ -284,8 +286,8 @@ def _policy(new: NewRegistry, authority_der: bytes, witness: directory_pb2.Witne
     return directory_pb2.FederationPolicy(
         version=1,
         federation=new.federation,
-        stale_after_ms=STALE_AFTER_MS,
-        dead_after_ms=DEAD_AFTER_MS,
+        stale_after_ms=new.stale_after_ms,
+        dead_after_ms=new.dead_after_ms,
         tls_authorities=[authority_der],
         member_classes=new.member_classes,
         limits=directory_pb2.Limits(

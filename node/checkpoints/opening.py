@@ -10,8 +10,9 @@ from node.checkpoints.log import Tools
 from node.checkpoints.watch import CheckpointMetrics
 from node.checkpoints.witnesses import HttpWitnesses
 from node.config import NodeConfig, journal_place
-from node.home import KeyName, NodeHome
+from node.home import NodeHome
 from node.journal.sql_checkpoints import SqlCheckpointStore
+from node.keyring import KeyRing
 from security.directory import DirectoryView
 from security.errors import SimpulError
 
@@ -31,10 +32,11 @@ def open_keeper(
     Raises:
         SimpulError: as the journal's opening does; JOURNAL_FAILED.
     """
-    client = HttpClient()
+    client, ring = HttpClient(), KeyRing(home, config.member_ids)
     tools = Tools(
         node=config.node_id,
-        key=lambda: home.read_key(KeyName.NODE),
+        # The one that witnesses and peers read in the directory.
+        key=lambda: ring.node_key(directory(), config.node_id),
         store=SqlCheckpointStore.open(journal_place(config, home)),
         latest=LatestStore(home.checkpoints),
         directory=directory,

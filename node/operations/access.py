@@ -69,7 +69,7 @@ async def allow(desk: Desk, request: AllowRequest) -> StoredAgreement:
     """
     desk.require_hosted(request.service.subsystem)
     data = make_agreement(_terms(desk, request))
-    key = await asyncio.to_thread(desk.identity_key)
+    key = await asyncio.to_thread(desk.identity_key, request.service.subsystem.member)
     offer = agreement_pb2.SignedAgreement(
         agreement=data, provider_signature=sign_agreement(data, key)
     )
@@ -89,9 +89,14 @@ async def countersign(
 ) -> agreement_pb2.SignedAgreement:
     """Sign, keep and put in force what a provider offers a member of this node.
 
+    What both have signed comes from a sibling: another node of a member that is hosted here.
+
     Raises:
-        SimpulError: AGREEMENT_INVALID, AGREEMENT_DECLINED (by configuration), IDENTITY_CHANGED.
+        SimpulError: AGREEMENT_INVALID, AGREEMENT_DECLINED (by configuration), IDENTITY_CHANGED,
+            IDENTITY_ABSENT (another node of the consumer can sign).
     """
+    if offer.consumer_signature:
+        return await _keep_shared(desk, offer)
     terms = verify_offer(
         offer, desk.directory, desk.now_ms(), await asyncio.to_thread(known_keys, desk.store)
     )
@@ -102,12 +107,26 @@ async def countersign(
             Code.AGREEMENT_DECLINED,
             f"{terms.consumer.member} takes no agreements by itself; ask its operators",
         )
-    key = await asyncio.to_thread(desk.identity_key)
+    key = await asyncio.to_thread(desk.identity_key, terms.consumer.member)
     signed = agreement_pb2.SignedAgreement(
         agreement=offer.agreement,
         provider_signature=offer.provider_signature,
         consumer_signature=sign_agreement(offer.agreement, key),
     )
+    await _store(desk, signed)
+    await desk.push()
+    return signed
+
+
+async def _keep_shared(
+    desk: Desk, signed: agreement_pb2.SignedAgreement
+) -> agreement_pb2.SignedAgreement:
+    known = await asyncio.to_thread(known_keys, desk.store)
+    terms = verify_agreement(signed, desk.directory, desk.now_ms(), known)
+    if not {terms.provider.member, terms.consumer.member} & set(desk.members):
+        raise SimpulError(
+            Code.AGREEMENT_DECLINED, "no member of this node is party to the agreement"
+        )
     await _store(desk, signed)
     await desk.push()
     return signed

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from node.config import NodeConfig
 from node.directory.watch import DirectoryWatch
-from node.home import KeyName, NodeHome
+from node.home import NodeHome
+from node.keyring import KeyRing
 from node.policy.pins import suspended
 from node.registry_client import NodeChanges
 from node.store.agreements import StoredAgreement, list_agreements, list_pins
@@ -40,6 +41,7 @@ class Desk:
     changes: NodeChanges
     workers: Workers
     now_ms: Callable[[], int]
+    ring: KeyRing
     # Why no new call may begin, if so: checkpoints say it.
     refusal: SimpulError | None = None
     # Two operations that push must not cross: the older snapshot would win.
@@ -65,19 +67,40 @@ class Desk:
         """The members that this node hosts."""
         return self.config.member_ids
 
-    def identity_key(self) -> PrivateKey:
-        """The key that signs agreements for the member of this node."""
-        return self.home.read_key(KeyName.IDENTITY)
+    def identity_key(self, member: MemberId) -> PrivateKey:
+        """The key that signs statements and agreements of a member that is hosted here.
+
+        Raises:
+            SimpulError: IDENTITY_ABSENT, when it is on another node; what the directory says.
+        """
+        return self.ring.identity_key(member, self.directory.identity_key(member))
+
+    def node_key(self) -> PrivateKey:
+        """The key of this node that the directory lists."""
+        return self.ring.node_key(self.watch.replica.view, self.config.node_id)
 
     def require_hosted(self, subsystem: SubsystemId) -> SubsystemId:
         """Raise SimpulError MEMBER_UNKNOWN for a subsystem of a member that is not hosted here."""
-        if subsystem.member not in self.members:
+        self.require_member(subsystem.member)
+        return subsystem
+
+    def require_member(self, member: MemberId) -> None:
+        """Raise SimpulError MEMBER_UNKNOWN for a member that is not hosted here."""
+        if member not in self.members:
             raise SimpulError(
                 Code.MEMBER_UNKNOWN,
-                f"{subsystem.member} is not hosted by this node; it hosts "
-                f"{', '.join(str(member) for member in self.members)}",
+                f"{member} is not hosted by this node; it hosts "
+                f"{', '.join(str(hosted) for hosted in self.members)}",
             )
-        return subsystem
+
+    async def catch_up(self, version: int) -> None:
+        """Go by a directory that is no older than `version`.
+
+        What an operator is told is done must be known here, whether or not the watch was faster.
+        """
+        if self.directory.version < version:
+            await self.watch.refresh()
+        await self.push()
 
     async def push(self) -> None:
         """Have every worker go by what is stored now.

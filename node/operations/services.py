@@ -42,7 +42,8 @@ async def publish(
 
     Raises:
         SimpulError: PROTOSET_INVALID, PROTOSET_LACKS_SERVICE, MEMBER_UNKNOWN, CONFIG_INVALID (the
-            target), SERVICE_UNREACHABLE (reflection), REGISTRY_UNREACHABLE, or the registry's no.
+            target), SERVICE_UNREACHABLE (reflection), REGISTRY_UNREACHABLE, the registry's no, or
+            APPROVAL_PENDING, when its operator must decide.
     """
     desk.require_hosted(subsystem)
     check_target(target)
@@ -53,13 +54,19 @@ async def publish(
         check_contract(descriptor_set, name)
     version = 0
     ids = tuple(ServiceId(subsystem, name) for name in chosen)
+    waits: SimpulError | None = None
     for service in ids:
-        version = await desk.changes.publish_service(service, descriptor_set, desk.now_ms())
+        try:
+            version = await desk.changes.publish_service(service, descriptor_set, desk.now_ms())
+        except SimpulError as error:
+            if error.code is not Code.APPROVAL_PENDING:
+                raise
+            # It has its route when it is approved.
+            waits = error
         await asyncio.to_thread(set_route, desk.store, Route(service, target), desk.now_ms())
-    # What the operator is told is done must be known here, whether or not the watch was faster.
-    if desk.directory.version < version:
-        await desk.watch.refresh()
-    await desk.push()
+    await desk.catch_up(version)
+    if waits is not None:
+        raise waits
     return ids, version
 
 

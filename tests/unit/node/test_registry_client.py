@@ -33,7 +33,7 @@ async def client(server: FakeServer) -> AsyncIterator[RegistryClient]:
 def changes(client: RegistryClient, server: FakeServer, tmp_path: Path) -> NodeChanges:
     key = generate(Algorithm.ED25519)
     server.node_key = key.public
-    return NodeChanges(client, NODE, key, Store.open(tmp_path / "state.db"))
+    return NodeChanges(client, NODE, lambda: key, Store.open(tmp_path / "state.db"))
 
 
 async def test_each_change_is_signed_and_numbered(server: FakeServer, changes: NodeChanges) -> None:

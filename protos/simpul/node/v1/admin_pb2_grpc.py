@@ -80,6 +80,36 @@ class NodeAdminStub:
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.GetContractRequest.SerializeToString,
                 response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.GetContractResponse.FromString,
                 _registered_method=True)
+        self.ListKeys = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/ListKeys',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListKeysRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListKeysResponse.FromString,
+                _registered_method=True)
+        self.ApproveNode = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/ApproveNode',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ApproveNodeRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ApproveNodeResponse.FromString,
+                _registered_method=True)
+        self.DropNode = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/DropNode',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.DropNodeRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.DropNodeResponse.FromString,
+                _registered_method=True)
+        self.RotateKey = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/RotateKey',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.RotateKeyRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.RotateKeyResponse.FromString,
+                _registered_method=True)
+        self.SetLinkAddress = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/SetLinkAddress',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.SetLinkAddressRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.SetLinkAddressResponse.FromString,
+                _registered_method=True)
+        self.WithdrawChange = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/WithdrawChange',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.WithdrawChangeRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.WithdrawChangeResponse.FromString,
+                _registered_method=True)
 
 
 class NodeAdminServicer:
@@ -143,6 +173,48 @@ class NodeAdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListKeys(self, request, context):
+        """The hosted members' keys: what the directory lists, and which nodes ask to be listed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveNode(self, request, context):
+        """Lists another node's seal key in the next statement of a member whose identity key is here.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DropNode(self, request, context):
+        """Lists a node's seal keys no more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateKey(self, request, context):
+        """Replaces a key of this node, or of a member whose keys are here.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetLinkAddress(self, request, context):
+        """Where other nodes reach this one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawChange(self, request, context):
+        """Takes back a change that waits at the registry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NodeAdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -190,6 +262,36 @@ def add_NodeAdminServicer_to_server(servicer, server):
                     servicer.GetContract,
                     request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.GetContractRequest.FromString,
                     response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.GetContractResponse.SerializeToString,
+            ),
+            'ListKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListKeys,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListKeysRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListKeysResponse.SerializeToString,
+            ),
+            'ApproveNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveNode,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ApproveNodeRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ApproveNodeResponse.SerializeToString,
+            ),
+            'DropNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.DropNode,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.DropNodeRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.DropNodeResponse.SerializeToString,
+            ),
+            'RotateKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateKey,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.RotateKeyRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.RotateKeyResponse.SerializeToString,
+            ),
+            'SetLinkAddress': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetLinkAddress,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.SetLinkAddressRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.SetLinkAddressResponse.SerializeToString,
+            ),
+            'WithdrawChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawChange,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.WithdrawChangeRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.WithdrawChangeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -436,6 +538,168 @@ class NodeAdmin:
             '/simpul.node.v1.NodeAdmin/GetContract',
             simpul_dot_node_dot_v1_dot_admin__pb2.GetContractRequest.SerializeToString,
             simpul_dot_node_dot_v1_dot_admin__pb2.GetContractResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/ListKeys',
+            simpul_dot_node_dot_v1_dot_admin__pb2.ListKeysRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.ListKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/ApproveNode',
+            simpul_dot_node_dot_v1_dot_admin__pb2.ApproveNodeRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.ApproveNodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DropNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/DropNode',
+            simpul_dot_node_dot_v1_dot_admin__pb2.DropNodeRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.DropNodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/RotateKey',
+            simpul_dot_node_dot_v1_dot_admin__pb2.RotateKeyRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.RotateKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetLinkAddress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/SetLinkAddress',
+            simpul_dot_node_dot_v1_dot_admin__pb2.SetLinkAddressRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.SetLinkAddressResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/WithdrawChange',
+            simpul_dot_node_dot_v1_dot_admin__pb2.WithdrawChangeRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.WithdrawChangeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,18 @@ class NodeAdminStub:
     RemoveApp: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RemoveAppRequest, _admin_pb2.RemoveAppResponse]
     GetContract: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetContractRequest, _admin_pb2.GetContractResponse]
     """The contract of a service, from this node's copy of the directory."""
+    ListKeys: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListKeysRequest, _admin_pb2.ListKeysResponse]
+    """The hosted members' keys: what the directory lists, and which nodes ask to be listed."""
+    ApproveNode: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ApproveNodeRequest, _admin_pb2.ApproveNodeResponse]
+    """Lists another node's seal key in the next statement of a member whose identity key is here."""
+    DropNode: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DropNodeRequest, _admin_pb2.DropNodeResponse]
+    """Lists a node's seal keys no more."""
+    RotateKey: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RotateKeyRequest, _admin_pb2.RotateKeyResponse]
+    """Replaces a key of this node, or of a member whose keys are here."""
+    SetLinkAddress: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetLinkAddressRequest, _admin_pb2.SetLinkAddressResponse]
+    """Where other nodes reach this one."""
+    WithdrawChange: _grpc.UnaryUnaryMultiCallable[_admin_pb2.WithdrawChangeRequest, _admin_pb2.WithdrawChangeResponse]
+    """Takes back a change that waits at the registry."""
 
 @_typing.type_check_only
 class NodeAdminAsyncStub(NodeAdminStub):
@@ -63,6 +75,18 @@ class NodeAdminAsyncStub(NodeAdminStub):
     RemoveApp: _aio.UnaryUnaryMultiCallable[_admin_pb2.RemoveAppRequest, _admin_pb2.RemoveAppResponse]  # type: ignore[assignment]
     GetContract: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetContractRequest, _admin_pb2.GetContractResponse]  # type: ignore[assignment]
     """The contract of a service, from this node's copy of the directory."""
+    ListKeys: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListKeysRequest, _admin_pb2.ListKeysResponse]  # type: ignore[assignment]
+    """The hosted members' keys: what the directory lists, and which nodes ask to be listed."""
+    ApproveNode: _aio.UnaryUnaryMultiCallable[_admin_pb2.ApproveNodeRequest, _admin_pb2.ApproveNodeResponse]  # type: ignore[assignment]
+    """Lists another node's seal key in the next statement of a member whose identity key is here."""
+    DropNode: _aio.UnaryUnaryMultiCallable[_admin_pb2.DropNodeRequest, _admin_pb2.DropNodeResponse]  # type: ignore[assignment]
+    """Lists a node's seal keys no more."""
+    RotateKey: _aio.UnaryUnaryMultiCallable[_admin_pb2.RotateKeyRequest, _admin_pb2.RotateKeyResponse]  # type: ignore[assignment]
+    """Replaces a key of this node, or of a member whose keys are here."""
+    SetLinkAddress: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetLinkAddressRequest, _admin_pb2.SetLinkAddressResponse]  # type: ignore[assignment]
+    """Where other nodes reach this one."""
+    WithdrawChange: _aio.UnaryUnaryMultiCallable[_admin_pb2.WithdrawChangeRequest, _admin_pb2.WithdrawChangeResponse]  # type: ignore[assignment]
+    """Takes back a change that waits at the registry."""
 
 class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
     """What a node's operator does, over the Unix socket in the node's home folder."""
@@ -132,5 +156,53 @@ class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.GetContractResponse, _abc.Awaitable[_admin_pb2.GetContractResponse]]:
         """The contract of a service, from this node's copy of the directory."""
+
+    @_abc_1.abstractmethod
+    def ListKeys(
+        self,
+        request: _admin_pb2.ListKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListKeysResponse, _abc.Awaitable[_admin_pb2.ListKeysResponse]]:
+        """The hosted members' keys: what the directory lists, and which nodes ask to be listed."""
+
+    @_abc_1.abstractmethod
+    def ApproveNode(
+        self,
+        request: _admin_pb2.ApproveNodeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ApproveNodeResponse, _abc.Awaitable[_admin_pb2.ApproveNodeResponse]]:
+        """Lists another node's seal key in the next statement of a member whose identity key is here."""
+
+    @_abc_1.abstractmethod
+    def DropNode(
+        self,
+        request: _admin_pb2.DropNodeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.DropNodeResponse, _abc.Awaitable[_admin_pb2.DropNodeResponse]]:
+        """Lists a node's seal keys no more."""
+
+    @_abc_1.abstractmethod
+    def RotateKey(
+        self,
+        request: _admin_pb2.RotateKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.RotateKeyResponse, _abc.Awaitable[_admin_pb2.RotateKeyResponse]]:
+        """Replaces a key of this node, or of a member whose keys are here."""
+
+    @_abc_1.abstractmethod
+    def SetLinkAddress(
+        self,
+        request: _admin_pb2.SetLinkAddressRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.SetLinkAddressResponse, _abc.Awaitable[_admin_pb2.SetLinkAddressResponse]]:
+        """Where other nodes reach this one."""
+
+    @_abc_1.abstractmethod
+    def WithdrawChange(
+        self,
+        request: _admin_pb2.WithdrawChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.WithdrawChangeResponse, _abc.Awaitable[_admin_pb2.WithdrawChangeResponse]]:
+        """Takes back a change that waits at the registry."""
 
 def add_NodeAdminServicer_to_server(servicer: NodeAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -134,6 +134,7 @@ class AttachResponse(_message.Message):
     OFFER_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
     REPORT_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Answered by a Done of the same number."""
     @_builtins.property
@@ -146,6 +147,8 @@ class AttachResponse(_message.Message):
     def drain(self) -> Global___Drain: ...
     @_builtins.property
     def report(self) -> Global___Report: ...
+    @_builtins.property
+    def share(self) -> Global___Share: ...
     def __init__(
         self,
         *,
@@ -154,16 +157,46 @@ class AttachResponse(_message.Message):
         offer: _agreement_pb2.SignedAgreement | None = ...,
         drain: Global___Drain | None = ...,
         report: Global___Report | None = ...,
+        share: Global___Share | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "kind", b"kind", "offer", b"offer", "report", b"report", "snapshot", b"snapshot"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "kind", b"kind", "offer", b"offer", "report", b"report", "share", b"share", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "kind", b"kind", "number", b"number", "offer", b"offer", "report", b"report", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "kind", b"kind", "number", b"number", "offer", b"offer", "report", b"report", "share", b"share", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["snapshot", "offer", "drain", "report"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["snapshot", "offer", "drain", "report", "share"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
 Global___AttachResponse: _TypeAlias = AttachResponse  # noqa: Y015
+
+@_typing.final
+class Share(_message.Message):
+    """Send an agreement that both have signed to another node of a member that is hosted here."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGREEMENT_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
+    SUBSYSTEM_FIELD_NUMBER: _builtins.int
+    node: _builtins.str
+    subsystem: _builtins.str
+    """The member's subsystem that is party to it."""
+    @_builtins.property
+    def agreement(self) -> _agreement_pb2.SignedAgreement: ...
+    def __init__(
+        self,
+        *,
+        agreement: _agreement_pb2.SignedAgreement | None = ...,
+        node: _builtins.str = ...,
+        subsystem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "node", b"node", "subsystem", b"subsystem"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Share: _TypeAlias = Share  # noqa: Y015
 
 @_typing.final
 class Drain(_message.Message):
