@@ -4,14 +4,13 @@ It reads `journal.db` itself, so that it works while the node runs and when it d
 changed. Payloads and personal metadata are not there to be shown: the journal keeps none.
 """
 
-import os
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import checkpoints
 from cli.options import AsJson, NodeHomeDir, examples, group
 from cli.output import (
     CommandError,
@@ -25,13 +24,14 @@ from cli.output import (
     refusal,
     when,
 )
+from cli.places import journal_of
 from security.errors import ERRORS, Code
 
 if TYPE_CHECKING:
     from node.journal.model import CallDetail, CallEntry, CallRow, JournalReport
-    from node.journal.place import Place
 
 app = group("Read and verify the node's record of every parcel.")
+checkpoints.add_to(app)
 
 MAX_ROWS = 10_000
 _CALL_ID = re.compile(r"[0-9a-f]{32}")
@@ -107,7 +107,7 @@ def list_calls(
         code=code,
         limit=limit,
     )
-    with JournalReader(_journal(home)) as reader:
+    with JournalReader(journal_of(home)) as reader:
         rows = reader.list_calls(wanted)
     if as_json:
         print_json({"calls": [_call(row) for row in rows]})
@@ -147,7 +147,7 @@ def show(
     wanted = call_id.strip().lower().replace("-", "")
     if _CALL_ID.fullmatch(wanted) is None:
         raise refusal(Code.ID_MALFORMED, f"{call_id!r} is no call id: it has 32 hex digits")
-    with JournalReader(_journal(home)) as reader:
+    with JournalReader(journal_of(home)) as reader:
         found = reader.show_call(bytes.fromhex(wanted))
     if not found:
         raise refusal(
@@ -170,7 +170,7 @@ def verify(home: NodeHomeDir, as_json: AsJson = False) -> None:
     from node.journal.verify import verify as verify_journal
 
     judge = seal_check(home)
-    report = verify_journal(_journal(home), verify_seal=judge)
+    report = verify_journal(journal_of(home), verify_seal=judge)
     row = {**_report(report), "seals_judged": judge is not None}
     if not as_json:
         _print_report(report)
@@ -182,17 +182,6 @@ def verify(home: NodeHomeDir, as_json: AsJson = False) -> None:
         raise CommandError(Failure(Code.JOURNAL_CORRUPT.value, message, action, beside=row))
     if as_json:
         print_json(row)
-
-
-def _journal(home: Path) -> "Place":
-    from node.config import journal_place, load_config
-    from node.home import NodeHome
-
-    opened = NodeHome.open(home)
-    if not opened.config.exists():
-        # What was begun or restored without its configuration may still be looked into.
-        return opened.journal
-    return journal_place(load_config(opened, os.environ), opened)
 
 
 def _one_of(option: str, text: str, known: list[str]) -> str:
