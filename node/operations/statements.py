@@ -56,7 +56,7 @@ def with_key(
             if item.node == node
             else item
             for item in kept
-            # A rotation that was begun and is begun again: the first one's key never came to serve.
+            # One that would begin only after it must end is left out.
             if item.node != node or item.valid_from_ms < ends_ms
         ),
         new,
