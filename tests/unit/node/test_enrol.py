@@ -21,6 +21,9 @@ from security.token import fingerprint
 from tests.unit.node.directory.fake_registry import MEMBER
 from tests.unit.node.fake_registry_server import NODE, FakeServer, fake_server
 
+# Those that joining makes; a witness makes its own when it is one.
+MADE = (KeyName.IDENTITY, KeyName.SEAL, KeyName.NODE, KeyName.TLS)
+
 
 @pytest.fixture
 async def server() -> AsyncIterator[FakeServer]:
@@ -61,7 +64,7 @@ async def test_a_node_joins(server: FakeServer, tmp_path: Path) -> None:
     assert certificate.dns_names(leaf) == (NODE.dns_name,)
     (sent,) = server.enrolments
     statement = parse_statement(sent.statement.statement)
-    keys = {name: home.read_key(name).public for name in KeyName}
+    keys = {name: home.read_key(name).public for name in MADE}
     assert statement.identity_key == keys[KeyName.IDENTITY]
     assert [(k.key, k.node) for k in statement.seal_keys] == [(keys[KeyName.SEAL], NODE)]
     assert done.fingerprint == fingerprint(
@@ -136,10 +139,10 @@ async def test_a_failed_try_is_not_in_the_way_of_the_next(
 async def test_keys_of_a_failed_try_serve_again(server: FakeServer, tmp_path: Path) -> None:
     server.refusal = SimpulError(Code.INTERNAL, "no")
     await refused(options(server, tmp_path))
-    before = {name: NodeHome.at(tmp_path / "home").read_pem(name) for name in KeyName}
+    before = {name: NodeHome.at(tmp_path / "home").read_pem(name) for name in MADE}
     server.refusal = None
     done = await enrol(options(server, tmp_path), now_ms)
-    assert {name: done.home.read_pem(name) for name in KeyName} == before
+    assert {name: done.home.read_pem(name) for name in MADE} == before
 
 
 async def test_a_certificate_for_another_node_is_refused(
