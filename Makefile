@@ -55,7 +55,7 @@ check: $(STAMP) ## Everything that needs no running program: lint, types, protos
 
 .PHONY: test
 test: $(STAMP) ## Run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: interop
 interop: $(STAMP) ## Run gRPC's own cases and the long tests of fidelity, and write the table anew
