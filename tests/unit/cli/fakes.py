@@ -4,20 +4,18 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
 
 from examples.gen.wisata.v1 import wisata_pb2 as wisata
-from runtime.grpc_errors import message_of, status_of, trailers_of
 from runtime.grpc_options import server_options
 from security.errors import Code, SimpulError
 from simpul.node.v1 import admin_pb2 as node_pb
-from simpul.node.v1 import admin_pb2_grpc as node_grpc
 from simpul.registry.v1 import admin_pb2 as registry_pb
-from simpul.registry.v1 import admin_pb2_grpc as registry_grpc
 from tests.architecture.project import PROJECT
+from tests.unit.cli.fakes_life import FakeKeys, FakeLife
+from tests.unit.cli.heard import Heard, refuse
 
 PROTOSET = PROJECT / "examples/protos/wisata.protoset"
 PROVIDER = "ID/DAERAH/53.15/pariwisata"
@@ -43,29 +41,7 @@ def serving(address: str, add: Callable[[grpc.Server], None]) -> Iterator[int]:
             server.stop(None).wait()
 
 
-def refuse(context: Context, error: SimpulError, *more: tuple[str, str | bytes]) -> None:
-    """Ends the call as the real programs do. Always raises."""
-    context.set_trailing_metadata((*trailers_of(error), *more))
-    context.abort(status_of(error), message_of(error))
-
-
-@dataclass
-class Heard:
-    """What a fake was asked, and which methods it refuses."""
-
-    requests: list[Any] = field(default_factory=list)
-    refusals: dict[str, SimpulError] = field(default_factory=dict)
-
-    def take(self, method: str, request: object, context: Context) -> None:
-        self.requests.append(request)
-        if method in self.refusals:
-            refuse(context, self.refusals[method])
-
-    def last(self) -> Any:
-        return self.requests[-1]
-
-
-class FakeNode(node_grpc.NodeAdminServicer):
+class FakeNode(FakeKeys):
     """A node's admin API."""
 
     def __init__(self) -> None:
@@ -241,7 +217,7 @@ class FakeGateway(grpc.GenericRpcHandler):
             yield wisata.ChatResponse(question=number, matches=[match]).SerializeToString()
 
 
-class FakeRegistry(registry_grpc.RegistryAdminServicer):
+class FakeRegistry(FakeLife):
     """A registry's admin API."""
 
     def __init__(self) -> None:
