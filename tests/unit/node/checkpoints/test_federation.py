@@ -200,6 +200,16 @@ def test_real_authorities_stamp_and_fail_over(tmp_path: Path, authorities: list[
     assert place.latest.stamps_failing_since() == place.clock()
 
 
+def test_an_old_stamp_of_the_same_text_is_no_answer(authorities: list[Authority]) -> None:
+    tsa = authorities[0]
+    listed = AuthorityView("TSA", tsa.certificate, tsa.url)
+    client = HttpAuthorities(HttpClient())
+    tsa.lying = client.stamp(listed, "text\n").response
+    with pytest.raises(SimpulError) as caught:
+        client.stamp(listed, "text\n")
+    assert caught.value.code is Code.TIMESTAMP_INVALID
+
+
 @pytest.mark.parametrize(
     ("url", "code"),
     [
