@@ -346,6 +346,24 @@ async def test_what_a_journal_does_not_take_now_is_refused_and_the_node_goes_on(
         assert (call.error(), call.trailers.status) == (code, 8)
         two.consumer.journal.error = None
         assert (await two.consumer.run(unary())).error() == ""
+
+
+async def test_a_link_ends_with_a_gap_in_its_journal() -> None:
+    go_on = asyncio.Event()
+
+    async def wait(request: OutboundRequest, message: Message) -> UnaryAnswer:
+        # The answer would meet the full journal too, and end the link by itself.
+        await go_on.wait()
+        return UnaryAnswer((), Message(b"answer"), Trailers(0))
+
+    async with pair() as two:
+        two.provider.services.on_unary = wait
+        two.consumer.journal.error = SimpulError(Code.JOURNAL_FULL, "not now")
+        async with asyncio.timeout(2):
+            assert (await two.consumer.run(unary())).error() == Code.JOURNAL_FULL
+        two.consumer.journal.error = None
+        go_on.set()
+        assert (await two.consumer.run(unary())).error() == ""
         # On a link of its own: in the other's chain a parcel would be missing.
         sent = [each for each in two.consumer.journal.records if each.direction is Direction.SENT]
         assert sent[0].number == 0
