@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import registry_changes, registry_members, registry_nodes, registry_subsystems
+from cli import (
+    registry_audit,
+    registry_changes,
+    registry_members,
+    registry_nodes,
+    registry_subsystems,
+)
 from cli.options import AsJson, RegistryHomeDir, examples, group
 from cli.output import (
     print_done,
@@ -33,6 +39,7 @@ app.add_typer(registry_members.app, name="member")
 app.add_typer(registry_subsystems.app, name="subsystem")
 app.add_typer(registry_nodes.app, name="node")
 app.add_typer(registry_changes.app, name="change")
+app.add_typer(registry_audit.app, name="audit")
 
 SECONDS_PER_HOUR = 3_600
 FREE = "none: a free port on loopback, kept"

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import grpc
 
-from registry import administration, changes
+from registry import administration, audit, changes
 from registry.admin_members import MemberAdmin, codes
 from registry.administration import NodeInfo, TokenRequest
 from registry.desk import Desk
@@ -26,6 +26,7 @@ from simpul.registry.v1 import admin_pb2
 Context = grpc.aio.ServicerContext[Any, Any]
 
 MS_PER_S: Final = 1000
+AUDIT_PAGE: Final = 100
 MAX_TOKEN_LIFE_S: Final = 90 * 24 * 60 * 60
 
 
@@ -157,6 +158,39 @@ class AdminService(MemberAdmin):
 
         (change, _), version = await self._desk.change(work, lambda done: done[1])
         return admin_pb2.DecideChangeResponse(change=_waiting(change), directory_version=version)
+
+    async def ListAudit(  # noqa: N802  (the proto's name)
+        self, request: admin_pb2.ListAuditRequest, _context: Context
+    ) -> admin_pb2.ListAuditResponse:
+        """A part of the audit trail."""
+        store, count = self._registrar.store, request.count or AUDIT_PAGE
+        start = request.start if request.HasField("start") else None
+        trail = await self._desk.read(lambda: audit.read(store, start, count))
+        return admin_pb2.ListAuditResponse(
+            entries=[_audited(number, entry) for number, entry in trail.entries],
+            size=trail.size,
+            root=trail.root,
+        )
+
+    async def VerifyAudit(  # noqa: N802  (the proto's name)
+        self, _request: admin_pb2.VerifyAuditRequest, _context: Context
+    ) -> admin_pb2.VerifyAuditResponse:
+        """Checks the audit trail."""
+        tree = await self._desk.read(lambda: audit.verify(self._registrar.store))
+        return admin_pb2.VerifyAuditResponse(size=tree.size, root=tree.root())
+
+
+def _audited(number: int, entry: audit.Entry) -> admin_pb2.AuditEntry:
+    return admin_pb2.AuditEntry(
+        number=number,
+        at_ms=entry.at_ms,
+        actor=entry.actor,
+        method=entry.method,
+        subject=entry.subject,
+        request_sha256=entry.request_sha256,
+        stage=entry.stage,
+        code=entry.code,
+    )
 
 
 def _waiting(change: WaitingChange) -> admin_pb2.WaitingChange:

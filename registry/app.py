@@ -18,7 +18,7 @@ from typing import Final
 import grpc
 import structlog
 
-from registry import config, home
+from registry import audit, config, home
 from registry.admin import AdminService, Facts
 from registry.authorization import AuthorizationInterceptor, Listener
 from registry.config import RegistryConfig
@@ -202,7 +202,12 @@ async def _start_servers(stack: AsyncExitStack, core: _Core) -> Endpoints:
 
 
 async def _start_admin(stack: AsyncExitStack, core: _Core, facts: Facts) -> None:
-    server = _server(Listener.ADMIN)
+    store = core.registrar.store
+
+    async def record(entry: audit.Entry) -> None:
+        await core.desk.read(lambda: audit.append(store, entry))
+
+    server = _server(Listener.ADMIN, audit.AuditInterceptor(record, clock.now_ms))
     admin = AdminService(core.registrar, core.desk, facts, clock.now_ms)
     admin_pb2_grpc.add_RegistryAdminServicer_to_server(admin, server)
     _listen_privately(server, core.place.admin_address)
@@ -219,9 +224,9 @@ def _listen_privately(server: grpc.aio.Server, address: UnixAddress) -> None:
     socket_file.chmod(PRIVATE_MODE)
 
 
-def _server(listener: Listener) -> grpc.aio.Server:
+def _server(listener: Listener, *more: grpc.aio.ServerInterceptor) -> grpc.aio.Server:
     return grpc.aio.server(
-        interceptors=[ErrorInterceptor(), AuthorizationInterceptor(listener)],
+        interceptors=[ErrorInterceptor(), *more, AuthorizationInterceptor(listener)],
         options=server_options(max_message_bytes=MAX_MESSAGE_BYTES),
     )
 

@@ -72,6 +72,8 @@ TABLE: Final[Mapping[str, Row]] = MappingProxyType(
         f"{_ADMIN}/RemoveNode": _OPERATOR,
         f"{_ADMIN}/ListChanges": _OPERATOR,
         f"{_ADMIN}/DecideChange": _OPERATOR,
+        f"{_ADMIN}/ListAudit": _OPERATOR,
+        f"{_ADMIN}/VerifyAudit": _OPERATOR,
     }
 )
 

@@ -3,6 +3,7 @@
 from sqlmodel import SQLModel
 
 from registry.store import (
+    audit,
     changes,
     contracts,
     lives,
@@ -30,6 +31,8 @@ TABLES = (
     tokens.TokenRow,
     changes.ChangeRow,
     waiting.WaitingChangeRow,
+    audit.AuditEntryRow,
+    audit.AuditHeadRow,
 )
 
 METADATA = SQLModel.metadata

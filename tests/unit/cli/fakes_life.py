@@ -146,6 +146,22 @@ class FakeLife(registry_grpc.RegistryAdminServicer):
         subsystem = registry_pb.Subsystem(id=request.subsystem, state=request.state)
         return registry_pb.SetSubsystemStateResponse(subsystem=subsystem, directory_version=9)
 
+    def ListAudit(
+        self, request: registry_pb.ListAuditRequest, context: Context
+    ) -> registry_pb.ListAuditResponse:
+        self.heard.take("ListAudit", request, context)
+        entry = registry_pb.AuditEntry(
+            number=7, at_ms=AT_MS, actor="local administrator", method="RevokeNode", subject=NODE,
+            stage="ended", code="CONFLICT",
+        )  # fmt: skip
+        return registry_pb.ListAuditResponse(entries=[entry], size=8, root=b"r" * 32)
+
+    def VerifyAudit(
+        self, request: registry_pb.VerifyAuditRequest, context: Context
+    ) -> registry_pb.VerifyAuditResponse:
+        self.heard.take("VerifyAudit", request, context)
+        return registry_pb.VerifyAuditResponse(size=8, root=b"r" * 32)
+
     def RemoveNode(
         self, request: registry_pb.RemoveNodeRequest, context: Context
     ) -> registry_pb.RemoveNodeResponse:

@@ -129,3 +129,13 @@ def test_a_token_to_host(simpul: Simpul, registry: FakeRegistry) -> None:
     ran = simpul("registry", "enrol", MEMBER, "--node", "labuan-bajo-1", "--host").ok()
     assert f"simpul node host {MEMBER}" in ran.err
     assert registry.heard.requests[1].host
+
+
+def test_the_audit_trail(simpul: Simpul, registry: FakeRegistry) -> None:
+    out = simpul("registry", "audit", "list", "--start", "7").ok().out
+    assert "CONFLICT" in out
+    assert registry.heard.last().start == 7
+    simpul("registry", "audit", "list").ok()
+    assert not registry.heard.last().HasField("start")
+    ran = simpul("registry", "audit", "verify").ok()
+    assert f"8 entries, root {'72' * 32}" in ran.err

@@ -120,6 +120,16 @@ class RegistryAdminStub:
                 request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.DecideChangeRequest.SerializeToString,
                 response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.DecideChangeResponse.FromString,
                 _registered_method=True)
+        self.ListAudit = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/ListAudit',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListAuditRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListAuditResponse.FromString,
+                _registered_method=True)
+        self.VerifyAudit = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/VerifyAudit',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.VerifyAuditRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.VerifyAuditResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryAdminServicer:
@@ -234,6 +244,20 @@ class RegistryAdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAudit(self, request, context):
+        """Every attempt of an operator, allowed or not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyAudit(self, request, context):
+        """Checks the whole trail against its tree.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryAdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -321,6 +345,16 @@ def add_RegistryAdminServicer_to_server(servicer, server):
                     servicer.DecideChange,
                     request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.DecideChangeRequest.FromString,
                     response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.DecideChangeResponse.SerializeToString,
+            ),
+            'ListAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAudit,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListAuditRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListAuditResponse.SerializeToString,
+            ),
+            'VerifyAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyAudit,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.VerifyAuditRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.VerifyAuditResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -783,6 +817,60 @@ class RegistryAdmin:
             '/simpul.registry.v1.RegistryAdmin/DecideChange',
             simpul_dot_registry_dot_v1_dot_admin__pb2.DecideChangeRequest.SerializeToString,
             simpul_dot_registry_dot_v1_dot_admin__pb2.DecideChangeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/ListAudit',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ListAuditRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ListAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/VerifyAudit',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.VerifyAuditRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.VerifyAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

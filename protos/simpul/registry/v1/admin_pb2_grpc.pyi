@@ -56,6 +56,10 @@ class RegistryAdminStub:
     ListChanges: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListChangesRequest, _admin_pb2.ListChangesResponse]
     """What nodes asked for and an operator must decide."""
     DecideChange: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DecideChangeRequest, _admin_pb2.DecideChangeResponse]
+    ListAudit: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListAuditRequest, _admin_pb2.ListAuditResponse]
+    """Every attempt of an operator, allowed or not."""
+    VerifyAudit: _grpc.UnaryUnaryMultiCallable[_admin_pb2.VerifyAuditRequest, _admin_pb2.VerifyAuditResponse]
+    """Checks the whole trail against its tree."""
 
 @_typing.type_check_only
 class RegistryAdminAsyncStub(RegistryAdminStub):
@@ -85,6 +89,10 @@ class RegistryAdminAsyncStub(RegistryAdminStub):
     ListChanges: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListChangesRequest, _admin_pb2.ListChangesResponse]  # type: ignore[assignment]
     """What nodes asked for and an operator must decide."""
     DecideChange: _aio.UnaryUnaryMultiCallable[_admin_pb2.DecideChangeRequest, _admin_pb2.DecideChangeResponse]  # type: ignore[assignment]
+    ListAudit: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAuditRequest, _admin_pb2.ListAuditResponse]  # type: ignore[assignment]
+    """Every attempt of an operator, allowed or not."""
+    VerifyAudit: _aio.UnaryUnaryMultiCallable[_admin_pb2.VerifyAuditRequest, _admin_pb2.VerifyAuditResponse]  # type: ignore[assignment]
+    """Checks the whole trail against its tree."""
 
 class RegistryAdminServicer(metaclass=_abc_1.ABCMeta):
     """What the registry's operator does, over the Unix socket in the registry's home folder."""
@@ -213,5 +221,21 @@ class RegistryAdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.DecideChangeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.DecideChangeResponse, _abc.Awaitable[_admin_pb2.DecideChangeResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListAudit(
+        self,
+        request: _admin_pb2.ListAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListAuditResponse, _abc.Awaitable[_admin_pb2.ListAuditResponse]]:
+        """Every attempt of an operator, allowed or not."""
+
+    @_abc_1.abstractmethod
+    def VerifyAudit(
+        self,
+        request: _admin_pb2.VerifyAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.VerifyAuditResponse, _abc.Awaitable[_admin_pb2.VerifyAuditResponse]]:
+        """Checks the whole trail against its tree."""
 
 def add_RegistryAdminServicer_to_server(servicer: RegistryAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
