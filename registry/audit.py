@@ -1,9 +1,9 @@
 """The audit trail: every attempt of an operator, allowed or not, as a leaf of a tree.
 
 An attempt is written before it is acted on (`asked`), and its outcome after (`ended`): what can't
-be written down is not done. The tree is that of RFC 6962, the same as the journals', so that one who
-kept its size and root can tell whether anything before it was changed. It keeps whom a request was
-about and its SHA-256, not the request: names and secrets may be in it.
+be written down is not done. The tree is that of RFC 6962, as in the journals, so that whoever kept
+its size and root can tell if anything before it was changed. It keeps whom a request was about and
+its SHA-256, not the request: names and secrets may be in it.
 
 A leaf is JSON with sorted keys: at_ms, actor, code, method, request_sha256, stage, subject.
 """
