@@ -62,6 +62,10 @@ interop: $(STAMP) ## Run gRPC's own cases and the long tests of fidelity, and wr
 	$(BIN)/python -m pytest tests/interop -m "slow or not slow"
 	PYTHONPATH=.:protos $(BIN)/python -m tests.interop.table > docs/reference/interop.md
 
+.PHONY: chaos
+chaos: $(STAMP) ## Kill nodes' journals 200 times, and take the power and the disk away
+	SIMPUL_CHAOS_ROUNDS=200 $(BIN)/python -m pytest tests/chaos $(ARGS)
+
 .PHONY: demo
 demo: $(STAMP) ## Start a registry and nodes, and exchange real data between them
 	@$(BIN)/simpul demo run
