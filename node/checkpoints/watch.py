@@ -11,12 +11,30 @@ class CheckpointMetrics:
     """For Prometheus: an age is `time()` less one of these."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._signed = _time(registry, "checkpoint_signed", "a checkpoint was signed", "slot")
-        self._cosigned = _time(
-            registry, "checkpoint_cosigned", "a checkpoint had its quorum of cosignatures", "slot"
+        self._signed = Gauge(
+            "simpul_checkpoint_signed_timestamp_seconds",
+            "When a checkpoint was signed last",
+            ["slot"],
+            registry=registry,
         )
-        self._stamped = _time(registry, "checkpoint_stamped", "a checkpoint was stamped", "slot")
-        self._answered = _time(registry, "witness_answered", "a witness cosigned", "witness")
+        self._cosigned = Gauge(
+            "simpul_checkpoint_cosigned_timestamp_seconds",
+            "When a checkpoint had its quorum of cosignatures last",
+            ["slot"],
+            registry=registry,
+        )
+        self._stamped = Gauge(
+            "simpul_checkpoint_stamped_timestamp_seconds",
+            "When a checkpoint was stamped last",
+            ["slot"],
+            registry=registry,
+        )
+        self._answered = Gauge(
+            "simpul_witness_answered_timestamp_seconds",
+            "When a witness cosigned last",
+            ["witness"],
+            registry=registry,
+        )
         self._failing = Gauge(
             "simpul_timestamp_failing_since_seconds",
             "Since when no authority has stamped; 0 while they do",
@@ -62,9 +80,3 @@ class CheckpointMetrics:
     def alert(self, code: str) -> None:
         """Something that an operator must look at."""
         self._alerts.labels(code).inc()
-
-
-def _time(registry: CollectorRegistry, name: str, what: str, label: str) -> Gauge:
-    return Gauge(
-        f"simpul_{name}_timestamp_seconds", f"When {what} last", [label], registry=registry
-    )

@@ -31,7 +31,7 @@ def is_covered(home: Path) -> bool:
 def test_a_journal_is_witnessed_and_a_restored_one_is_refused(
     federation: Federation, home: Path
 ) -> None:
-    regency = Regency(federation, home, "52.08", "restored-1")
+    regency = Regency(federation, home, "53.08", "restored-1")
     with serving(regency.home, home / "first.log"):
         regency.publish()
         until(regency.answers)
