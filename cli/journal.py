@@ -21,6 +21,7 @@ from cli.output import (
     print_json,
     print_pairs,
     print_table,
+    progress_bar,
     refusal,
     when,
 )
@@ -170,7 +171,8 @@ def verify(home: NodeHomeDir, as_json: AsJson = False) -> None:
     from node.journal.verify import verify as verify_journal
 
     judge = seal_check(home)
-    report = verify_journal(journal_of(home), verify_seal=judge)
+    with progress_bar("parcels", quiet=as_json) as tell:
+        report = verify_journal(journal_of(home), verify_seal=judge, progress=tell)
     row = {**_report(report), "seals_judged": judge is not None}
     if not as_json:
         _print_report(report)

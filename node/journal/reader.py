@@ -108,38 +108,57 @@ class _NoSuchNameError(Exception):
     """The filter asks for a name that no row has: nothing matches."""
 
 
-def _terms(connection: Connection, wanted: CallFilter) -> list[int] | None:
-    """The terms that the filter asks for; None where it asks for none in particular."""
+def _terms(connection: Connection, wanted: CallFilter) -> list[ColumnElement[bool]]:
+    """What the filter asks of a call's terms; nothing where it asks for none in particular."""
     texts = {name: getattr(wanted, name) for name in _NAMED}
     texts["agreement"] = None if wanted.agreement is None else wanted.agreement.hex()
-    asked = [
+    return [
         TERMS.c[column] == _name(connection, text)
         for column, text in texts.items()
         if text is not None
     ]
-    if len(asked) == 0:
-        return None
-    return [int(row.id) for row in connection.execute(select(TERMS.c.id).where(*asked))]
 
 
 def _newest(
     connection: Connection,
-    terms: list[int] | None,
+    terms: list[ColumnElement[bool]],
     conditions: list[ColumnElement[bool]],
     limit: int,
 ) -> Sequence[_Row]:
-    """The newest calls under any of the terms."""
-    query = (
-        select(CALLS)
-        .where(*conditions)
-        .order_by(CALLS.c.opened_at_ms.desc(), CALLS.c.id.desc())
-        .limit(limit)
-    )
-    if terms is None:
+    """The newest calls under any of the terms.
+
+    An index serves the newest calls of each terms, and none those of several. So the newest call of
+    each is looked for first: of the calls asked for none is older than the newest of the last terms
+    that still has a place. What is left to read is about as much as is returned.
+    """
+    newest_first = (CALLS.c.opened_at_ms.desc(), CALLS.c.id.desc())
+    query = select(CALLS).where(*conditions).order_by(*newest_first).limit(limit)
+    if len(terms) == 0:
         return connection.execute(query).all()
-    # The newest of each, and of these the newest: an index serves each, and none serves all.
-    one = query.where(CALLS.c.terms == bindparam("term"))
-    found = [row for term in terms for row in connection.execute(one, {"term": term})]
+    newest = (
+        select(CALLS.c.opened_at_ms)
+        .where(CALLS.c.terms == TERMS.c.id, *conditions)
+        .order_by(*newest_first)
+        .limit(1)
+        .correlate(TERMS)
+        .scalar_subquery()
+    )
+    heads = [
+        (int(row.newest), int(row.id))
+        for row in connection.execute(select(TERMS.c.id, newest.label("newest")).where(*terms))
+        if row.newest is not None
+    ]
+    heads.sort(reverse=True)
+    oldest = heads[limit - 1][0] if len(heads) >= limit else 0
+    one = query.where(
+        CALLS.c.terms == bindparam("term"), CALLS.c.opened_at_ms >= bindparam("oldest")
+    )
+    found = [
+        row
+        for at_ms, term in heads
+        if at_ms >= oldest
+        for row in connection.execute(one, {"term": term, "oldest": oldest})
+    ]
     return nlargest(limit, found, key=lambda row: (row.opened_at_ms, row.id))
 
 

@@ -1,6 +1,10 @@
 """`simpul journal`, on journals that the node's own store wrote."""
 
+import os
+import pty
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,7 @@ from cli.seals import seal_check
 from node.config import write_config
 from node.journal.model import Outcome, Role
 from security.errors import Code
+from tests.architecture.project import PROJECT
 from tests.unit.cli.conftest import Ran, Simpul
 from tests.unit.node.journal.builder import (
     AGREEMENT,
@@ -177,3 +182,24 @@ def test_no_home(simpul: Simpul) -> None:
 
 def test_without_a_directory_no_seal_is_judged(simpul: Simpul) -> None:
     assert seal_check(simpul.home) is None
+
+
+def test_verify_shows_how_far_it_is_on_a_terminal_and_nowhere_else(simpul: Simpul) -> None:
+    screen, other = pty.openpty()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "cli.main", "journal", "verify"],
+            env={**os.environ, **simpul.env, "TERM": "xterm"},
+            cwd=PROJECT,
+            stdout=subprocess.PIPE,
+            stderr=other,
+            check=True,
+        )
+        os.set_blocking(screen, False)
+        shown = os.read(screen, 100_000)
+    finally:
+        os.close(screen)
+        os.close(other)
+    assert b"5/5" in shown
+    assert b"5/5" not in done.stdout
+    assert "5/5" not in simpul("journal", "verify").ok().err

@@ -1,9 +1,10 @@
+import random
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from node.journal.model import CallFilter, Direction, Outcome, Role
+from node.journal.model import CallFilter, CallRow, Direction, Outcome, Role
 from node.journal.reader import JournalReader
 from node.journal.readonly import ReadOnly
 from node.journal.sqlite_store import SqliteJournalStore
@@ -104,6 +105,31 @@ def test_what_is_searched_for_has_an_index_in_the_order_of_time(
     assert index in str(plan)
     if index != "calls_call_id":
         assert "TEMP B-TREE" not in str(plan)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 7, 19, 100])
+def test_the_newest_under_many_terms_are_the_newest_of_all(path: Path, limit: int) -> None:
+    chance = random.Random(limit)
+    store, link = SqliteJournalStore.open(path), Link()
+    lease, head = store.take(0, "test", now_ms=NOW_MS, lease_ms=10**9)
+    opened: list[tuple[int, int]] = []
+    for number in range(60):
+        # Some methods are called often and lately, some long ago; some at the same moment.
+        method = f"Method{min(chance.randrange(12), chance.randrange(12))}"
+        at_ms = NOW_MS + chance.randrange(30)
+        record = link.sent(open_entry(number, method))
+        head = store.append(lease, head, [Append((record,))], now_ms=at_ms).head
+        opened.append((at_ms, number + 1))
+    store.close()
+    rows = listed_rows(path, CallFilter(consumer=CONSUMER, limit=limit))
+    assert [row.key for row in rows] == sorted(opened, reverse=True)[:limit]
+    older = listed_rows(path, CallFilter(consumer=CONSUMER, limit=limit, below=rows[-1].key))
+    assert [row.key for row in older] == sorted(opened, reverse=True)[limit : 2 * limit]
+
+
+def listed_rows(path: Path, wanted: CallFilter) -> list[CallRow]:
+    with JournalReader(path) as reader:
+        return reader.list_calls(wanted)
 
 
 def test_a_call_is_shown_with_its_entries(path: Path) -> None:
