@@ -1,10 +1,11 @@
 """The journal's append beside a raw insert of the same rows, and its bytes on the disk.
 
-    python bench/journal.py [--calls 20000] [--entries 64] [--group 16] [--dir /on/the/disk]
+    python bench/journal.py [--calls 20000] [--entries 64] [--group 16] [--dir DIR] [--out FILE]
 
 Both write to the same disk with full sync, in groups of the same size. The raw insert has no tree,
-no index and no checks, and its rows are made beforehand. Prints JSON. Look at the ratios: the rates
-are the disk's.
+no index and no checks, and its rows are made beforehand. It's measured twice: with a statement for
+each row, as one would write it, and with one for many rows, as the journal does. Prints JSON. Look
+at the ratios: the rates are the disk's.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,6 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "protos")]
 
 from node.journal.model import Direction, LinkEnd, ParcelRecord  # noqa: E402
 from node.journal.sqlite_store import SqliteJournalStore  # noqa: E402
+from node.journal.statements import BULK_ROWS  # noqa: E402
 from node.journal.store import Append  # noqa: E402
 from node.journal.verify import verify  # noqa: E402
 from runtime.clock import now_ms  # noqa: E402
@@ -44,7 +47,7 @@ CONSUMERS = 5
 # Paths in a seal: a signature over 16 parcels.
 PATH_HASHES = 4
 SLOT, LEASE_MS = 0, 60_000
-TURNS = 3
+TURNS = 5
 
 
 def call_id() -> bytes:
@@ -175,8 +178,13 @@ def read_rows(path: Path) -> dict[str, list[tuple[object, ...]]]:
     return rows
 
 
-def insert_raw(path: Path, rows: dict[str, list[tuple[object, ...]]], count: int) -> float:
-    """Inserts the same rows in as many transactions; returns seconds."""
+def insert_raw(
+    path: Path, rows: dict[str, list[tuple[object, ...]]], count: int, *, at_once: bool = False
+) -> float:
+    """Inserts the same rows in as many transactions; returns seconds.
+
+    `at_once`: many rows with one statement.
+    """
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
@@ -191,7 +199,16 @@ def insert_raw(path: Path, rows: dict[str, list[tuple[object, ...]]], count: int
         connection.execute("BEGIN IMMEDIATE")
         for table, found in rows.items():
             low, high = len(found) * number // count, len(found) * (number + 1) // count
-            connection.executemany(inserts[table], found[low:high])
+            if not at_once:
+                connection.executemany(inserts[table], found[low:high])
+                continue
+            while low < high:
+                part = found[low : min(low + BULK_ROWS[0], high)]
+                more = ", (" + ", ".join("?" * len(part[0])) + ")"
+                connection.execute(
+                    inserts[table] + more * (len(part) - 1), list(chain.from_iterable(part))
+                )
+                low += len(part)
         connection.execute("COMMIT")
     took = time.perf_counter() - begin
     connection.close()
@@ -218,11 +235,14 @@ def measure(calls: int, entries: int, group: int, folder: Path) -> dict[str, obj
     path, raw = folder / "journal.db", folder / "raw.db"
     append_s = append_all(path, records, group)
     rows = read_rows(path)
-    raw_s = insert_raw(raw, rows, -(-len(records) // group))
+    commits = -(-len(records) // group)
+    raw_s = insert_raw(raw, rows, commits)
+    bulk_s = insert_raw(folder / "bulk.db", rows, commits, at_once=True)
     # The better of several runs each, in turns: what disturbs the machine disturbs both.
     for turn in range(1, TURNS):
         append_s = min(append_s, append_all(folder / f"journal-{turn}.db", records, group))
-        raw_s = min(raw_s, insert_raw(folder / f"raw-{turn}.db", rows, -(-len(records) // group)))
+        raw_s = min(raw_s, insert_raw(folder / f"raw-{turn}.db", rows, commits))
+        bulk_s = min(bulk_s, insert_raw(folder / f"bulk-{turn}.db", rows, commits, at_once=True))
     begin = time.perf_counter()
     report = verify(path)
     verify_s = time.perf_counter() - begin
@@ -235,6 +255,7 @@ def measure(calls: int, entries: int, group: int, folder: Path) -> dict[str, obj
         "append_calls_per_s": round(calls / append_s),
         "raw_calls_per_s": round(calls / raw_s),
         "append_to_raw": round(raw_s / append_s, 2),
+        "append_to_raw_at_once": round(bulk_s / append_s, 2),
         "bytes_per_call": round(size / calls),
         "bytes_per_parcel": round(size / len(records)),
         "verify_parcels_per_s": round(len(records) / verify_s),
@@ -244,6 +265,12 @@ def measure(calls: int, entries: int, group: int, folder: Path) -> dict[str, obj
     }
 
 
+def keep(file: Path, name: str, found: object) -> None:
+    """Puts one bench's results into a file that holds those of several."""
+    known = json.loads(file.read_text()) if file.exists() else {}
+    file.write_text(json.dumps(known | {name: found}, indent=1) + "\n")
+
+
 def main() -> None:
     """Runs what the arguments say."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -251,13 +278,18 @@ def main() -> None:
     parser.add_argument("--entries", type=int, nargs="+", default=[1, 16, 128])
     parser.add_argument("--group", type=int, nargs="+", default=[1, 16])
     parser.add_argument("--dir", type=Path, default=None, help="on the disk to measure")
+    parser.add_argument("--out", type=Path, default=None, help="a file of results to write to")
     options = parser.parse_args()
+    found = []
     for entries in options.entries:
         for group in options.group:
             # Small groups are slow: fewer calls say as much.
             calls = min(options.calls, entries * group * 500)
             with tempfile.TemporaryDirectory(dir=options.dir) as folder:
-                print(json.dumps(measure(calls, entries, group, Path(folder))), flush=True)
+                found.append(measure(calls, entries, group, Path(folder)))
+                print(json.dumps(found[-1]), flush=True)
+    if options.out is not None:
+        keep(options.out, "append", found)
     print(json.dumps({"max_rss_kb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
     os.sync()
 
