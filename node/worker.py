@@ -92,6 +92,8 @@ class Worker:
         self._identity = NodeIdentity(config.node_id, frozenset(config.member_ids))
         self._current = Current()
         self._serving = asyncio.Event()
+        # Snapshots go in force in the order in which they came, however long one takes to read.
+        self._taking = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
         registry = CollectorRegistry()
         metrics = CallMetrics(registry)
@@ -190,6 +192,10 @@ class Worker:
 
     async def take_snapshot(self, snapshot: control_pb2.Snapshot) -> None:
         """Go by a new snapshot; links to nodes that it no longer lists are cut."""
+        async with self._taking:
+            await self._take_snapshot(snapshot)
+
+    async def _take_snapshot(self, snapshot: control_pb2.Snapshot) -> None:
         known = self._current.latest
         view = await asyncio.to_thread(
             load_view,

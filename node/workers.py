@@ -121,7 +121,7 @@ class Workers(control_pb2_grpc.ControlServicer):
             raise SimpulError(
                 Code.NOT_RUNNING, "no worker of this node serves; its log says why"
             ) from None
-        worker = next(worker for worker in self._attached.values() if worker.ready)
+        worker = self._ready_one()
         done = await worker.order(control_pb2.AttachResponse(offer=offer), OFFER_TIMEOUT_S)
         return done.agreement
 
@@ -139,7 +139,7 @@ class Workers(control_pb2_grpc.ControlServicer):
             raise SimpulError(
                 Code.NOT_RUNNING, "no worker of this node serves; its log says why"
             ) from None
-        worker = next(worker for worker in self._attached.values() if worker.ready)
+        worker = self._ready_one()
         share = control_pb2.Share(agreement=signed, node=str(node), subsystem=str(subsystem))
         await worker.order(control_pb2.AttachResponse(share=share), OFFER_TIMEOUT_S)
 
@@ -159,6 +159,12 @@ class Workers(control_pb2_grpc.ControlServicer):
             if isinstance(answer, control_pb2.Done)
             for link in answer.links
         ]
+
+    def _ready_one(self) -> _Attached:
+        for worker in self._attached.values():
+            if worker.ready:
+                return worker
+        raise SimpulError(Code.NOT_RUNNING, "the worker of this node just ended; try again")
 
     async def drain(self, grace_s: float) -> None:
         """Ask every worker to end its calls and stop; waits for them at most `grace_s`."""

@@ -34,6 +34,8 @@ class Asked:
     call_id: bytes
     # In the event loop's time; None where the app set none.
     deadline_s: float | None
+    # Something of a stream was taken from the app: it can't be taken again for another node.
+    taken: bool = False
 
     @property
     def left_ms(self) -> int | None:
@@ -226,6 +228,7 @@ class StreamAsk(_Ask):
         await self._link.begun()
         try:
             while not isinstance(event := await self._call.receive(), Cancelled):
+                self._asked.taken = True
                 await self._link.room()
                 self._carry(event)
         except SimpulError as error:

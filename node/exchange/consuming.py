@@ -103,7 +103,7 @@ class Consuming:
             try:
                 return await self._ask(asked, route, node, request)
             except SimpulError as error:
-                if error.code not in _NOT_BEGUN:
+                if error.code not in _NOT_BEGUN or asked.taken:
                     raise
                 _log.info("trying another node", call_id=asked.call_id.hex(), peer=str(node.id))
                 # Never the same id twice: the first node may still hear of it.

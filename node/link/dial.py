@@ -56,6 +56,8 @@ class _Dialled:
     born_s: float
     # The directory's node, as it was dialled.
     node: NodeView
+    # Of a bulk connection: the streaming calls on it.
+    children: set[asyncio.Task[None]]
 
     def serves(self, node: NodeView, now_s: float) -> bool:
         """New calls may go out on it."""
@@ -117,7 +119,9 @@ class Dialler:
             parent, child_link_id(parent.link_id, call_id), call_id, dialled=True
         )
         link = Link(context, stream, self._rooms, LinkEnd.DIALLER)
-        self._start(link)
+        running = self._start(link)
+        bulk.children.add(running)
+        running.add_done_callback(bulk.children.discard)
         return link
 
     def sever(self, unwanted: Callable[[NodeId], SimpulError | None]) -> None:
@@ -169,7 +173,7 @@ class Dialler:
             raise
         link = Link(context, stream, self._rooms, LinkEnd.DIALLER)
         dialled = _Dialled(
-            channel, link, self._start(link), asyncio.get_running_loop().time(), node
+            channel, link, self._start(link), asyncio.get_running_loop().time(), node, set()
         )
         _log.info("link dialled", peer=str(node.id), link=context.link_id.hex(), purpose=purpose)
         self._replace((node.id, purpose), dialled)
@@ -195,7 +199,7 @@ class Dialler:
 
 async def _retire(old: _Dialled) -> None:
     """End a link that a new one took the place of, when its calls are done."""
-    while old.link.alive and not old.link.idle:  # noqa: ASYNC110 - it is in no hurry
+    while old.link.alive and (old.children or not old.link.idle):  # noqa: ASYNC110 - it is in no hurry
         await asyncio.sleep(1.0)
     await old.link.finish()
     with contextlib.suppress(asyncio.CancelledError):

@@ -99,7 +99,7 @@ class Link:
     @property
     def alive(self) -> bool:
         """New calls may go out on it."""
-        return not (self._over.done() or self._finishing)
+        return not (self._over.done() or self._finishing or self._cut)
 
     @property
     def idle(self) -> bool:
@@ -308,6 +308,12 @@ class Link:
                     )
 
     async def _take(self, accepted: AcceptedParcel, size: int) -> None:
+        if self.shared and any(_streams(entry.parsed.kind) for entry in accepted.entries):
+            raise LinkFault(
+                Code.ENTRY_STATE,
+                "a streaming call was opened on a shared link; give it a child link",
+                step=10,
+            )
         self._rooms.metrics.received(len(accepted.entries))
         self._release()
         durable = self._rooms.journal.append_nowait([self._received(accepted)])
@@ -447,3 +453,8 @@ def _first_error(tasks: list[asyncio.Task[None]]) -> SimpulError | None:
             _log.error("link failed", exc_info=error)
             return SimpulError(Code.INTERNAL, "this node failed; its log says why")
     return None
+
+
+def _streams(kind: Kind) -> bool:
+    """An open whose requests go on: what waits for it has no bound on a link of many calls."""
+    return isinstance(kind, Open) and not kind.unary

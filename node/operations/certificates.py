@@ -31,6 +31,8 @@ async def keep_renewed(desk: Desk) -> None:
                 await renew(desk)
         except SimpulError as error:
             _log.error("certificate not renewed", code=error.code, why=error.message)
+        except Exception:  # noqa: BLE001 - logged; a full disk must not stop the node
+            _log.exception("certificate not renewed")
         await asyncio.sleep(LOOK_EVERY_S)
 
 

@@ -4,9 +4,16 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
 
 from node.calls import HalfClose, Message, OutboundRequest, Trailers, UnaryAnswer
+from node.exchange.asks import Asked
+from node.exchange.routing import find_route
+from node.worker import new_call_id
 from security.errors import Code, SimpulError
+from tests.conformance import fixed
 from tests.support.pair import FakeCall, Half, ServiceSide, listed, pair, snapshot, unary
 
 
@@ -104,3 +111,21 @@ async def test_a_status_that_the_service_gives_is_never_tried_again() -> None:
         call = await two.consumer.run(unary())
         assert (call.error(), call.trailers.status) == ("", 14)
         assert len(two.provider.services.seen) == 1
+
+
+async def test_a_stream_that_a_node_took_something_of_goes_to_no_other() -> None:
+    async with pair() as two:
+        await two.provider.providing.drain()
+        view = two.consumer.current.snapshot
+        node = view.directory.node(two.provider.node)
+        call = FakeCall("Watch", Message(b"one"), HalfClose())
+        first = new_call_id(fixed.NOW_MS, bytes(10))
+        asked = Asked(call, first, None, taken=True)
+        route = replace(
+            find_route(call.request, two.consumer.identity, view, fixed.NOW_MS), nodes=(node, node)
+        )
+        with pytest.raises(SimpulError) as caught:
+            await two.consumer.consuming._attempt(asked, route)
+        assert caught.value.code is Code.NODE_DRAINING
+        # Another try would have had another id.
+        assert asked.call_id == first

@@ -34,7 +34,9 @@ class Hostile:
     stream: DialledStream
     sender: Sender
 
-    def prepare(self, opens: int = 1, payload: bytes = b"question") -> PreparedParcel:
+    def prepare(
+        self, opens: int = 1, payload: bytes = b"question", *, unary: bool = True
+    ) -> PreparedParcel:
         """A parcel with so many good opens."""
         kind = Open(
             consumer=fixed.SUPER_APP,
@@ -42,14 +44,14 @@ class Hostile:
             method="Get",
             agreement=bytes(32),
             purpose=TERMS.purposes[0].id,
-            unary=True,
+            unary=unary,
         )
         entries = [
             self.sender.add(
                 kind,
                 new_call_id(fixed.NOW_MS, os.urandom(10)),
                 os.urandom(ENTRY_SALT_BYTES),
-                payload=payload,
+                payload=payload if unary else None,
             )
             for _ in range(opens)
         ]
@@ -245,3 +247,11 @@ async def test_a_peer_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("node.link.accept.GREETING_TIMEOUT_S", 0.1)
     async with pair() as two, raw(two.consumer, two.provider) as stream:
         assert await Hostile(stream, None).refusal() is Code.GREETING_MALFORMED  # type: ignore[arg-type]
+
+
+async def test_step_10_a_streaming_call_on_a_shared_link() -> None:
+    async with pair() as two, greeted(two) as hostile:
+        await hostile.send(hostile.prepare(unary=False))
+        assert await hostile.refusal() is Code.ENTRY_STATE
+        assert two.provider.journal.records == []
+        await lives_on(two)
