@@ -69,7 +69,7 @@ WIRE_ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
         Code.PEER_UNREACHABLE: ErrorInfo(
             Status.UNAVAILABLE,
             "The provider's node doesn't answer.",
-            "Try again later; simpul node doctor shows the way to it.",
+            "Try again later; see that node's log, and its link address.",
         ),
         Code.REQUEST_MALFORMED: ErrorInfo(
             Status.INVALID_ARGUMENT,

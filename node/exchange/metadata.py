@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from node.calls import Metadata, Trailers
 from runtime.grpc_errors import message_of, trailers_of
 from security.errors import ERRORS, Code, SimpulError
+from security.private import MAX_PERSON_CHARS
 
 PREFIX = "simpul-"
 TO = "simpul-to"
@@ -63,6 +64,13 @@ def read_address(metadata: Metadata) -> Address:
             said[key] = value.decode("utf-8")
         except UnicodeDecodeError:
             raise SimpulError(Code.METADATA_MALFORMED, f"the value of {key} is not UTF-8") from None
+        if len(said[key]) > MAX_PERSON_CHARS:
+            # The peer's node takes no more, and would end the link for everybody on it.
+            raise SimpulError(
+                Code.METADATA_MALFORMED,
+                f"the value of {key} has {len(said[key])} characters, and takes "
+                f"{MAX_PERSON_CHARS}; send less",
+            )
     return Address(
         to=said.get(TO),
         region=said.get(REGION),

@@ -168,6 +168,8 @@ async def test_both_sides_record_the_same_parcels() -> None:
         (FakeCall("Get", Message(b""), Message(b"")), Code.REQUEST_MALFORMED, 3),
         (unary(metadata=(("simpul-call-id", b"x"),)), Code.METADATA_MALFORMED, 3),
         (unary(metadata=(("simpul-purpose", b"lain"),)), Code.ACCESS_PURPOSE, 7),
+        (unary(metadata=(("simpul-user", b"a" * 1025),)), Code.METADATA_MALFORMED, 3),
+        (unary(metadata=(("simpul-issue", b"a" * 1025),)), Code.METADATA_MALFORMED, 3),
     ],
 )
 async def test_refused_here_before_any_traffic(call: FakeCall, code: Code, status: int) -> None:
