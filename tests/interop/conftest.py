@@ -13,6 +13,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.scenario)
+            # What grpc.aio leaves to the garbage collector after its loop says nothing of our nodes.
+            item.add_marker(
+                pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+            )
 
 
 @pytest.fixture(scope="session")
@@ -20,15 +24,3 @@ def ways() -> Iterator[Ways]:
     """The services, directly and through two nodes."""
     with federation() as found:
         yield found
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A call of grpc.aio that its deadline ended may be collected when its loop is closed already.
-
-    That is the client library's affair, and says nothing of what is tested here.
-    """
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(
-                pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-            )
