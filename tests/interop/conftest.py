@@ -13,7 +13,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.scenario)
-            # What grpc.aio leaves to the garbage collector after its loop says nothing of our nodes.
+            # What grpc.aio leaves behind its loop, for the garbage collector, is no fault of ours.
             item.add_marker(
                 pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
             )
