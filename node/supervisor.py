@@ -28,6 +28,7 @@ from node.checkpoints.watch import CheckpointMetrics
 from node.config import NodeConfig, load_config
 from node.directory.fetch import HttpFetcher
 from node.directory.model import Generation
+from node.directory.refresh import SharedRefresh
 from node.directory.replica import Replica
 from node.directory.watch import DirectoryWatch, Sources, WatchTiming
 from node.home import NodeHome
@@ -58,8 +59,6 @@ _log = structlog.get_logger(__name__)
 # How long calls under way get to end when the node is told to stop.
 GRACE_S: Final = 10.0
 READY_TIMEOUT_S: Final = 30.0
-# Peers can ask for a refresh by naming a directory that is not here; once a second is enough.
-REFRESH_PAUSE_S: Final = 1.0
 SOCKET_MODE: Final = 0o600
 # A protoset travels over the admin socket.
 MAX_ADMIN_BYTES: Final = 16 * 1024 * 1024
@@ -144,7 +143,7 @@ class Supervisor:
             store,
         )
         self._desk = Desk(home, config, store, self._watch, changes, self._workers, now_ms, ring)
-        self._refreshed_s = 0.0
+        self._shared_refresh = SharedRefresh(lambda: self._replica.current, self._watch.refresh)
         self._pushing: set[asyncio.Task[None]] = set()
 
     async def open_directory(self) -> None:
@@ -274,12 +273,8 @@ class Supervisor:
 
     async def _refresh(self, version: int, digest: bytes) -> tuple[int, bytes]:
         del version
+        await self._shared_refresh.until(digest)
         current = self._replica.current
-        loop_s = asyncio.get_running_loop().time()
-        known = current is not None and digest == current.hash
-        if not known and loop_s - self._refreshed_s >= REFRESH_PAUSE_S:
-            self._refreshed_s = loop_s
-            current = await self._watch.refresh()
         if current is None:
             raise SimpulError(Code.DIRECTORY_ABSENT, "this node has no directory yet")
         return current.version, current.hash
