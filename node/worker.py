@@ -61,6 +61,8 @@ _log = structlog.get_logger(__name__)
 MAX_OPEN_CALLS: Final = 20_000
 # How late a new seal key may begin to be used.
 FOLLOW_KEYS_S: Final = 1.0
+# For the word that this worker can't begin to be sent, before the process ends.
+TELL_S: Final = 0.2
 AGREEMENTS: Final = "simpul.v1.Agreements"
 OFFER: Final = "Offer"
 MAX_OFFER_BYTES: Final = 256 * 1024
@@ -91,7 +93,8 @@ class Worker:
         self._end_gateway = end_gateway
         self._identity = NodeIdentity(config.node_id, frozenset(config.member_ids))
         self._current = Current()
-        self._serving = asyncio.Event()
+        # Done with the first snapshot, or failed with why it can't be served by.
+        self._begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # Snapshots go in force in the order in which they came, however long one takes to read.
         self._taking = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -167,11 +170,11 @@ class Worker:
             journal_place(place.config, place.home), slot=place.index, holder=holder, clock=now_ms
         )
         worker = cls(place, journal, services, end_gateway)
-        worker._keep(worker._control.run())
-        worker._keep(worker._fatal(worker._sealer.run()))
-        worker._keep(worker._watch_journal())
-        worker._keep(worker._follow_keys())
-        await worker._serving.wait()
+        worker._keep(worker._control.run(), "control")
+        worker._keep(worker._sealer.run(), "sealer")
+        worker._keep(worker._watch_journal(), "journal watch")
+        worker._keep(worker._follow_keys(), "key watch")
+        await worker._begun
         return worker
 
     async def serve(self, call: InboundCall) -> None:
@@ -193,7 +196,12 @@ class Worker:
     async def take_snapshot(self, snapshot: control_pb2.Snapshot) -> None:
         """Go by a new snapshot; links to nodes that it no longer lists are cut."""
         async with self._taking:
-            await self._take_snapshot(snapshot)
+            try:
+                await self._take_snapshot(snapshot)
+            except Exception as error:
+                if not self._begun.done():
+                    self._keep(self._give_up(error), "start")
+                raise
 
     async def _take_snapshot(self, snapshot: control_pb2.Snapshot) -> None:
         known = self._current.latest
@@ -206,9 +214,9 @@ class Worker:
         self._current.replace(_snapshot(snapshot, view, self._place.config))
         self._links.sever(lambda node: _unwanted(view, node))
         self._dialler.sever(lambda node: _unwanted(view, node))
-        if not self._serving.is_set():
+        if not self._begun.done():
             await self._open_link_port()
-            self._serving.set()
+            self._begun.set_result(None)
 
     async def send_offer(
         self, offer: agreement_pb2.SignedAgreement
@@ -277,6 +285,11 @@ class Worker:
 
     # Inside.
 
+    async def _give_up(self, error: Exception) -> None:
+        """A worker that can't begin ends, when its supervisor has heard why."""
+        await asyncio.sleep(TELL_S)
+        self._begun.set_exception(error)
+
     async def _offered(self, data: bytes, sender: MemberId) -> bytes:
         """`Agreements.Offer`: have the supervisor countersign what a provider offers."""
         offer = parse(agreement_pb2.OfferRequest, data, MAX_OFFER_BYTES).agreement
@@ -308,11 +321,20 @@ class Worker:
 
     async def _follow_keys(self) -> None:
         """A new key begins to seal at its time, whether or not a snapshot comes then."""
+        failing = False
         while True:
             await asyncio.sleep(FOLLOW_KEYS_S)
             known = self._current.latest
-            if known is not None:
+            if known is None:
+                continue
+            try:
                 self._take_keys(known.directory)
+                failing = False
+            except (SimpulError, OSError):
+                # Sealing goes on with the keys in memory; the next look may find the new one.
+                if not failing:
+                    _log.exception("this node's keys can't be read")
+                failing = True
 
     async def _open_link_port(self) -> None:
         first = self._server_configuration()
@@ -351,18 +373,18 @@ class Worker:
         _log.error("journal failed; this worker ends", code=error.code, why=error.message)
         os._exit(1)
 
-    async def _fatal(self, work: Coroutine[Any, Any, None]) -> None:
-        """What must never end, ended: nothing more could be sealed, so nothing more is taken."""
+    async def _fatal(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        """What must never end, ended: a worker that lacks a part must not look as if it had it."""
         try:
             await work
         except asyncio.CancelledError:
             raise
         except BaseException:  # noqa: BLE001 - logged, and then the process ends
-            _log.exception("the sealer stopped; this worker ends")
+            _log.exception("a part of this worker stopped, and so the worker ends", part=what)
             os._exit(1)
 
-    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _keep(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._fatal(work, what))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -28,6 +28,8 @@ _log = structlog.get_logger(__name__)
 
 # A worker answers in milliseconds; one that takes longer hangs, and its supervisor says so.
 ACKNOWLEDGE_TIMEOUT_S = 5.0
+# Its first snapshot is read whole, from a disk that may be busy: nothing of it is in memory yet.
+FIRST_TIMEOUT_S = 60.0
 # An offer crosses a link to another node and back.
 OFFER_TIMEOUT_S = 15.0
 
@@ -88,6 +90,7 @@ class Workers(control_pb2_grpc.ControlServicer):
         self._snapshot: control_pb2.Snapshot | None = None
         self._pushing = asyncio.Lock()
         self._changed = asyncio.Condition()
+        self._unusable: SimpulError | None = None
 
     @property
     def ready(self) -> int:
@@ -95,9 +98,15 @@ class Workers(control_pb2_grpc.ControlServicer):
         return sum(worker.ready for worker in self._attached.values())
 
     async def wait_ready(self, count: int) -> None:
-        """Wait until `count` workers serve."""
+        """Wait until `count` workers serve.
+
+        Raises:
+            SimpulError: Why a worker can't begin to serve (PORT_IN_USE and the like).
+        """
         async with self._changed:
-            await self._changed.wait_for(lambda: self.ready >= count)
+            await self._changed.wait_for(lambda: self.ready >= count or self._unusable is not None)
+            if self.ready < count and self._unusable is not None:
+                raise self._unusable
 
     async def push(self, snapshot: control_pb2.Snapshot) -> None:
         """Put a snapshot in force: done when every attached worker goes by it.
@@ -235,15 +244,28 @@ class Workers(control_pb2_grpc.ControlServicer):
         return control_pb2.RefreshDirectoryResponse(version=version, hash=digest)
 
     async def _welcome(self, attached: _Attached) -> None:
-        async with self._pushing:
-            await self._give(attached)
+        """Give a new worker what to go by. One that can't begin ends, and says why first."""
+        unusable = None
+        try:
+            async with self._pushing:
+                await self._give(attached)
+        except SimpulError as error:
+            if error.code is Code.SUPERVISOR_LOST:
+                return
+            _log.error(
+                "worker can't begin",
+                worker=attached.worker, pid=attached.pid, code=error.code, why=error.message,
+            )  # fmt: skip
+            unusable = error
+        async with self._changed:
+            self._unusable = unusable
+            self._changed.notify_all()
 
     async def _give(self, attached: _Attached) -> None:
         if self._snapshot is None:
             return
-        await attached.order(
-            control_pb2.AttachResponse(snapshot=self._snapshot), ACKNOWLEDGE_TIMEOUT_S
-        )
+        timeout_s = ACKNOWLEDGE_TIMEOUT_S if attached.ready else FIRST_TIMEOUT_S
+        await attached.order(control_pb2.AttachResponse(snapshot=self._snapshot), timeout_s)
         attached.ready = True
         async with self._changed:
             self._changed.notify_all()

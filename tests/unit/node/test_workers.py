@@ -1,0 +1,129 @@
+"""What the supervisor says to its workers, over a real socket and through the real client."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from grpc import aio
+
+from node import workers as workers_module
+from node.control import ControlClient
+from node.model import Current
+from node.workers import Workers
+from runtime.grpc_errors import ErrorInterceptor
+from security.errors import Code, SimpulError
+from simpul.node.v1 import admin_pb2, control_pb2, control_pb2_grpc
+from simpul.v1 import agreement_pb2
+
+SNAPSHOT = control_pb2.Snapshot(directory_path="directory/1")
+
+
+@dataclass(slots=True)
+class Orders:
+    """A worker that takes `takes_s` for a snapshot, or refuses it with `fault`."""
+
+    takes_s: float = 0.0
+    fault: SimpulError | None = None
+    taken: list[str] = field(default_factory=list)
+
+    async def take_snapshot(self, snapshot: control_pb2.Snapshot) -> None:
+        await asyncio.sleep(self.takes_s)
+        if self.fault is not None:
+            raise self.fault
+        self.taken.append(snapshot.directory_path)
+
+    async def send_offer(
+        self, offer: agreement_pb2.SignedAgreement
+    ) -> agreement_pb2.SignedAgreement:
+        return offer
+
+    async def share(self, share: control_pb2.Share) -> None:
+        del share
+
+    def links(self) -> list[admin_pb2.LinkStatus]:
+        return []
+
+    async def drain(self, grace_s: float) -> None:
+        del grace_s
+
+
+async def _nothing(*args: object) -> tuple[int, bytes]:
+    del args
+    return 0, b""
+
+
+async def _same(offer: agreement_pb2.SignedAgreement) -> agreement_pb2.SignedAgreement:
+    return offer
+
+
+@pytest.fixture
+async def supervisor(tmp_path: Path) -> AsyncIterator[Workers]:
+    made = Workers(countersign=_same, refresh=_nothing)
+    server = aio.server(interceptors=[ErrorInterceptor()])
+    control_pb2_grpc.add_ControlServicer_to_server(made, server)
+    server.add_insecure_port(f"unix:{tmp_path}/c")
+    await server.start()
+    yield made
+    await server.stop(0)
+
+
+@asynccontextmanager
+async def attached(tmp_path: Path, orders: Orders) -> AsyncIterator[None]:
+    async with aio.insecure_channel(f"unix:{tmp_path}/c") as channel:
+        running = asyncio.create_task(ControlClient(channel, 0, orders, Current()).run())
+        try:
+            yield
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_worker_that_attaches_late_gets_the_newest_snapshot(
+    supervisor: Workers, tmp_path: Path
+) -> None:
+    await supervisor.push(SNAPSHOT)
+    orders = Orders()
+    async with attached(tmp_path, orders):
+        await supervisor.wait_ready(1)
+    assert orders.taken == [SNAPSHOT.directory_path]
+
+
+async def test_a_first_snapshot_may_take_longer_than_the_ones_after_it(
+    supervisor: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers_module, "ACKNOWLEDGE_TIMEOUT_S", 0.1)
+    await supervisor.push(SNAPSHOT)
+    orders = Orders(takes_s=0.3)
+    async with attached(tmp_path, orders):
+        await supervisor.wait_ready(1)
+        with pytest.raises(SimpulError) as caught:
+            await supervisor.push(SNAPSHOT)
+        assert caught.value.code is Code.INTERNAL
+
+
+async def test_a_worker_that_cannot_begin_says_why_to_whoever_waits(
+    supervisor: Workers, tmp_path: Path
+) -> None:
+    await supervisor.push(SNAPSHOT)
+    orders = Orders(fault=SimpulError(Code.PORT_IN_USE, "127.0.0.1:1 is in use"))
+    async with attached(tmp_path, orders):
+        with pytest.raises(SimpulError) as caught:
+            await supervisor.wait_ready(1)
+        assert caught.value.code is Code.PORT_IN_USE
+    assert supervisor.ready == 0
+
+
+async def test_a_worker_that_begins_later_is_not_held_to_what_the_first_one_said(
+    supervisor: Workers, tmp_path: Path
+) -> None:
+    await supervisor.push(SNAPSHOT)
+    async with attached(tmp_path, Orders(fault=SimpulError(Code.PORT_IN_USE, "taken"))):
+        with pytest.raises(SimpulError):
+            await supervisor.wait_ready(1)
+    async with attached(tmp_path, Orders()):
+        while not supervisor.ready:
+            await asyncio.sleep(0.01)
+        await supervisor.wait_ready(1)
