@@ -29,13 +29,14 @@ from sqlalchemy import (
 )
 
 from node.journal.leaves import CLOSE, REFUSE, Leaf, Terms
-from node.journal.model import CallNote, Direction, LinkEnd, Outcome, Role
+from node.journal.model import CallNote, Direction, LinkEnd, LinkNote, Outcome, Role
 from node.journal.statements import BulkInsert, Statement
 from node.journal.tables import (
     CALL_ENTRIES,
     CALLS,
     DIRECTIONS,
     ENDS,
+    IS_OPEN,
     LINKS,
     NAMES,
     NO_CALL,
@@ -59,6 +60,7 @@ _ENDS: Final = {end: number for number, end in enumerate(ENDS)}
 _OPEN: Final = OUTCOMES.index(Outcome.OPEN)
 _CLOSED: Final = OUTCOMES.index(Outcome.CLOSED)
 _REFUSED: Final = OUTCOMES.index(Outcome.REFUSED)
+_LOST: Final = OUTCOMES.index(Outcome.LOST)
 _ASKING: Final = ROLES.index(Role.CONSUMER)
 _ANSWERING: Final = ROLES.index(Role.PROVIDER)
 
@@ -76,19 +78,6 @@ SHARED_LOCK: Final = 0x51_4D_50_4C
 
 _CallKey = tuple[int, bytes]
 _Any = TypeVar("_Any")
-
-
-def check_note(note: CallNote) -> None:
-    """Checks that a note says what a note may: REFUSED before there was a link, LOST with one.
-
-    Raises:
-        SimpulError: INTERNAL; a caller of ours is wrong.
-    """
-    wanted = Outcome.REFUSED if note.link_id is None else Outcome.LOST
-    if note.outcome is not wanted:
-        raise SimpulError(
-            Code.INTERNAL, f"a note can't say {note.outcome} of this call; report this"
-        )
 
 
 class CallIndex:
@@ -209,20 +198,47 @@ class IndexGroup:
                     self._end(key, call, (_REFUSED, status, self.name(code), self._now_ms))
             self._entries.append((slot, idx, number, call, direction, kind, blocks))
 
-    def note(self, note: CallNote) -> None:
-        """Takes up an end that no entry says; `check_note` has passed it."""
-        link = NO_LINK if note.link_id is None else self.link(note.link_id, note.end)
-        end = (OUTCOMES.index(note.outcome), note.status, self.name(note.code), note.at_ms)
-        key = (link, note.call_id)
-        call = NO_CALL if link == NO_LINK else self._find(key)
-        if call == NO_CALL:
-            parties = (note.consumer, note.provider, note.service, note.method)
-            terms = self._terms((*parties, note.agreement or b"", note.purpose or ""))
-            call = self._insert(key, ROLES.index(note.role), note.at_ms, terms)
-        elif not self._is_open(key, call):
-            # Its end came in a parcel after all: that says more.
+    def refused(self, note: CallNote) -> None:
+        """Takes up a call that our own node refused, before there was a link."""
+        parties = (note.consumer, note.provider, note.service, note.method)
+        terms = self._terms((*parties, note.agreement or b"", note.purpose or ""))
+        call = self._insert((NO_LINK, note.call_id), _ASKING, note.at_ms, terms)
+        row = self._new_calls[call]
+        row[_OUTCOME], row[_STATUS], row[_CODE], row[_CLOSED_AT] = (
+            _REFUSED, note.status, self.name(note.code), note.at_ms
+        )  # fmt: skip
+
+    def link_ended(self, note: LinkNote) -> None:
+        """Marks the calls that are still open on a link's end. A close that came says more."""
+        link = self.link(note.link_id, note.end)
+        if link == NO_LINK:
+            # Nothing of it was ever recorded.
             return
-        self._end(key, call, end)
+        lost = (_LOST, note.status, self.name(note.code), note.at_ms)
+        here = [
+            (key, call)
+            for key, call in self.opened.items()
+            if key[0] == link and key not in self.ended
+        ]
+        rows = self._connection.execute(
+            select(CALLS.c.id, CALLS.c.call_id).where(CALLS.c.link == link, IS_OPEN)
+        )
+        before = [((link, bytes(row.call_id)), int(row.id)) for row in rows]
+        for key, call in (*before, *here):
+            # What this very group ends isn't written yet, and so is still found open.
+            if key not in self.ended:
+                self._end(key, call, lost)
+
+    def slot_taken(self, slot: int, status: int, code: str) -> None:
+        """Marks the calls that the slot's last holder left open: their links died with it."""
+        entries = select(CALL_ENTRIES.c.call).where(
+            CALL_ENTRIES.c.call == CALLS.c.id, CALL_ENTRIES.c.slot == slot
+        )
+        rows = self._connection.execute(select(CALLS.c.id).where(IS_OPEN, entries.exists()))
+        calls = [int(row.id) for row in rows]
+        if len(calls) > 0:
+            lost = (_LOST, status, self.name(code), self._now_ms)
+            self._ends += [(*lost, call) for call in calls]
 
     def write(self) -> None:
         """Writes all that was taken up."""
@@ -258,9 +274,6 @@ class IndexGroup:
         ]  # fmt: skip
         return call
 
-    def _find(self, key: _CallKey) -> int:
-        return self.opened.get(key) or self._index.open_calls.get(key) or self._look_up(key)
-
     def _look_up(self, key: _CallKey) -> int:
         row = self._connection.execute(
             select(CALLS.c.id)
@@ -269,14 +282,6 @@ class IndexGroup:
             .limit(1)
         ).first()
         return NO_CALL if row is None else int(row.id)
-
-    def _is_open(self, key: _CallKey, call: int) -> bool:
-        if key in self.ended:
-            return False
-        if key in self.opened or key in self._index.open_calls:
-            return True
-        outcome = self._connection.execute(select(CALLS.c.outcome).where(CALLS.c.id == call))
-        return outcome.scalar() == _OPEN
 
     def _end(self, key: _CallKey, call: int, values: tuple[object, ...]) -> None:
         if call == NO_CALL:

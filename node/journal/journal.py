@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, Self, TypeVar
 
-from node.journal.model import CallNote, ParcelRecord
+from node.journal.model import Note, ParcelRecord
 from node.journal.place import Place, PostgresPlace
 from node.journal.store import Append, JournalStore
 from node.journal.writer import Clock, Writer
@@ -78,7 +78,7 @@ class Journal:
         return cls(writer, failed)
 
     def append_nowait(
-        self, records: Sequence[ParcelRecord], notes: Sequence[CallNote] = ()
+        self, records: Sequence[ParcelRecord], notes: Sequence[Note] = ()
     ) -> "asyncio.Future[None]":
         """Puts parcels in line, all or none of which are recorded, next to each other.
 
@@ -95,7 +95,7 @@ class Journal:
         """
         return self._writer.submit(Append(tuple(records), tuple(notes)), self._loop)
 
-    async def append(self, records: Sequence[ParcelRecord], notes: Sequence[CallNote] = ()) -> None:
+    async def append(self, records: Sequence[ParcelRecord], notes: Sequence[Note] = ()) -> None:
         """Records parcels; returns when they're durable. See `append_nowait`.
 
         Being cancelled undoes nothing.

@@ -1,8 +1,9 @@
 """What the journal takes and gives: frozen values, no behaviour.
 
 A `ParcelRecord` is one parcel as it was sent or received. The index of calls is derived from the
-entries themselves, so it can be rebuilt and checked; a `CallNote` adds only what no entry says:
-that our own node refused a call before any parcel, or that a cut link ended it.
+entries themselves, so it can be rebuilt and checked; notes add only what no entry says: a
+`CallNote` that our own node refused a call before any parcel, a `LinkNote` that a link ended with
+its calls.
 
 Times are milliseconds since the epoch, UTC. Ids are their text forms; hashes and call ids are
 bytes.
@@ -69,18 +70,12 @@ class ParcelRecord:
 
 @dataclass(frozen=True, slots=True)
 class CallNote:
-    """An end of a call that no entry says: refused by our own node (no link yet), or lost with it.
+    """A call of an app of ours that this node refused before any entry of it was sealed.
 
-    It's part of the index only, not of the tree. `outcome` is REFUSED or LOST. Where `link_id` is
-    given and the call is known on that link, the known call is marked and the rest is not looked
-    at.
+    Texts are empty where the call never said them, or said nothing that could be one.
     """
 
     call_id: bytes
-    link_id: bytes | None
-    end: LinkEnd
-    role: Role
-    outcome: Outcome
     consumer: str
     provider: str
     service: str
@@ -90,6 +85,20 @@ class CallNote:
     status: int
     code: str
     at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkNote:
+    """A link ended: the calls that are open on this end of it are lost."""
+
+    link_id: bytes
+    end: LinkEnd
+    status: int
+    code: str
+    at_ms: int
+
+
+Note = CallNote | LinkNote
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from node.journal.model import CallNote
+from node.journal.model import CallNote, Note
 from node.journal.place import PostgresPlace
 from node.journal.postgres import (
     Connect,
@@ -149,7 +149,7 @@ class PostgresJournalStore(SqlJournalStore):
                 raise self._lost(connection, lease)
             return Frontier.from_bytes(bytes(row.frontier))
 
-    def _unknown(self, notes: tuple[CallNote, ...]) -> tuple[CallNote, ...]:
+    def _unknown(self, notes: tuple[Note, ...]) -> tuple[Note, ...]:
         """The notes that aren't there yet: a slot's size says nothing of a group of notes alone."""
         if len(notes) == 0:
             return notes
@@ -157,13 +157,15 @@ class PostgresJournalStore(SqlJournalStore):
             there = set(
                 connection.execute(
                     select(CALLS.c.call_id).where(
-                        CALLS.c.call_id.in_([note.call_id for note in notes]),
+                        CALLS.c.call_id.in_(
+                            [note.call_id for note in notes if isinstance(note, CallNote)]
+                        ),
                         CALLS.c.link == NO_LINK,
                     )
                 ).scalars()
             )
         return tuple(
-            note for note in notes if note.link_id is not None or note.call_id not in there
+            note for note in notes if not isinstance(note, CallNote) or note.call_id not in there
         )
 
     def _holder_is_dead(self, slot: int, fencing: int) -> bool:  # noqa: ARG002  (no lock tells)

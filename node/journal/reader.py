@@ -14,7 +14,15 @@ from typing import Any, Final, Self
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, select, tuple_
 
 from node.journal.blobs import unpack_entries
-from node.journal.model import CallDetail, CallEntry, CallFilter, CallRow, Direction, Role
+from node.journal.model import (
+    CallDetail,
+    CallEntry,
+    CallFilter,
+    CallRow,
+    Direction,
+    Outcome,
+    Role,
+)
 from node.journal.place import Place
 from node.journal.readonly import ReadOnly
 from node.journal.tables import (
@@ -22,7 +30,9 @@ from node.journal.tables import (
     CALLS,
     DIRECTIONS,
     HAS_CODE,
+    HAS_FAILED,
     HAS_STATUS,
+    IS_OPEN,
     KINDS,
     LINKS,
     NAMES,
@@ -178,6 +188,10 @@ def _conditions(connection: Connection, wanted: CallFilter) -> list[ColumnElemen
         found.append(CALLS.c.role == ROLES.index(wanted.role))
     if wanted.outcome is not None:
         found.append(CALLS.c.outcome == OUTCOMES.index(wanted.outcome))
+        if wanted.outcome is Outcome.OPEN:
+            found.append(IS_OPEN)
+        elif wanted.outcome is not Outcome.CLOSED:
+            found.append(HAS_FAILED)
     if wanted.call_id is not None:
         found.append(CALLS.c.call_id == wanted.call_id)
     return found + _times(wanted)

@@ -19,14 +19,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
-from node.journal.index import CallIndex, IndexGroup, check_note
+from node.journal.index import CallIndex, IndexGroup
 from node.journal.leaves import Leaf, make_leaf
-from node.journal.model import CallNote
+from node.journal.model import CallNote, Note
 from node.journal.slots import held_by, require_free
 from node.journal.statements import BulkInsert, Statement
 from node.journal.store import Append, Appended, JournalStore, Lease
 from node.journal.tables import DIRECTIONS, NO_LINK, PARCELS, SALTS, SLOTS, TREE_NODES
-from security.errors import Code, SimpulError
+from security.errors import ERRORS, Code, SimpulError
 from security.merkle import Frontier
 from security.tiles import TreeNode, completed_nodes
 
@@ -38,7 +38,7 @@ class _Prepared:
     """An append whose leaves are made."""
 
     leaves: tuple[Leaf, ...]
-    notes: tuple[CallNote, ...]
+    notes: tuple[Note, ...]
 
 
 class _DuplicateError(Exception):
@@ -105,6 +105,7 @@ class SqlJournalStore(JournalStore):
                     require_free(slot, str(row.holder), int(row.lease_until_ms), now_ms)
                 lease = Lease(slot, holder, int(row.fencing) + 1, lease_ms)
                 head = self._head(connection, slot, bytes(row.frontier), int(row.size))
+                self._settle(connection, slot, now_ms)
             connection.execute(
                 update(SLOTS)
                 .where(SLOTS.c.number == slot)
@@ -114,6 +115,14 @@ class SqlJournalStore(JournalStore):
             self._hold(lease)
         return lease, head
 
+    def _settle(self, connection: Connection, slot: int, now_ms: int) -> None:
+        """Ends what the slot's last holder left open. No name of it is remembered: it may fail."""
+        self._index.open_calls.clear()
+        index = IndexGroup(self._index, connection, now_ms)
+        lost = Code.OUTCOME_UNKNOWN
+        index.slot_taken(slot, ERRORS[lost].grpc_status, lost.value)
+        index.write()
+
     def append(
         self, lease: Lease, head: Frontier, group: Sequence[Append], *, now_ms: int
     ) -> Appended:
@@ -122,8 +131,6 @@ class SqlJournalStore(JournalStore):
         refused: dict[int, SimpulError] = {}
         for place, item in enumerate(group):
             try:
-                for note in item.notes:
-                    check_note(note)
                 prepared[place] = _Prepared(tuple(map(make_leaf, item.records)), item.notes)
             except SimpulError as error:
                 refused[place] = error
@@ -270,7 +277,10 @@ class SqlJournalStore(JournalStore):
                 index.add(leaf, lease.slot, idx, link)
                 idx += 1
             for note in item.notes:
-                index.note(note)
+                if isinstance(note, CallNote):
+                    index.refused(note)
+                else:
+                    index.link_ended(note)
         self._insert_parcels.run(connection, parcels)
         self._insert_salts.run(connection, salts)
         self._insert_nodes.run(

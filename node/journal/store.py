@@ -34,7 +34,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from node.journal.model import CallNote, ParcelRecord
+from node.journal.model import Note, ParcelRecord
 from security.errors import Code, SimpulError
 from security.merkle import Frontier
 
@@ -54,10 +54,10 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """What goes in together or not at all: parcels, and notes of calls that no parcel ends."""
+    """What goes in together or not at all: parcels, and after them notes of what none says."""
 
     records: tuple[ParcelRecord, ...] = ()
-    notes: tuple[CallNote, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,8 @@ class JournalStore(ABC):
     @abstractmethod
     def take(self, slot: int, holder: str, *, now_ms: int, lease_ms: int) -> tuple[Lease, Frontier]:
         """Takes a slot that is free, given back, expired or whose holder is dead.
+
+        Calls that its last holder left open are marked lost: their links ended with it.
 
         Returns:
             The lease, and the tree as its last holder left it.

@@ -47,9 +47,11 @@ KINDS: Final = ("open", "head", "message", "half_close", "close", "cancel", "ref
 
 
 TERMS_COLUMNS: Final = ("consumer", "provider", "service", "method", "agreement", "purpose")
-# A query must say these too, for the database to see that the index of failed calls serves it.
+# A query must say these too, for the database to see that an index of some calls only serves it.
 HAS_STATUS: Final = literal_column("status <> 0", Boolean)
 HAS_CODE: Final = literal_column("code <> 0", Boolean)
+IS_OPEN: Final = literal_column("outcome = 0", Boolean)
+HAS_FAILED: Final = literal_column("outcome > 1", Boolean)
 
 
 class JournalTable(SQLModel, registry=registry(metadata=MetaData())):
@@ -167,6 +169,15 @@ class CallTableRow(JournalTable, table=True):
             "opened_at_ms",
             sqlite_where=HAS_CODE,
             postgresql_where=HAS_CODE,
+        ),
+        # So that those which a link leaves open are found however many others there are.
+        Index("calls_open", "link", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
+        Index(
+            "calls_outcome",
+            "outcome",
+            "opened_at_ms",
+            sqlite_where=HAS_FAILED,
+            postgresql_where=HAS_FAILED,
         ),
     )
 

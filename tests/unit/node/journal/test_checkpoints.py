@@ -175,6 +175,7 @@ def test_a_journal_of_the_first_version_gets_its_nodes(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.executescript(
         "DROP TABLE tree_nodes; DROP TABLE checkpoints; DROP TABLE timestamps;"
+        "DROP INDEX calls_open; DROP INDEX calls_outcome;"
         "UPDATE alembic_version SET version_num = '0001';"
     )
     connection.close()

@@ -1,15 +1,13 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from node.journal.index import CallIndex
-from node.journal.model import CallFilter, CallNote, LinkEnd, Outcome, Role
+from node.journal.model import CallFilter, CallNote, LinkEnd, LinkNote, Outcome
 from node.journal.reader import JournalReader
 from node.journal.sqlite_store import SqliteJournalStore
 from node.journal.store import Append, Appended
 from node.journal.verify import verify
-from security.errors import Code
 from tests.unit.node.journal.builder import (
     AGREEMENT,
     CONSUMER,
@@ -39,23 +37,23 @@ def append(path: Path, *appends: Append) -> Appended:
         store.close()
 
 
-def note(call: int, link: Link | None, outcome: Outcome = Outcome.LOST) -> CallNote:
+def refused(call: int) -> CallNote:
     return CallNote(
         call_id(call),
-        None if link is None else link.link_id,
-        LinkEnd.DIALLER,
-        Role.CONSUMER,
-        outcome,
         CONSUMER,
         PROVIDER,
         SERVICE,
         "Get",
         AGREEMENT,
         "tourism",
-        14,
-        "OUTCOME_UNKNOWN",
+        7,
+        "ACCESS_NO_AGREEMENT",
         NOW_MS + 500,
     )
+
+
+def ended(link: Link, end: LinkEnd = LinkEnd.DIALLER) -> Append:
+    return Append(notes=(LinkNote(link.link_id, end, 14, "OUTCOME_UNKNOWN", NOW_MS + 500),))
 
 
 def outcome(path: Path, call: int) -> tuple[Outcome, int | None, str | None, int | None]:
@@ -105,41 +103,67 @@ def test_a_peer_that_uses_a_call_id_again_makes_a_second_call(path: Path) -> Non
     assert verify(path).ok
 
 
-def test_a_lost_call_is_marked(path: Path) -> None:
-    link = Link()
-    append(path, Append((link.sent(open_entry(1)),)), Append(notes=(note(1, link),)))
-    assert outcome(path, 1) == (Outcome.LOST, 14, "OUTCOME_UNKNOWN", NOW_MS + 500)
+LOST = (Outcome.LOST, 14, "OUTCOME_UNKNOWN", NOW_MS + 500)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_the_calls_that_a_link_leaves_open_are_lost(path: Path, *, together: bool) -> None:
+    link, other = Link(), Link("other")
+    opens = (link.sent(open_entry(1), open_entry(2)), link.received(close_entry(2, 5)))
+    here = [Append(opens), ended(link)]
+    if together:
+        here = [Append(opens, ended(link).notes)]
+    append(path, Append((other.sent(open_entry(3)), other.received(close_entry(3)))), *here)
+    assert outcome(path, 1) == LOST
+    assert outcome(path, 2)[:2] == (Outcome.CLOSED, 5)
+    assert outcome(path, 3)[0] is Outcome.CLOSED
     assert verify(path).ok
+
+
+def test_calls_on_other_links_and_at_the_other_end_stay_open(path: Path) -> None:
+    store, link, other = SqliteJournalStore.open(path), Link(), Link("other")
+    lease, head = store.take(0, "test", now_ms=NOW_MS, lease_ms=10_000)
+    opens = Append((link.sent(open_entry(1)), other.sent(open_entry(2))))
+    head = store.append(lease, head, [opens], now_ms=NOW_MS).head
+    for item in (ended(link, LinkEnd.ACCEPTOR), ended(Link("unheard")), ended(link)):
+        head = store.append(lease, head, [item], now_ms=NOW_MS).head
+    store.close()
+    assert outcome(path, 1) == LOST
+    assert outcome(path, 2)[0] is Outcome.OPEN
 
 
 def test_what_came_after_all_says_more_than_a_note(path: Path) -> None:
     link = Link()
     late = Append((link.received(close_entry(1, 0)),))
-    append(path, Append((link.sent(open_entry(1)),)), Append(notes=(note(1, link),)), late)
+    append(path, Append((link.sent(open_entry(1)),)), ended(link), late)
     assert outcome(path, 1)[:3] == (Outcome.CLOSED, 0, None)
-    append(path, Append(notes=(note(1, link),)))
+    append(path, ended(link))
     assert outcome(path, 1)[:3] == (Outcome.CLOSED, 0, None)
     assert verify(path).ok
 
 
 def test_a_call_refused_by_our_own_node_is_listed_and_is_no_leaf(path: Path) -> None:
-    refused = replace(note(1, None, Outcome.REFUSED), code="ACCESS_NO_AGREEMENT", status=7)
-    assert append(path, Append(notes=(refused,))).head.size == 0
+    assert append(path, Append(notes=(refused(1),))).head.size == 0
     assert outcome(path, 1) == (Outcome.REFUSED, 7, "ACCESS_NO_AGREEMENT", NOW_MS + 500)
     assert verify(path).ok
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [
-        note(1, None, Outcome.LOST),
-        note(1, Link(), Outcome.REFUSED),
-        note(1, Link(), Outcome.CLOSED),
-    ],
-)
-def test_a_note_that_contradicts_itself_is_refused(path: Path, bad: CallNote) -> None:
-    done = append(path, Append(notes=(bad,)))
-    assert [error.code for error in done.refused.values()] == [Code.INTERNAL]
+def test_the_next_holder_of_a_slot_settles_what_the_last_one_left_open(path: Path) -> None:
+    store, here, there = SqliteJournalStore.open(path), Link("here"), Link("there")
+    for slot, link in enumerate((here, there)):
+        lease, head = store.take(slot, "killed", now_ms=NOW_MS, lease_ms=10_000)
+        records = (link.sent(open_entry(slot)), link.sent(open_entry(slot + 2)))
+        closed = link.received(close_entry(slot + 2))
+        store.append(lease, head, [Append((*records, closed))], now_ms=NOW_MS)
+    store.close()
+    store = SqliteJournalStore.open(path)
+    store.take(0, "next", now_ms=NOW_MS + 20_000, lease_ms=10_000)
+    assert outcome(path, 0) == (Outcome.LOST, 14, "OUTCOME_UNKNOWN", NOW_MS + 20_000)
+    # Another's: it lives, or its own next holder will say.
+    assert outcome(path, 1)[0] is Outcome.OPEN
+    assert {outcome(path, call)[0] for call in (2, 3)} == {Outcome.CLOSED}
+    store.close()
+    assert verify(path).ok
 
 
 def test_a_call_is_remembered_from_its_open_to_its_end(path: Path) -> None:

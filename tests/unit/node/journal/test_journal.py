@@ -6,7 +6,7 @@ import pytest
 
 from node.journal.journal import Journal
 from node.journal.leaves import make_leaf
-from node.journal.model import CallFilter, CallNote, LinkEnd, Outcome, Role
+from node.journal.model import CallFilter, CallNote, Outcome
 from node.journal.reader import JournalReader
 from node.journal.sqlite_store import SqliteJournalStore
 from node.journal.verify import verify
@@ -127,10 +127,6 @@ async def test_a_note_goes_in_by_itself(path: Path) -> None:
     journal = await open_journal(path)
     note = CallNote(
         call_id=call_id(1),
-        link_id=None,
-        end=LinkEnd.DIALLER,
-        role=Role.CONSUMER,
-        outcome=Outcome.REFUSED,
         consumer="ID/A/B/c",
         provider="ID/D/E/f",
         service="a.v1.B",

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from node.journal.model import CallFilter, CallNote, LinkEnd, Outcome, Role
+from node.journal.model import CallFilter, CallNote
 from node.journal.place import PostgresPlace, parse_place
 from node.journal.postgres import connector
 from node.journal.postgres_store import PostgresJournalStore
@@ -391,10 +391,6 @@ def refused(call: int) -> CallNote:
     """A note of a call that our own node refused."""
     return CallNote(
         call_id(call + 500),
-        None,
-        LinkEnd.DIALLER,
-        Role.CONSUMER,
-        Outcome.REFUSED,
         "c",
         "p",
         "s",
