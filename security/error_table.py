@@ -65,6 +65,11 @@ ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
             "The agreement doesn't hold at this time.",
             "Call within its dates and hours, or ask the provider for a new one.",
         ),
+        Code.ACCESS_FIELDS: ErrorInfo(
+            Status.PERMISSION_DENIED,
+            "The agreement's fields don't fit the service's contract.",
+            "Make an agreement whose fields the contract has, under the method's name.",
+        ),
         Code.ACCESS_METHOD: ErrorInfo(
             Status.PERMISSION_DENIED,
             "The agreement doesn't cover this method.",

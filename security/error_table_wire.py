@@ -76,6 +76,11 @@ WIRE_ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
             "A request isn't what its format says.",
             "Print it by the published protos.",
         ),
+        Code.MESSAGE_UNREADABLE: ErrorInfo(
+            Status.INTERNAL,
+            "A message isn't of the contract's type, so no field mask can be applied to it.",
+            "Have the provider publish the contract that its service speaks.",
+        ),
         Code.SERVICE_UNREACHABLE: ErrorInfo(
             Status.UNAVAILABLE,
             "The provider's node can't reach its service.",
