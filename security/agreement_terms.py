@@ -32,9 +32,8 @@ ItemT = TypeVar("ItemT", str, SubsystemId)
 ChoiceT = TypeVar("ChoiceT", bound=IntEnum)
 
 _PURPOSE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
-_FIELD_PATH: Final = re.compile(
-    r"[A-Za-z_][A-Za-z0-9_]*/[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*"
-)
+_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"
+_FIELD_PATH: Final = re.compile(rf"{_NAME}/(?:@[0-9a-z_.-]{{1,256}}|{_NAME}(?:\.{_NAME})*)")
 
 
 class LegalBasis(IntEnum):
@@ -91,9 +90,13 @@ class PurposeTerm:
 
 @dataclass(frozen=True, slots=True)
 class FieldTerm:
-    """Which fields may pass: all (`paths` is None), or `List/islands.name` and so on."""
+    """Which fields may pass: all (`paths` is None), or `List/islands.name` and so on.
+
+    `reason` says why all may pass, where the contract marks fields as personal.
+    """
 
     paths: tuple[str, ...] | None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +301,11 @@ def _read_fields(agreement: agreement_pb2.Agreement, message: agreement_pb2.Fiel
     if message.all:
         if len(message.paths) != 0:
             raise invalid("it permits all fields, and also lists some")
-        return FieldTerm(None)
+        if len(message.reason) > MAX_DESCRIPTION_CHARS:
+            raise invalid(f"a reason has over {MAX_DESCRIPTION_CHARS} letters")
+        return FieldTerm(None, message.reason)
+    if message.reason != "":
+        raise invalid("it gives a reason for all fields, and lists some")
     paths = _several("field path", tuple(message.paths))
     methods = {method for item in agreement.services for method in item.methods}
     for path in paths:
@@ -368,7 +375,7 @@ def _party_message(party: Party) -> agreement_pb2.Party:
 
 def _field_message(term: FieldTerm) -> agreement_pb2.FieldTerm:
     if term.paths is None:
-        return agreement_pb2.FieldTerm(all=True)
+        return agreement_pb2.FieldTerm(all=True, reason=term.reason)
     return agreement_pb2.FieldTerm(paths=term.paths)
 
 

@@ -95,6 +95,16 @@ def check_contract(data: bytes, service: str) -> Mapping[str, MethodKind]:
         SimpulError: PROTOSET_INVALID or PROTOSET_LACKS_SERVICE.
     """
     methods = parse_descriptor_set(data).of(service)
+    contract_pool(data)
+    return methods
+
+
+def contract_pool(data: bytes) -> DescriptorPool:
+    """Return all types of a descriptor set, in a pool of their own.
+
+    Raises:
+        SimpulError: PROTOSET_INVALID.
+    """
     pool = DescriptorPool()
     waiting = {file.name: file for file in _parse(data)}
     while waiting:
@@ -108,7 +118,7 @@ def check_contract(data: bytes, service: str) -> Mapping[str, MethodKind]:
         for file in ready:
             del waiting[file.name]
             _add(pool, file)
-    return methods
+    return pool
 
 
 def _parse(data: bytes) -> list[FileDescriptorProto]:

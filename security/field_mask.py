@@ -29,6 +29,7 @@ from google.protobuf.descriptor_pb2 import (
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError, EncodeError, Message
 
+from security.contract_types import inner_message
 from security.errors import Code, SimpulError
 
 MAX_PATHS: Final = 1000
@@ -126,15 +127,7 @@ def _check(message: Descriptor, names: list[str], path: str) -> None:
             raise _refused(f"{path[:200]!a}: {current.full_name} has no field {name[:80]!a}")
         if field.type == FieldDescriptor.TYPE_GROUP:
             raise _refused(f"{path[:200]!a} is a group, which can't be masked")
-        current = _inner(field)
-
-
-def _inner(field: FieldDescriptor) -> Descriptor | None:
-    """The message that a path goes on in: of a map, its values'."""
-    inner = field.message_type
-    if inner is not None and inner.GetOptions().map_entry:
-        return inner.fields_by_name["value"].message_type
-    return inner
+        current = inner_message(field)
 
 
 class _Smaller:
@@ -154,7 +147,7 @@ class _Smaller:
 
     def _take(self, made: DescriptorProto, field: FieldDescriptor, below: _Tree) -> None:
         """A field that is on a path: `below` is what follows; nothing, if the path ends here."""
-        inner = _inner(field)
+        inner = inner_message(field)
         if inner is None:
             self._add(made, field, None)
         elif below:
@@ -172,7 +165,7 @@ class _Smaller:
         # Before its fields: a type may have a field of itself.
         self._whole[key] = made.name
         for field in message.fields:
-            inner = _inner(field)
+            inner = inner_message(field)
             if field.type == FieldDescriptor.TYPE_GROUP or (not opaque and _is_opaque(field)):
                 continue
             self._add(made, field, None if inner is None else self._all(inner, opaque=opaque))

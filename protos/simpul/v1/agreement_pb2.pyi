@@ -275,20 +275,26 @@ class FieldTerm(_message.Message):
 
     ALL_FIELD_NUMBER: _builtins.int
     PATHS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     all: _builtins.bool
+    reason: _builtins.str
+    """Why all may pass; needed where the contract marks fields as personal."""
     @_builtins.property
     def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Paths as in google.protobuf.FieldMask, prefixed by the method's name and a slash."""
+        """Paths as in google.protobuf.FieldMask, prefixed by the method's name and a slash:
+        `List/islands.name`. `List/@etag` lets that key of the metadata pass.
+        """
 
     def __init__(
         self,
         *,
         all: _builtins.bool = ...,
         paths: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "paths", b"paths"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "paths", b"paths", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

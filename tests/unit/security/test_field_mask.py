@@ -1,6 +1,6 @@
 """What passes a mask is what is named, byte for byte, and nothing else ever does."""
 
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
@@ -179,7 +179,7 @@ _PATHS: Final = (
 )  # fmt: skip
 
 
-def _kept(value: object, tree: dict[str, dict[str, object]] | None) -> object:
+def _kept(value: object, tree: dict[str, Any] | None) -> object:
     """The model: a dictionary with what is named. `tree` None: all but bytes."""
     if isinstance(value, list):
         return [_kept(item, tree) for item in value]
@@ -200,14 +200,14 @@ def _kept(value: object, tree: dict[str, dict[str, object]] | None) -> object:
     return kept
 
 
-def _tree(paths: set[str]) -> dict[str, dict[str, object]]:
-    root: dict[str, dict[str, object]] = {}
+def _tree(paths: set[str]) -> dict[str, Any]:
+    root: dict[str, Any] = {}
     for path in sorted(paths):
         if any(path.startswith(f"{other}.") for other in paths):
             continue
         node = root
         for name in path.split("."):
-            node = node.setdefault(name, {})  # type: ignore[assignment]
+            node = node.setdefault(name, {})
     return root
 
 
