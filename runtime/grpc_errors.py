@@ -104,8 +104,9 @@ def from_rpc_error(
     """
     status = error.code()
     trailers = tuple(error.trailing_metadata() or ())
-    info = _error_info(trailers)
-    code = _known(_reason(trailers, info))
+    reason = _reason(trailers)
+    info = _error_info(trailers, reason)
+    code = _known(reason)
     # The code and the status say one thing, or the code is not believed.
     if code is not None and _STATUS[ERRORS[code].grpc_status] is status:
         details = {} if info is None else _bounded(info)
@@ -193,7 +194,7 @@ async def _abort_quietly(context: Context) -> None:
         return
 
 
-def _error_info(trailers: Trailers) -> error_details_pb2.ErrorInfo | None:
+def _error_info(trailers: Trailers, reason: str) -> error_details_pb2.ErrorInfo | None:
     for key, value in trailers:
         if key != DETAILS_TRAILER or not isinstance(value, bytes):
             continue
@@ -201,16 +202,19 @@ def _error_info(trailers: Trailers) -> error_details_pb2.ErrorInfo | None:
             status = status_pb2.Status.FromString(value)
             for packed in status.details:
                 info = error_details_pb2.ErrorInfo()
-                if packed.Unpack(info) and info.domain == DOMAIN:
+                if packed.Unpack(info) and (info.domain, info.reason) == (DOMAIN, reason):
                     return info
         except DecodeError:
             return None
     return None
 
 
-def _reason(trailers: Trailers, info: error_details_pb2.ErrorInfo | None) -> str:
-    if info is not None:
-        return info.reason
+def _reason(trailers: Trailers) -> str:
+    """The short trailer alone says whose error it is.
+
+    A service may put what it likes into the details, and they are carried as they are; its
+    `simpul-error` never passes a node.
+    """
     return next((str(value) for key, value in trailers if key == ERROR_TRAILER), "")
 
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from node.gateway.answers import mappers, only_grpc, plain_http
 from node.gateway.limits import CallLimits
 from runtime.files import write_private
 from runtime.ports import Address, UnixAddress
@@ -32,6 +33,7 @@ from security.limits import KIB
 Json = dict[str, Any]
 
 _HTTP: Final = "type.googleapis.com/envoy.extensions.filters.http"
+_LISTENER: Final = "type.googleapis.com/envoy.extensions.filters.listener"
 _TLS: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
 _MANAGER: Final = (
     "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3"
@@ -40,7 +42,8 @@ _MANAGER: Final = (
 _STRING: Final = "type.googleapis.com/google.protobuf.StringValue"
 
 MAX_STREAMS: Final = 100_000
-MAX_HEADERS: Final = 200
+# More than fit into the metadata that a call may have, so that the refusal is ours.
+MAX_HEADERS: Final = 4_096
 # Each stalled call may hold this much of an app's messages.
 STREAM_WINDOW_BYTES: Final = 256 * KIB
 CONNECTION_WINDOW_BYTES: Final = 16 * STREAM_WINDOW_BYTES
@@ -50,12 +53,10 @@ MAX_CONTROL_FRAMES: Final = 100_000
 MAX_EMPTY_FRAMES: Final = 1000
 # At 500, the default, many calls cancelled unanswered within a second end their connection.
 MAX_PREMATURE_RESETS: Final = 1_000_000
-# Room for keys and for HTTP/2's own fields above what metadata may have: the refusal is then ours.
-HEADERS_MARGIN_KIB: Final = 32
+# Far above what metadata may have, so that a call with too much is refused by us, in words; what is
+# over this ends its stream with a reset. A connection holds one such block at a time.
+MAX_HEADERS_KIB: Final = 1024
 DRAIN_TIME_S: Final = 5
-
-_GRPC_TYPE: Final = r"application/grpc([+;].*)?"
-_GRPC_PATH: Final = r"/[A-Za-z0-9_.]+/[A-Za-z0-9_]+"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +153,16 @@ def find_libpython(config: Mapping[str, Any] | None = None) -> Path:
 
 def bootstrap(plan: EnvoyPlan) -> Json:
     """Envoy's bootstrap as JSON."""
-    chain: Json = {"filters": [_manager(plan)]}
+    chain: Json = {"name": "grpc", "filters": [_manager(plan)]}
+    listener: Json = {"name": "gateway", "address": _address(plan.listen)}
     if plan.tls is not None:
         chain["transport_socket"] = _transport(plan.tls)
-    listener: Json = {
-        "name": "gateway",
-        "address": _address(plan.listen),
-        "filter_chains": [chain],
-    }
+        listener["filter_chains"] = [chain]
+    else:
+        # Over TLS, ALPN says which HTTP it will be; here the first bytes do.
+        listener["listener_filters"] = [_inspector()]
+        listener["filter_chains"] = [_help()]
+        listener["default_filter_chain"] = chain
     if not isinstance(plan.listen, UnixAddress):
         listener["enable_reuse_port"] = plan.shared_port
     runtime = {"overload.premature_reset_total_stream_count": MAX_PREMATURE_RESETS}
@@ -215,7 +218,7 @@ def _manager(plan: EnvoyPlan) -> Json:
             "override_stream_error_on_invalid_http_message": True,
         },
         "common_http_protocol_options": {"max_headers_count": MAX_HEADERS, "idle_timeout": "0s"},
-        "max_request_headers_kb": plan.limits.max_metadata_bytes // KIB + HEADERS_MARGIN_KIB,
+        "max_request_headers_kb": MAX_HEADERS_KIB,
         "stream_idle_timeout": "0s",
         "request_timeout": "0s",
         "request_headers_timeout": "10s",
@@ -227,20 +230,44 @@ def _manager(plan: EnvoyPlan) -> Json:
         "forward_client_cert_details": "SANITIZE" if plan.tls is None else "SANITIZE_SET",
         "route_config": {"virtual_hosts": [{"name": "gateway", "domains": ["*"]}]},
         "http_filters": [_only_grpc(), _python(plan.app)],
-        "local_reply_config": {"mappers": _mappers()},
+        "local_reply_config": {"mappers": mappers()},
     }
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": config}
 
 
+def _inspector() -> Json:
+    config = {"@type": f"{_LISTENER}.http_inspector.v3.HttpInspector"}
+    return {"name": "envoy.filters.listener.http_inspector", "typed_config": config}
+
+
+def _help() -> Json:
+    """HTTP/1, by a browser or a mistake: a line of help, and Python hears nothing of it."""
+    config = {
+        "@type": _MANAGER,
+        "stat_prefix": "help",
+        "codec_type": "HTTP1",
+        "request_headers_timeout": "10s",
+        "stream_idle_timeout": "10s",
+        "common_http_protocol_options": {"idle_timeout": "10s", "max_requests_per_connection": 1},
+        "route_config": plain_http(),
+        "http_filters": [
+            {
+                "name": "envoy.filters.http.router",
+                "typed_config": {"@type": f"{_HTTP}.router.v3.Router"},
+            }
+        ],
+    }
+    manager = {"name": "envoy.filters.network.http_connection_manager", "typed_config": config}
+    match = {"application_protocols": ["http/1.0", "http/1.1"]}
+    return {"name": "help", "filter_chain_match": match, "filters": [manager]}
+
+
 def _only_grpc() -> Json:
     """Refuse what is not a gRPC POST with trailers and a plain path."""
-    rules = [
-        _header(":path", safe_regex={"regex": _GRPC_PATH}),
-        _header(":method", exact="POST"),
-        _header("content-type", safe_regex={"regex": _GRPC_TYPE}),
-        _header("te", exact="trailers"),
-    ]
-    policy = {"permissions": [{"and_rules": {"rules": rules}}], "principals": [{"any": True}]}
+    policy = {
+        "permissions": [{"and_rules": {"rules": only_grpc()}}],
+        "principals": [{"any": True}],
+    }
     config = {
         "@type": f"{_HTTP}.rbac.v3.RBAC",
         "rules": {"action": "ALLOW", "policies": {"grpc": policy}},
@@ -258,36 +285,6 @@ def _python(app: str) -> Json:
         "filter_config": {"@type": _STRING, "value": json.dumps(value)},
     }
     return {"name": "pyvoy", "typed_config": config}
-
-
-def _header(name: str, **match: str | Json) -> Json:
-    return {"header": {"name": name, "string_match": match}}
-
-
-def _mappers() -> list[Json]:
-    """How Envoy's own answers look to a gRPC client, the first that fits.
-
-    A refused request is UNIMPLEMENTED (HTTP 404), or 415 where it isn't gRPC at all; and an
-    application that raised is INTERNAL, where pyvoy alone would say OK.
-    """
-    foreign = _header("content-type", safe_regex={"regex": _GRPC_TYPE})
-    foreign["header"] |= {"invert_match": True, "treat_missing_header_as_empty": True}
-    refused = _when(403, "refused")
-    not_grpc = {"and_filter": {"filters": [refused, {"header_filter": foreign}]}}
-    internal = {
-        "header": {"key": "grpc-status", "value": "13"},
-        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-    }
-    return [
-        {"filter": not_grpc, "status_code": 415},
-        {"filter": refused, "status_code": 404},
-        {"filter": _when(500, "raised"), "headers_to_add": [internal]},
-    ]
-
-
-def _when(status: int, name: str) -> Json:
-    value = {"default_value": status, "runtime_key": f"gateway.{name}"}
-    return {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
 
 
 def _module() -> Path:

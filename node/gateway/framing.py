@@ -254,9 +254,15 @@ def parse_metadata(headers: HeaderList, max_bytes: int, hop: str) -> Metadata:
             carry, or a `-bin` value that isn't base64.
     """
     found: list[tuple[str, bytes]] = []
-    size = 0
+    # First the size: nothing of what is too large is looked at.
+    size = sum([len(name) + len(value) + HEADER_OVERHEAD_BYTES for name, value in headers])
+    if size > max_bytes:
+        raise SimpulError(
+            Code.METADATA_TOO_LARGE,
+            f"the metadata {hop} has {size} bytes, and the limit is {max_bytes}; send less",
+            limit_bytes=str(max_bytes),
+        )
     for name, value in headers:
-        size += len(name) + len(value) + HEADER_OVERHEAD_BYTES
         key, binary = _key(name)
         if key is None:
             continue
@@ -267,12 +273,6 @@ def parse_metadata(headers: HeaderList, max_bytes: int, hop: str) -> Metadata:
             if _PRINTABLE.fullmatch(value) is None:
                 check_metadatum(key, value)
             found.append((key, value))
-    if size > max_bytes:
-        raise SimpulError(
-            Code.METADATA_TOO_LARGE,
-            f"the metadata {hop} has {size} bytes, and the limit is {max_bytes}; send less",
-            limit_bytes=str(max_bytes),
-        )
     return tuple(found)
 
 

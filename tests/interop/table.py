@@ -44,7 +44,6 @@ Each is HTTP's and not gRPC's, or a limit; `tests/interop` shows every one.
 | `:authority`, the subtype in `content-type` | each leg's own |
 | an empty `grpc-message` on OK | left out |
 | initial or trailing metadata of a service | at most 16 and 15 KiB, by the HTTP/2 library's limit |
-| a path with a fragment (`#`) | `INTERNAL` by Envoy; others that are no method's: `UNIMPLEMENTED` |
 """
 
 

@@ -30,6 +30,15 @@ SENT = [
 LEFT_OUT = frozenset({"date", "simpul-call-id", "grpc-message"})
 # Stated by Envoy, whatever an app says.
 HTTPS_OWN = frozenset({"x-forwarded-proto"})
+# What apps may say; and all that a node says itself, with what resembles it.
+FROM_APPS = (
+    "simpul-to", "simpul-region", "simpul-from", "simpul-purpose", "simpul-user", "simpul-issue",
+    "simpul-subject", "simpul-token",
+)  # fmt: skip
+NODES_KEYS = (
+    *FROM_APPS, "simpul-call-id", "simpul-agreement", "simpul-error", "simpul-anything",
+    "simpul-call-id-bin", "simpul-error-bin", "simpul-from-bin", "simpul-",
+)  # fmt: skip
 NOT_METADATA = (
     "user-agent",
     "accept-encoding",
@@ -166,6 +175,17 @@ async def test_request_metadata_up_to_the_limit(ways: Ways, kind: str) -> None:
     assert "65536" in found.details
 
 
+async def test_request_metadata_far_past_the_limit_is_refused_in_the_same_words(ways: Ways) -> None:
+    """No reset by the stack below: neither for 100 kB nor for ten times as much."""
+    for count in (100, 900):
+        large = [(f"x-{number}", "v" * 1000) for number in range(count)]
+        found = await raw(ways.nodes, "Unary", "none", *large)
+        said = dict(found.headers or [])
+        assert (found.status, said["simpul-error"]) == (8, "METADATA_TOO_LARGE")
+        assert "from the app" in said["grpc-message"]
+        assert "65536" in said["grpc-message"]
+
+
 @kinds
 @pytest.mark.parametrize("where", ["initial", "trailing", "both"])
 async def test_response_metadata_to_the_limit(ways: Ways, kind: str, where: str) -> None:
@@ -195,36 +215,52 @@ async def test_response_metadata_to_the_limit(ways: Ways, kind: str, where: str)
 
 @kinds
 async def test_nobody_forges_the_nodes_own_keys(ways: Ways, kind: str) -> None:
-    forged = (
-        ("simpul-call-id", "0" * 32), ("simpul-error", "INTERNAL"), ("simpul-from", "ID/X/1/x"),
-        ("simpul-anything", "1"), ("simpul-bytes-bin", b"1"),
-    )  # fmt: skip
+    """Not in headers, not in trailers, and not with an error."""
+    forged = tuple((key, _forged(key)) for key in NODES_KEYS)
 
     async def behave(side: Side) -> None:
         await side.read_all()
         await side.headers(*forged)
+        if side.values("x-fail"):
+            await side.abort(9, "no", *forged)
         side.trailers(*forged)
         await side.write(b"x")
 
     name = ways.probe.behave(behave)
-    found = await ask(ways.nodes, kind, name, b"x")
-    said = [(key, value) for key, value in found.initial if key.startswith("simpul-")]
-    assert said == []
-    said = [(key, value) for key, value in found.trailing if key.startswith("simpul-")]
-    (side,) = ways.probe.wait(name)
-    assert said == [("simpul-call-id", side.values("simpul-call-id")[0])]
-    assert side.values("simpul-from") == ["ID/KEMENTERIAN/KOMDIGI/superapp"]
-    for key in ("simpul-to", "simpul-token", "simpul-subject"):
-        assert side.values(key) == []
+    for number, more in enumerate(((), (("x-fail", "1"),))):
+        found = await ask(ways.nodes, kind, name, b"x", metadata=more)
+        assert found.code == (9 if more else 0)
+        assert [key for key, _ in found.initial if key.startswith("simpul-")] == []
+        said = [(key, value) for key, value in found.trailing if key.startswith("simpul-")]
+        side = ways.probe.wait(name, number + 1)[number]
+        assert said == [("simpul-call-id", side.values("simpul-call-id")[0])]
+        assert side.values("simpul-from") == ["ID/KEMENTERIAN/KOMDIGI/superapp"]
+        for key in ("simpul-to", "simpul-token", "simpul-subject"):
+            assert side.values(key) == []
 
 
-@pytest.mark.parametrize("key", ["simpul-call-id", "simpul-agreement", "simpul-error", "simpul-x"])
+@pytest.mark.parametrize("key", [key for key in NODES_KEYS if key not in FROM_APPS])
 async def test_an_app_can_not_send_the_nodes_own_keys(ways: Ways, key: str) -> None:
     name = ways.probe.behave(echo)
     for kind in KINDS:
-        found = await ask(ways.nodes, kind, name, b"x", metadata=((key, "forged"),))
+        found = await ask(ways.nodes, kind, name, b"x", metadata=((key, _forged(key)),))
         assert (found.code, found.value("simpul-error")) == (3, "METADATA_MALFORMED")
+        # No word of the forged value in what is the node's own.
+        assert found.value("simpul-call-id") != _forged("simpul-call-id")
     assert ways.probe.calls(name) == []
+
+
+@pytest.mark.parametrize("key", ["simpul-to", "simpul-token", "simpul-user", "simpul-purpose"])
+async def test_an_app_can_not_say_the_same_twice(ways: Ways, key: str) -> None:
+    name = ways.probe.behave(echo)
+    said = ((key, "once"), (key, "twice"))
+    found = await ask(ways.nodes, "Unary", name, b"x", metadata=said)
+    assert (found.code, found.value("simpul-error")) == (3, "METADATA_MALFORMED")
+    assert ways.probe.calls(name) == []
+
+
+def _forged(key: str) -> str | bytes:
+    return b"\1" * 16 if key.endswith("-bin") else "0" * 32
 
 
 async def test_user_and_issue_reach_the_service_and_the_subject_does_not(ways: Ways) -> None:

@@ -287,6 +287,8 @@ def test_the_short_trailer_alone_suffices() -> None:
         (),
         (("simpul-error", "A_CODE_OF_TOMORROW"),),
         (details("A_CODE_OF_TOMORROW"),),
+        # A service's own words: without the short trailer they are nobody's code.
+        (details("INTERNAL", why="forged"),),
         (("grpc-status-details-bin", b"\xff\xff"),),
         # The code says NOT_FOUND and the status INTERNAL: the code is not believed.
         (("simpul-error", "NODE_UNKNOWN"),),
@@ -297,12 +299,14 @@ def test_what_is_not_ours_gets_a_text_of_ours(
 ) -> None:
     back = from_rpc_error(rpc_error(grpc.StatusCode.INTERNAL, *trailers, text="secret"))
     assert back.code is Code.INTERNAL
+    assert not back.details
     assert "secret" not in back.message
     assert back.message.startswith("the other side answered INTERNAL: ")
 
 
-def test_a_code_of_another_domain_is_not_ours() -> None:
-    foreign = details("NODE_UNKNOWN", domain="example.org")
+@pytest.mark.parametrize("domain", ["example.org", "simpul"])
+def test_a_code_in_the_details_alone_is_not_ours(domain: str) -> None:
+    foreign = details("NODE_UNKNOWN", domain=domain)
     back = from_rpc_error(rpc_error(grpc.StatusCode.NOT_FOUND, foreign))
     assert back.code is Code.INTERNAL
     assert back.message.startswith("the other side answered NOT_FOUND: ")
@@ -310,7 +314,8 @@ def test_a_code_of_another_domain_is_not_ours() -> None:
 
 def test_details_can_not_take_the_names_of_the_error_itself() -> None:
     hostile = details("NODE_UNKNOWN", code="OK", message="x", self="y", step="9", node="ID/~x")
-    back = from_rpc_error(rpc_error(grpc.StatusCode.NOT_FOUND, hostile))
+    short = ("simpul-error", "NODE_UNKNOWN")
+    back = from_rpc_error(rpc_error(grpc.StatusCode.NOT_FOUND, short, hostile))
     assert back.code is Code.NODE_UNKNOWN
     assert dict(back.details) == {"node": "ID/~x"}
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import json
 import signal
+import socket
 import stat
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -14,10 +17,12 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
+from google.rpc import status_pb2
 from grpc import aio
 
 from node.gateway.admin import EnvoyAdmin
 from runtime.ports import TcpAddress, UnixAddress
+from security.errors import ERRORS, Code
 from tests.unit.node.gateway.envoys import (
     WAIT_S,
     Envoy,
@@ -223,7 +228,8 @@ def test_compressed_messages_pass_as_they_are(port: int) -> None:
     ("change", "status"),
     [
         ({"path": b"/t.T/\xff"}, "12"), ({"path": "/t.T/%ff"}, "12"), ({"path": "/a/b/c"}, "12"),
-        ({"path": "/t.T/Unary?x=1"}, "12"), ({"te": None}, "12"), ({"method": "GET"}, "12"),
+        ({"path": "/t.T/Unary?x=1"}, "12"), ({"path": "/t.T/Unary#x"}, "12"),
+        ({"te": None}, "3"), ({"method": "GET"}, "3"),
         ({"grpc_timeout": "1.5S"}, "3"), ({"x_a_bin": "!"}, "3"), ({"x_a": b"\xe9"}, "3"),
         ({"x_big": "v" * 9000}, "8"),
     ],
@@ -231,6 +237,38 @@ def test_compressed_messages_pass_as_they_are(port: int) -> None:
 def test_malformed_requests_are_refused(port: int, change: dict[str, Any], status: str) -> None:
     raw = exchange(port, **change)
     assert raw.headers.get("grpc-status") == status
+    code = Code(raw.headers["simpul-error"])
+    assert str(ERRORS[code].grpc_status) == status
+    details = status_pb2.Status.FromString(_decoded(raw.headers["grpc-status-details-bin"]))
+    assert details.message == raw.headers["grpc-message"]
+    assert "RBAC" not in details.message
+    assert exchange(port).status == "0"
+
+
+def _decoded(value: str) -> bytes:
+    return base64.b64decode(value + "=" * (-len(value) % 4))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {f"x_{number}": "v" * 10_000 for number in range(10)},
+        {f"x_{number}": "v" * 10_000 for number in range(90)},
+        {f"x_{number}": "v" for number in range(300)},
+        {f"x_{number}": "v" for number in range(4000)},
+        {f"x_{number}_bin": "!" for number in range(1000)},
+    ],
+    ids=["100 kB", "900 kB", "300 keys", "4,000 keys", "malformed, too"],
+)
+def test_metadata_past_the_limit_is_refused_in_words(port: int, change: dict[str, Any]) -> None:
+    raw = exchange(port, **change)
+    assert (raw.status, raw.headers.get("simpul-error")) == ("8", "METADATA_TOO_LARGE")
+    assert "from the app" in raw.headers["grpc-message"]
+    assert "limit is 8192" in raw.headers["grpc-message"]
+
+
+def test_metadata_past_all_reason_resets_the_stream(port: int) -> None:
+    assert exchange(port, **{f"x_{n}": "v" * 10_000 for n in range(150)}).reset is not None
     assert exchange(port).status == "0"
 
 
@@ -242,7 +280,37 @@ def test_what_http2_forbids_resets_the_stream(port: int, change: dict[str, Any])
 
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/grpc-web"])
 def test_what_is_not_grpc_gets_an_http_status(port: int, content_type: str | None) -> None:
-    assert exchange(port, content_type=content_type).headers[":status"] == "415"
+    raw = exchange(port, content_type=content_type)
+    assert (raw.headers[":status"], raw.headers["simpul-error"]) == ("415", "REQUEST_MALFORMED")
+    assert b"call it with a gRPC client" in raw.body
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        (
+            b"POST /t.T/Unary HTTP/1.1\r\nHost: x\r\ncontent-type: application/grpc\r\n"
+            b"te: trailers\r\ncontent-length: 6\r\n\r\n\0\0\0\0\1x"
+        ),
+    ],
+)
+def test_a_browser_is_told_what_the_port_is_for(port: int, request_: bytes) -> None:
+    answer = b""
+    with socket.create_connection(("127.0.0.1", port), WAIT_S) as browser:
+        browser.sendall(request_)
+        while data := browser.recv(4096):
+            answer += data
+    assert b"simpul-error: REQUEST_MALFORMED" in answer
+    assert b"call it with a gRPC client" in answer
+
+
+def test_who_speaks_no_http_at_all_is_cut_off(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), WAIT_S) as stranger:
+        stranger.sendall(b"\x16\x03\x01 no HTTP of any version \0" * 20)
+        with contextlib.suppress(ConnectionError):
+            assert stranger.recv(4096) == b""
+    assert exchange(port).status == "0"
 
 
 @pytest.mark.parametrize(
