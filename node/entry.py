@@ -13,20 +13,25 @@ import asyncio
 import gc
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Final
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from node.calls import InboundCall
 from node.config import load_config
+from node.gateway.admin import EnvoyAdmin
 from node.gateway.asgi import GatewayApp, GatewayHost
 from node.gateway.limits import CallLimits
+from node.gateway.watch import Refused, Statistics
 from node.home import NodeHome
-from node.processes import HOME_VARIABLE, INDEX_VARIABLE, PARENT_VARIABLE
+from node.processes import HOME_VARIABLE, INDEX_VARIABLE, PARENT_VARIABLE, admin_socket
 from node.provider.services import HttpServices
 from node.worker import MAX_OPEN_CALLS, Worker, WorkerPlace
 from runtime import log
+from security.errors import Code
 
 _log = structlog.get_logger(__name__)
 
@@ -41,17 +46,27 @@ _FOR_ENVOY: Final = ("LD_PRELOAD", "DYLD_INSERT_LIBRARIES", "PYTHONHOME", "PYTHO
 class WorkerHost:
     """A worker as the gateway sees it (`gateway.asgi.GatewayHost`)."""
 
-    def __init__(self, worker: Worker, services: HttpServices, limits: CallLimits) -> None:
+    def __init__(
+        self, worker: Worker, services: HttpServices, limits: CallLimits, envoy: Statistics
+    ) -> None:
         self._worker = worker
         self._services = services
         self._limits = limits
-        parent = int(os.environ[PARENT_VARIABLE])
-        self._watch = asyncio.get_running_loop().create_task(_end_with(parent))
+        self._refused = Refused(CollectorRegistry(), time.monotonic)
+        loop = asyncio.get_running_loop()
+        self._watches = (
+            loop.create_task(_end_with(int(os.environ[PARENT_VARIABLE]))),
+            loop.create_task(self._refused.follow(envoy)),
+        )
 
     @property
     def limits(self) -> CallLimits:
         """As this node is configured."""
         return self._limits
+
+    def refused(self, code: Code) -> None:
+        """Count it; the log hears of it once in a while."""
+        self._refused.add(code.value)
 
     async def serve(self, call: InboundCall) -> None:
         """Carry one call of an app."""
@@ -59,7 +74,8 @@ class WorkerHost:
 
     async def stop(self) -> None:
         """End the links, the journal, the connections to services."""
-        self._watch.cancel()
+        for watch in self._watches:
+            watch.cancel()
         await self._worker.stop()
         await self._services.close()
 
@@ -82,7 +98,7 @@ async def start_worker() -> GatewayHost:
     services = HttpServices(limits)
     worker = await Worker.start(WorkerPlace(home, config, index), services, _end_gateway)
     _spare_collections()
-    return WorkerHost(worker, services, limits)
+    return WorkerHost(worker, services, limits, EnvoyAdmin(admin_socket(home, index)))
 
 
 def _spare_collections() -> None:

@@ -94,7 +94,7 @@ def prepare_worker(home: NodeHome, metrics_folder: Path, index: int) -> WorkerCo
     plan = EnvoyPlan(
         listen=config.gateway.listen,
         app=APP,
-        admin_socket=home.run / f"worker-{index}.sock",
+        admin_socket=admin_socket(home, index),
         limits=CallLimits(config.limits.max_message_bytes, config.limits.max_metadata_bytes),
         shared_port=config.node.workers > 1,
         tls=_tls(home, config.gateway),
@@ -109,6 +109,11 @@ def prepare_worker(home: NodeHome, metrics_folder: Path, index: int) -> WorkerCo
         },
         plan.admin_socket,
     )
+
+
+def admin_socket(home: NodeHome, index: int) -> Path:
+    """Where one worker's Envoy is asked and managed."""
+    return home.run / f"worker-{index}.sock"
 
 
 def _tls(home: NodeHome, gateway: GatewaySection) -> GatewayTls | None:

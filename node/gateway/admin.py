@@ -1,6 +1,7 @@
-"""What a supervisor asks of a worker's Envoy, over its admin socket: HTTP/1.1 on a Unix socket.
+"""What is asked of a worker's Envoy, over its admin socket: HTTP/1.1 on a Unix socket.
 
-Only the two requests that a stop in order needs. A worker that does not answer is one that has
+The supervisor makes the two requests that a stop in order needs, and the worker itself asks what
+Envoy turned away. A worker that does not answer is one that has
 ended or is about to, so no answer is an answer too.
 """
 
@@ -18,6 +19,8 @@ MAX_ANSWER_BYTES: Final = 256 * 1024
 _DRAIN: Final = "POST /drain_listeners?graceful&skip_exit"
 _ACTIVE: Final = "GET /stats?filter=http.gateway.downstream_rq_active"
 _COUNT: Final = re.compile(rb"downstream_rq_active: (\d+)")
+_COUNTERS: Final = "GET /stats?usedonly&type=Counters"
+_COUNTER: Final = re.compile(rb"^([a-z0-9_.]+): (\d+)\r?$", re.MULTILINE)
 
 
 class EnvoyAdmin:
@@ -34,6 +37,11 @@ class EnvoyAdmin:
         """How many apps' calls are under way; 0 too when Envoy does not answer."""
         match = _COUNT.search(await self._ask(_ACTIVE))
         return 0 if match is None else int(match[1])
+
+    async def counters(self) -> dict[str, int]:
+        """What Envoy has counted and is not 0; nothing where it does not answer."""
+        found = _COUNTER.findall(await self._ask(_COUNTERS))
+        return {name.decode(): int(value) for name, value in found}
 
     async def _ask(self, what: str) -> bytes:
         answer = b""

@@ -38,7 +38,11 @@ _NO_REQUEST: Final = SimpulError(
 )
 _NO_GRPC: Final = SimpulError(Code.REQUEST_MALFORMED, HELP)
 
-_DENIED, _BAD_REQUEST, _RAISED = 403, 400, 500
+_TOO_FAST: Final = SimpulError(
+    Code.OVERLOADED, "more calls came at once than this node takes; try again in a moment"
+)
+
+_DENIED, _BAD_REQUEST, _TOO_MANY, _RAISED = 403, 400, 429, 500
 _UPGRADE_REQUIRED: Final = 426
 _UNSUPPORTED_MEDIA_TYPE: Final = 415
 # Envoy turns it into UNIMPLEMENTED for who speaks gRPC; the header says the status all the same.
@@ -72,6 +76,7 @@ def mappers() -> list[Json]:
         *(_answer(status, no_grpc, _UNSUPPORTED_MEDIA_TYPE, _NO_GRPC) for status in _REFUSED),
         *(_answer(status, no_path, _NOT_FOUND, _NO_PATH) for status in _REFUSED),
         *(_answer(status, None, _BAD_REQUEST, _NO_REQUEST) for status in _REFUSED),
+        _answer(_TOO_MANY, None, _TOO_MANY, _TOO_FAST),
         {"filter": _when(_RAISED, "raised"), "headers_to_add": [internal]},
     ]
 

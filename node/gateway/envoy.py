@@ -41,7 +41,16 @@ _MANAGER: Final = (
 )
 _STRING: Final = "type.googleapis.com/google.protobuf.StringValue"
 
-MAX_STREAMS: Final = 100_000
+# Of one connection; a client's library keeps what is more for later.
+MAX_STREAMS: Final = 20_000
+# Read from one connection at a time. Envoy gives back the streams that ended when it has handled
+# all that it read: of its default, 1 MiB, that is 10,000 streams, and 100,000 calls at once took
+# 520 to 600 MB for a moment, where they now take 250 to 420.
+BUFFER_BYTES: Final = 32 * KIB
+# Calls that may begin at once, and every second after that; Envoy refuses what is more, since
+# Python refuses some 10,000 a second where it is full. A worker carries far fewer.
+MAX_BURST: Final = 20_000
+MAX_CALLS_PER_S: Final = 10_000
 # More than fit into the metadata that a call may have, so that the refusal is ours.
 MAX_HEADERS: Final = 4_096
 # Each stalled call may hold this much of an app's messages.
@@ -51,8 +60,9 @@ CONNECTION_WINDOW_BYTES: Final = 16 * STREAM_WINDOW_BYTES
 MAX_OUTBOUND_FRAMES: Final = 200_000
 MAX_CONTROL_FRAMES: Final = 100_000
 MAX_EMPTY_FRAMES: Final = 1000
-# At 500, the default, many calls cancelled unanswered within a second end their connection.
-MAX_PREMATURE_RESETS: Final = 1_000_000
+# At 500, the default, many calls cancelled unanswered within a second end their connection; this
+# many are no app's.
+MAX_PREMATURE_RESETS: Final = 20_000
 # Far above what metadata may have, so that a call with too much is refused by us, in words; what is
 # over this ends its stream with a reset. A connection holds one such block at a time.
 MAX_HEADERS_KIB: Final = 1024
@@ -154,7 +164,11 @@ def find_libpython(config: Mapping[str, Any] | None = None) -> Path:
 def bootstrap(plan: EnvoyPlan) -> Json:
     """Envoy's bootstrap as JSON."""
     chain: Json = {"name": "grpc", "filters": [_manager(plan)]}
-    listener: Json = {"name": "gateway", "address": _address(plan.listen)}
+    listener: Json = {
+        "name": "gateway",
+        "address": _address(plan.listen),
+        "per_connection_buffer_limit_bytes": BUFFER_BYTES,
+    }
     if plan.tls is not None:
         chain["transport_socket"] = _transport(plan.tls)
         listener["filter_chains"] = [chain]
@@ -229,7 +243,7 @@ def _manager(plan: EnvoyPlan) -> Json:
         # What an app says of a certificate is taken out; over TLS, Envoy says what it proved.
         "forward_client_cert_details": "SANITIZE" if plan.tls is None else "SANITIZE_SET",
         "route_config": {"virtual_hosts": [{"name": "gateway", "domains": ["*"]}]},
-        "http_filters": [_only_grpc(), _python(plan.app)],
+        "http_filters": [_only_grpc(), _not_too_fast(), _python(plan.app)],
         "local_reply_config": {"mappers": mappers()},
     }
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": config}
@@ -273,6 +287,24 @@ def _only_grpc() -> Json:
         "rules": {"action": "ALLOW", "policies": {"grpc": policy}},
     }
     return {"name": "envoy.filters.http.rbac", "typed_config": config}
+
+
+def _not_too_fast() -> Json:
+    """Refuse what is more than a worker can even refuse, before it takes memory."""
+    all_of_them = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+    config = {
+        "@type": f"{_HTTP}.local_ratelimit.v3.LocalRateLimit",
+        "stat_prefix": "gateway",
+        "token_bucket": {
+            "max_tokens": MAX_BURST,
+            "tokens_per_fill": MAX_CALLS_PER_S // 10,
+            "fill_interval": "0.1s",
+        },
+        "filter_enabled": all_of_them,
+        "filter_enforced": all_of_them,
+        "rate_limited_as_resource_exhausted": True,
+    }
+    return {"name": "envoy.filters.http.local_ratelimit", "typed_config": config}
 
 
 def _python(app: str) -> Json:

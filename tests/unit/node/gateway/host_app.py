@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import sys
 import time
+from collections import Counter
 from typing import Any
 
 from node.calls import Cancelled, HalfClose, Headers, InboundCall, Message, Trailers
@@ -26,6 +28,10 @@ class Host:
 
     def __init__(self) -> None:
         self.seen: list[dict[str, Any]] = []
+        self.counts: Counter[str] = Counter()
+
+    def refused(self, code: Code) -> None:
+        self.counts[code.value] += 1
 
     async def serve(self, call: InboundCall) -> None:
         await getattr(self, call.request.path.rpartition("/")[2].lower())(call)
@@ -123,6 +129,10 @@ class Host:
 
     async def events(self, call: InboundCall) -> None:
         await self._say(call, self.seen)
+
+    async def refusals(self, call: InboundCall) -> None:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        await self._say(call, {**self.counts, "peak_kib": usage.ru_maxrss})
 
     async def _say(self, call: InboundCall, facts: object) -> None:
         await call.send(Headers())
