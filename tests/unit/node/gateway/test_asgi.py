@@ -268,7 +268,8 @@ def test_metadata_past_the_limit_is_refused_in_words(port: int, change: dict[str
 
 
 def test_metadata_past_all_reason_resets_the_stream(port: int) -> None:
-    assert exchange(port, **{f"x_{n}": "v" * 10_000 for n in range(150)}).reset is not None
+    headers: dict[str, Any] = {f"x_{n}": "v" * 10_000 for n in range(150)}
+    assert exchange(port, **headers).reset is not None
     assert exchange(port).status == "0"
 
 
