@@ -85,6 +85,16 @@ ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
             "The purpose is missing, or isn't in the agreement.",
             "Send simpul-purpose with one of the agreement's purposes.",
         ),
+        Code.ACCESS_QUOTA: ErrorInfo(
+            Status.RESOURCE_EXHAUSTED,
+            "The agreement's calls of this day are used up.",
+            "Wait for the next day (Western Indonesia Time), or ask for an agreement with more.",
+        ),
+        Code.ACCESS_RATE: ErrorInfo(
+            Status.RESOURCE_EXHAUSTED,
+            "Calls come faster than the agreement permits.",
+            "Send fewer in a second, or ask for an agreement with a higher rate.",
+        ),
         Code.AGREEMENT_DECLINED: ErrorInfo(
             Status.PERMISSION_DENIED,
             "The other side declined the agreement.",
