@@ -123,3 +123,9 @@ def test_never_more_than_burst_and_rate_over_any_time(
     assert given_out <= rate.burst + rate.calls_per_second * (latest_ms - MIDNIGHT) / 1000
     if rate.calls_per_day and day_of(latest_ms) == day_of(MIDNIGHT):
         assert given_out <= rate.calls_per_day
+
+
+def test_a_clock_that_goes_back_takes_nothing_away() -> None:
+    ledger = Ledger()
+    ledger.take(KEY, A_SECOND, WHOLE, 10, MIDNIGHT)
+    assert ledger.take(KEY, A_SECOND, WHOLE, 10, MIDNIGHT - 5000) == 10
