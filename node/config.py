@@ -176,6 +176,13 @@ class AgreementsSection(Section):
         description="auto: sign those that name a member hosted here as the consumer; "
         "never: refuse all.",
     )
+    share_percent: int | None = Field(
+        default=None,
+        ge=0,
+        le=100,
+        description="This node's part of every agreement's rate and quota, where its member has "
+        "several nodes; none: the same for each node that the directory lists.",
+    )
 
 
 class LogSection(Section):

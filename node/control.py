@@ -16,6 +16,7 @@ import structlog
 from grpc import aio
 
 from node.model import Current
+from node.policy.allowance import Side
 from runtime.grpc_errors import from_rpc_error
 from security.errors import Code, SimpulError
 from simpul.node.v1 import admin_pb2, control_pb2, control_pb2_grpc
@@ -31,6 +32,8 @@ RETRY_S = 0.1
 COUNTERSIGN_TIMEOUT_S = 10.0
 # docs/spec, "What a receiver checks", 9: fetch once, at most 2 s.
 REFRESH_TIMEOUT_S = 2.0
+# A count is written to the disk before its calls begin.
+LEASE_TIMEOUT_S = 5.0
 
 
 class Orders(Protocol):
@@ -103,6 +106,17 @@ class ControlClient:
         """
         request = control_pb2.RefreshDirectoryRequest(version=version, hash=digest)
         await _asked(self._stub.RefreshDirectory(request, timeout=REFRESH_TIMEOUT_S))
+
+    async def lease(self, agreement: bytes, side: Side, wanted: int) -> int:
+        """Ask for calls under an agreement that limits how often; returns how many may be begun.
+
+        Raises:
+            SimpulError: None may (ACCESS_RATE, ACCESS_QUOTA), or the supervisor is lost.
+        """
+        request = control_pb2.LeaseRequest(
+            agreement=agreement, side=control_pb2.Side.ValueType(side), wanted=wanted
+        )
+        return (await _asked(self._stub.Lease(request, timeout=LEASE_TIMEOUT_S))).granted
 
     async def _attach(self) -> None:
         call = self._stub.Attach()

@@ -34,9 +34,11 @@ from node.directory.watch import DirectoryWatch, Sources, WatchTiming
 from node.home import NodeHome
 from node.keyring import KeyRing
 from node.operations import access, successions
+from node.operations.allowances import Allowances
 from node.operations.certificates import keep_renewed
 from node.operations.desk import Desk
 from node.operations.siblings import Siblings
+from node.policy.allowance import Side
 from node.processes import WorkerProcesses
 from node.registry_client import NodeChanges, RegistryClient
 from node.store.engine import Store
@@ -126,7 +128,9 @@ class Supervisor:
         self.metrics = NodeMetrics()
         self.metrics_address: TcpAddress | None = None
         self.processes: WorkerProcesses | None = None
-        self._workers = Workers(countersign=self._countersign, refresh=self._refresh)
+        self._workers = Workers(
+            countersign=self._countersign, refresh=self._refresh, lease=self._lease
+        )
         self._replica = Replica(home.directory, config.federation, home.read_root(), store)
         self._watch = DirectoryWatch(
             self._replica,
@@ -143,6 +147,7 @@ class Supervisor:
             store,
         )
         self._desk = Desk(home, config, store, self._watch, changes, self._workers, now_ms, ring)
+        self._allowances = Allowances(self._desk)
         self._shared_refresh = SharedRefresh(lambda: self._replica.current, self._watch.refresh)
         self._pushing: set[asyncio.Task[None]] = set()
 
@@ -270,6 +275,9 @@ class Supervisor:
         self, offer: agreement_pb2.SignedAgreement
     ) -> agreement_pb2.SignedAgreement:
         return await access.countersign(self._desk, offer)
+
+    async def _lease(self, agreement: bytes, side: Side, wanted: int) -> int:
+        return await self._allowances.lease(agreement, side, wanted)
 
     async def _refresh(self, version: int, digest: bytes) -> tuple[int, bytes]:
         del version

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import structlog
 from grpc import aio
 
+from node.policy.allowance import Side
 from security.errors import Code, SimpulError
 from security.identifiers import NodeId, SubsystemId
 from simpul.node.v1 import admin_pb2, control_pb2, control_pb2_grpc
@@ -35,6 +36,8 @@ OFFER_TIMEOUT_S = 15.0
 
 Countersign = Callable[[agreement_pb2.SignedAgreement], Awaitable[agreement_pb2.SignedAgreement]]
 Refresh = Callable[[int, bytes], Awaitable[tuple[int, bytes]]]
+# Of an agreement, as one of its sides, so many calls: how many of them may be begun.
+Lease = Callable[[bytes, Side, int], Awaitable[int]]
 
 
 @dataclass(slots=True, eq=False)
@@ -83,9 +86,10 @@ class _Attached:
 class Workers(control_pb2_grpc.ControlServicer):
     """All attached workers."""
 
-    def __init__(self, *, countersign: Countersign, refresh: Refresh) -> None:
+    def __init__(self, *, countersign: Countersign, refresh: Refresh, lease: Lease) -> None:
         self._countersign = countersign
         self._refresh = refresh
+        self._lease = lease
         self._attached: dict[int, _Attached] = {}
         self._snapshot: control_pb2.Snapshot | None = None
         self._pushing = asyncio.Lock()
@@ -242,6 +246,16 @@ class Workers(control_pb2_grpc.ControlServicer):
         del context
         version, digest = await self._refresh(request.version, request.hash)
         return control_pb2.RefreshDirectoryResponse(version=version, hash=digest)
+
+    async def Lease(  # noqa: N802 - gRPC's name
+        self,
+        request: control_pb2.LeaseRequest,
+        context: aio.ServicerContext[control_pb2.LeaseRequest, control_pb2.LeaseResponse],
+    ) -> control_pb2.LeaseResponse:
+        """A worker is about to use an agreement that limits how often."""
+        del context
+        granted = await self._lease(request.agreement, Side(request.side), request.wanted)
+        return control_pb2.LeaseResponse(granted=granted)
 
     async def _welcome(self, attached: _Attached) -> None:
         """Give a new worker what to go by. One that can't begin ends, and says why first."""

@@ -14,6 +14,7 @@ Source: docs/spec, "Agreements: rates".
 """
 
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Final
 
 from security.agreement import RateTerm
@@ -23,6 +24,13 @@ MS_PER_DAY: Final = 24 * 60 * 60 * 1000
 DAY_OFFSET_MS: Final = 7 * 60 * 60 * 1000
 # Thousandths of a call.
 _CALL: Final = 1000
+
+
+class Side(IntEnum):
+    """Which side of an agreement a node is, in a call; numbers are those of control.proto."""
+
+    PROVIDER = 1
+    CONSUMER = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,3 +101,15 @@ class FloorStateRow(Table, table=True):
     snapshot_keys: str
     issued_at_ms: int = Field(sa_type=BigInteger)
     snapshot_hash: bytes
+
+
+class DayCountRow(Table, table=True):
+    """How many calls of an agreement were given out on a day, by this node as one of its sides."""
+
+    __tablename__ = "day_count"
+
+    # The agreement's hash, and the side.
+    key: bytes = Field(primary_key=True)
+    # Since the epoch, UTC+7.
+    day: int = Field(sa_type=BigInteger)
+    given: int = Field(sa_type=BigInteger)

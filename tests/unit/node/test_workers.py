@@ -12,6 +12,7 @@ from grpc import aio
 from node import workers as workers_module
 from node.control import ControlClient
 from node.model import Current
+from node.policy.allowance import Side
 from node.workers import Workers
 from runtime.grpc_errors import ErrorInterceptor
 from security.errors import Code, SimpulError
@@ -55,13 +56,19 @@ async def _nothing(*args: object) -> tuple[int, bytes]:
     return 0, b""
 
 
+async def _leased(agreement: bytes, side: Side, wanted: int) -> int:
+    if agreement != b"agreed":
+        raise SimpulError(Code.ACCESS_QUOTA, "used up", retry_after_ms="1500")
+    return min(wanted, 3 if side is Side.PROVIDER else 2)
+
+
 async def _same(offer: agreement_pb2.SignedAgreement) -> agreement_pb2.SignedAgreement:
     return offer
 
 
 @pytest.fixture
 async def supervisor(tmp_path: Path) -> AsyncIterator[Workers]:
-    made = Workers(countersign=_same, refresh=_nothing)
+    made = Workers(countersign=_same, refresh=_nothing, lease=_leased)
     server = aio.server(interceptors=[ErrorInterceptor()])
     control_pb2_grpc.add_ControlServicer_to_server(made, server)
     server.add_insecure_port(f"unix:{tmp_path}/c")
@@ -127,3 +134,17 @@ async def test_a_worker_that_begins_later_is_not_held_to_what_the_first_one_said
         while not supervisor.ready:
             await asyncio.sleep(0.01)
         await supervisor.wait_ready(1)
+
+
+async def test_a_worker_leases_calls_and_hears_when_there_are_none(
+    supervisor: Workers, tmp_path: Path
+) -> None:
+    del supervisor
+    async with aio.insecure_channel(f"unix:{tmp_path}/c") as channel:
+        client = ControlClient(channel, 0, Orders(), Current())
+        assert await client.lease(b"agreed", Side.PROVIDER, 9) == 3
+        assert await client.lease(b"agreed", Side.CONSUMER, 9) == 2
+        with pytest.raises(SimpulError) as caught:
+            await client.lease(b"other", Side.CONSUMER, 9)
+    assert caught.value.code is Code.ACCESS_QUOTA
+    assert caught.value.details["retry_after_ms"] == "1500"

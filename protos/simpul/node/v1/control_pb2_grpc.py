@@ -51,6 +51,11 @@ class ControlStub:
                 request_serializer=simpul_dot_node_dot_v1_dot_control__pb2.RefreshDirectoryRequest.SerializeToString,
                 response_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.RefreshDirectoryResponse.FromString,
                 _registered_method=True)
+        self.Lease = channel.unary_unary(
+                '/simpul.node.v1.Control/Lease',
+                request_serializer=simpul_dot_node_dot_v1_dot_control__pb2.LeaseRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.LeaseResponse.FromString,
+                _registered_method=True)
 
 
 class ControlServicer:
@@ -80,6 +85,13 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Lease(self, request, context):
+        """Calls are about to be made under an agreement that limits how many: may they?
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControlServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -97,6 +109,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.RefreshDirectory,
                     request_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.RefreshDirectoryRequest.FromString,
                     response_serializer=simpul_dot_node_dot_v1_dot_control__pb2.RefreshDirectoryResponse.SerializeToString,
+            ),
+            'Lease': grpc.unary_unary_rpc_method_handler(
+                    servicer.Lease,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.LeaseRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_control__pb2.LeaseResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -182,6 +199,33 @@ class Control:
             '/simpul.node.v1.Control/RefreshDirectory',
             simpul_dot_node_dot_v1_dot_control__pb2.RefreshDirectoryRequest.SerializeToString,
             simpul_dot_node_dot_v1_dot_control__pb2.RefreshDirectoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Lease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.Control/Lease',
+            simpul_dot_node_dot_v1_dot_control__pb2.LeaseRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_control__pb2.LeaseResponse.FromString,
             options,
             channel_credentials,
             insecure,

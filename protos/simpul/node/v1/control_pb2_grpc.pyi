@@ -43,6 +43,8 @@ class ControlStub:
     """A peer offered an agreement: checks, countersigns, stores it, pushes it to every worker."""
     RefreshDirectory: _grpc.UnaryUnaryMultiCallable[_control_pb2.RefreshDirectoryRequest, _control_pb2.RefreshDirectoryResponse]
     """A peer named a directory that this node doesn't have: fetch it now."""
+    Lease: _grpc.UnaryUnaryMultiCallable[_control_pb2.LeaseRequest, _control_pb2.LeaseResponse]
+    """Calls are about to be made under an agreement that limits how many: may they?"""
 
 @_typing.type_check_only
 class ControlAsyncStub(ControlStub):
@@ -59,6 +61,8 @@ class ControlAsyncStub(ControlStub):
     """A peer offered an agreement: checks, countersigns, stores it, pushes it to every worker."""
     RefreshDirectory: _aio.UnaryUnaryMultiCallable[_control_pb2.RefreshDirectoryRequest, _control_pb2.RefreshDirectoryResponse]  # type: ignore[assignment]
     """A peer named a directory that this node doesn't have: fetch it now."""
+    Lease: _aio.UnaryUnaryMultiCallable[_control_pb2.LeaseRequest, _control_pb2.LeaseResponse]  # type: ignore[assignment]
+    """Calls are about to be made under an agreement that limits how many: may they?"""
 
 class ControlServicer(metaclass=_abc_1.ABCMeta):
     """Between a node's supervisor and its workers, over a Unix socket in the node's home folder. Not part
@@ -90,5 +94,13 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.RefreshDirectoryResponse, _abc.Awaitable[_control_pb2.RefreshDirectoryResponse]]:
         """A peer named a directory that this node doesn't have: fetch it now."""
+
+    @_abc_1.abstractmethod
+    def Lease(
+        self,
+        request: _control_pb2.LeaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.LeaseResponse, _abc.Awaitable[_control_pb2.LeaseResponse]]:
+        """Calls are about to be made under an agreement that limits how many: may they?"""
 
 def add_ControlServicer_to_server(servicer: ControlServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
