@@ -31,7 +31,7 @@ from node.processes import HOME_VARIABLE, INDEX_VARIABLE, PARENT_VARIABLE, admin
 from node.provider.services import HttpServices
 from node.worker import MAX_OPEN_CALLS, Worker, WorkerPlace
 from runtime import log
-from security.errors import Code
+from security.errors import Code, SimpulError
 
 _log = structlog.get_logger(__name__)
 
@@ -71,6 +71,10 @@ class WorkerHost:
     async def serve(self, call: InboundCall) -> None:
         """Carry one call of an app."""
         await self._worker.serve(call)
+
+    async def turn_away(self, call: InboundCall, error: SimpulError) -> None:
+        """End one call that the gateway can't take."""
+        await self._worker.turn_away(call, error)
 
     async def stop(self) -> None:
         """End the links, the journal, the connections to services."""

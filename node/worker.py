@@ -26,6 +26,7 @@ from node.directory.load import load_view
 from node.exchange.asking import ask
 from node.exchange.consuming import Consuming
 from node.exchange.providing import Providing
+from node.exchange.refused import RefusedCalls
 from node.exchange.watch import CallMetrics
 from node.home import KeyName, NodeHome
 from node.journal.journal import Journal
@@ -35,6 +36,7 @@ from node.link.dial import Dialler
 from node.link.greet import Greeter
 from node.link.local import LocalLinks
 from node.link.model import LinkRooms
+from node.link.notes import Notes
 from node.link.refusals import Refusals
 from node.link.sealer import Sealer
 from node.link.watch import LinkMetrics
@@ -61,6 +63,8 @@ _log = structlog.get_logger(__name__)
 MAX_OPEN_CALLS: Final = 20_000
 # How late a new seal key may begin to be used.
 FOLLOW_KEYS_S: Final = 1.0
+# How long a stop waits for the last notes; the slot's next holder settles what is left open.
+NOTES_S: Final = 2.0
 # For the word that this worker can't begin to be sent, before the process ends.
 TELL_S: Final = 0.2
 AGREEMENTS: Final = "simpul.v1.Agreements"
@@ -127,16 +131,19 @@ class Worker:
             self._refresh,
         )
         self._greeter = greeter
+        clock_s = asyncio.get_running_loop().time
+        self._notes = Notes(journal)
         rooms = LinkRooms(
             self._current,
             self._sealer,
             journal,
             self._providing.on_open,
             LinkMetrics(registry),
-            Refusals(asyncio.get_running_loop().time),
+            Refusals(clock_s),
             self._refresh,
             config.member_ids[0],
             now_ms,
+            self._notes,
         )
         self._links = LinkServer(greeter, rooms)
         self._server = link_server(self._links, greeter.own_limits)
@@ -145,6 +152,9 @@ class Worker:
         self._consuming = Consuming(
             self._identity, self._current, self._dialler, metrics,
             own=own_services(self._current, self._dialler),
+            refused=RefusedCalls(
+                self._current, journal, self._notes, metrics, clock_s=clock_s, now_ms=now_ms
+            ),
             new_call_id=lambda: new_call_id(now_ms(), os.urandom(10)), now_ms=now_ms,
         )  # fmt: skip
 
@@ -181,14 +191,20 @@ class Worker:
         """Carry one call of an app."""
         await self._consuming.run(call)
 
+    async def turn_away(self, call: InboundCall, error: SimpulError) -> None:
+        """End one call of an app that the gateway can't take."""
+        await self._consuming.turn_away(call, error)
+
     async def stop(self) -> None:
         """End every link in order, and give the journal's slot back."""
+        await self._consuming.close()
         await asyncio.gather(self._dialler.close(), self._links.drain())
         await self._server.stop(0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._channel.close()
+        await self._notes.close(NOTES_S)
         await self._journal.close()
 
     # What the supervisor orders.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from node.calls import Cancelled, HalfClose, Headers, InboundCall, Message, Trailers
@@ -36,6 +36,13 @@ class Asked:
     deadline_s: float | None
     # Something of a stream was taken from the app: it can't be taken again for another node.
     taken: bool = False
+    # Once it is known where it goes.
+    route: Route | None = None
+    # Of the last attempt: its open, from when the link has it, and for as long as it may leave.
+    opening: Opening | None = None
+    link: Link | None = None
+    # Told where the open of a call that was given up never left.
+    never_left: Callable[[], None] | None = None
 
     @property
     def left_ms(self) -> int | None:
@@ -57,11 +64,21 @@ class _Ask:
         # Done by the provider's close or refusal, by a lost link, the app or the deadline.
         self._end: asyncio.Future[Trailers] = asyncio.get_running_loop().create_future()
         self._abandoned = False
+        self._closed = asyncio.Event()
         self._opening: Opening | None = None
 
     def on_lost(self, error: SimpulError) -> None:
         """The link broke before the provider's close came."""
+        self._closed.set()
+        if error.code is Code.NOT_STARTED:
+            self._asked.opening = None
+            if self._asked.never_left is not None:
+                self._asked.never_left()
         self._fail(error)
+
+    async def closed(self) -> None:
+        """Wait for the provider's last word, which follows a cancel too, or the link's end."""
+        await self._closed.wait()
 
     def _open(self, message: Message | None) -> Opening:
         route, address = self._route, self._route.address
@@ -88,7 +105,9 @@ class _Ask:
             private=make_private(private),
         )
         self._link.check_size(opening.payload, opening.private)
-        return self._link.open(opening, self)  # type: ignore[arg-type]  # each kind has on_entry
+        opened = self._link.open(opening, self)  # type: ignore[arg-type]  # each kind has on_entry
+        self._asked.opening, self._asked.link = opened, self._link
+        return opened
 
     def _fail(self, error: SimpulError) -> None:
         if not self._end.done():
@@ -100,7 +119,10 @@ class _Ask:
         if self._abandoned or self._end.done():
             return
         self._abandoned = True
-        if self._opening is None or not self._link.withdraw(self._opening):
+        if self._opening is not None and self._link.withdraw(self._opening):
+            self._asked.opening = None
+            self._closed.set()
+        else:
             self._link.say(Cancel(reason), self._call_id)
         self._fail(error)
 
@@ -133,6 +155,8 @@ class _Ask:
     def _take_end(self, entry: ReceivedEntry) -> None:
         """The end of the call in the provider's words, or in its node's."""
         kind, block = entry.kind, entry.private
+        if isinstance(kind, Close | Refuse):
+            self._closed.set()
         if self._end.done():
             return
         if entry.fault is not None:
@@ -173,6 +197,7 @@ class UnaryAsk(_Ask):
     def on_entry(self, entry: ReceivedEntry) -> None:
         """Take a head, or the close with the answer, or the refusal."""
         if self._end.done():
+            self._take_end(entry)
             return
         if entry.private.metadata:
             self._headers = Headers(passed_on(entry.private.metadata))

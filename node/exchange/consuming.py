@@ -2,20 +2,22 @@
 
 Steps 1 to 3 of a call (docs/explanation/one-call.md). A call that has provably not started may go
 to another node of the provider; one whose outcome is unknown is never sent again. How one call is
-asked and answered is in `asks`.
+asked and answered is in `asks`, what becomes of those that are refused here in `refused`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
 from node.calls import CallRequest, HalfClose, InboundCall, Message
 from node.exchange.asks import Asked, StreamAsk, UnaryAsk, app_gone, too_late
 from node.exchange.metadata import error_trailers
+from node.exchange.refused import RefusedCalls
 from node.exchange.routing import Route, find_route
 from node.exchange.watch import CallMetrics
 from node.link.link import Link
@@ -27,6 +29,8 @@ _log = structlog.get_logger(__name__)
 
 # What proves that the provider's service has not heard of a call.
 _NOT_BEGUN = frozenset({Code.NOT_STARTED, Code.PEER_UNREACHABLE, Code.NODE_DRAINING})
+# How long the provider gets to close a call that its app, or the clock, has given up.
+CLOSE_TIMEOUT_S: Final = 5.0
 # Every busy app has these: they are counted, and not worth a line each.
 _APPS_OWN_DOING = frozenset({Code.CANCELLED, Code.DEADLINE_EXCEEDED})
 
@@ -62,6 +66,7 @@ class Consuming:
         metrics: CallMetrics,
         *,
         own: Mapping[str, OwnAnswer],
+        refused: RefusedCalls,
         new_call_id: Callable[[], bytes],
         now_ms: Callable[[], int],
     ) -> None:
@@ -70,31 +75,55 @@ class Consuming:
         self._peers = peers
         self._metrics = metrics
         self._own = own
+        self._refused = refused
         self._new_call_id = new_call_id
         self._now_ms = now_ms
+        # Links of streaming calls that are over for their app.
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def run(self, call: InboundCall) -> None:
         """Carry one call from its first event to its last; the app always gets a status."""
         asked = Asked(call, self._new_call_id(), _deadline_s(call.request))
         with self._metrics.around("consumer") as outcome:
+            own = self._own.get(call.request.path)
             try:
-                own = self._own.get(call.request.path)
                 if own is not None:
                     await own(call, self._now_ms())
                     outcome.ended(0)
                     return
-                route = find_route(
+                asked.route = find_route(
                     call.request, self._identity, self._current.snapshot, self._now_ms()
                 )
-                status = await self._attempt(asked, route)
+                status = await self._attempt(asked, asked.route)
             except SimpulError as error:
-                say = _log.debug if error.code in _APPS_OWN_DOING else _log.info
-                call_id, path = asked.call_id, call.request.path
-                say("call refused", call_id=call_id.hex(), code=error.code, path=path)
                 outcome.failed(error.code)
-                await call.send(error_trailers(error, call_id))
+                # What the node answers itself is no call of the federation's.
+                await self._end(asked, error, recorded=own is None)
             else:
                 outcome.ended(status)
+
+    async def turn_away(self, call: InboundCall, error: SimpulError) -> None:
+        """End a call that the gateway can't take, for the reason that it gives."""
+        asked = Asked(call, self._new_call_id(), None)
+        with self._metrics.around("consumer") as outcome:
+            outcome.failed(error.code)
+            await self._end(asked, error, recorded=True)
+
+    async def close(self) -> None:
+        """Wait until the links of calls that were given up have ended."""
+        while self._ending:
+            await asyncio.wait(self._ending)
+
+    async def _end(self, asked: Asked, error: SimpulError, *, recorded: bool) -> None:
+        """Tell the app why its call ended, once that is recorded."""
+        if recorded:
+            recorded = await self._refused.settle(asked, error)
+        # Nor may callers who prove nothing fill the log.
+        quiet = error.code in _APPS_OWN_DOING or not recorded
+        say = _log.debug if quiet else _log.info
+        call_id, path = asked.call_id, asked.call.request.path
+        say("call refused", call_id=call_id.hex(), code=error.code, path=path)
+        await asked.call.send(error_trailers(error, call_id))
 
     async def _attempt(self, asked: Asked, route: Route) -> int:
         """Try the provider's nodes in order, for as long as the call has provably not started."""
@@ -106,6 +135,7 @@ class Consuming:
                 if error.code not in _NOT_BEGUN or asked.taken:
                     raise
                 _log.info("trying another node", call_id=asked.call_id.hex(), peer=str(node.id))
+                asked.opening = asked.link = None
                 # Never the same id twice: the first node may still hear of it.
                 asked.call_id = self._new_call_id()
         return await self._ask(asked, route, route.nodes[-1], request)
@@ -123,10 +153,22 @@ class Consuming:
             raise too_late() from None
         if request is not None:
             return await UnaryAsk(asked, route, link).run(request)
+        ask = StreamAsk(asked, route, link)
         try:
-            return await StreamAsk(asked, route, link).run()
+            return await ask.run()
         finally:
-            await link.finish()
+            # The app need not wait for it.
+            ending = asyncio.get_running_loop().create_task(_finish(ask, link))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+
+
+async def _finish(ask: StreamAsk, link: Link) -> None:
+    """End a streaming call's link, when the provider's close has come and is recorded."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await ask.closed()
+    await link.finish()
 
 
 def _deadline_s(request: CallRequest) -> float | None:

@@ -50,7 +50,7 @@ _log = structlog.get_logger(__name__)
 # A service of the nodes themselves: takes the request and who asks, returns the answer's bytes.
 BuiltIn = Callable[[bytes, MemberId], Awaitable[bytes]]
 
-_CANCELLED = 1
+_GIVEN_UP = Trailers(1, "the consumer gave the call up")
 # Of requests that services have not answered yet; past it, calls are refused.
 MAX_REQUEST_BYTES = 256 * 1024 * 1024
 
@@ -96,11 +96,19 @@ class Providing:
         if full is not None:
             answer.refuse(full)
             return handler
+        # Counted here, and not in the task: a whole parcel's opens come before any task begins.
+        request_bytes = 0 if answer.request is None else len(answer.request.data)
+        self._request_bytes += request_bytes
         task = asyncio.get_running_loop().create_task(self._serve(answer))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        # Nor is it the task's to give back: one that is cancelled early never begins.
+        task.add_done_callback(lambda done: self._ended(done, request_bytes))
         answer.task = task
         return handler
+
+    def _ended(self, task: asyncio.Task[None], request_bytes: int) -> None:
+        self._tasks.discard(task)
+        self._request_bytes -= request_bytes
 
     async def drain(self) -> None:
         """Begin no more calls, and wait until every one that was begun has ended."""
@@ -122,8 +130,6 @@ class Providing:
 
     async def _serve(self, answer: _Answer) -> None:
         opened = answer.opened
-        request_bytes = 0 if answer.request is None else len(answer.request.data)
-        self._request_bytes += request_bytes
         with self._metrics.around("provider") as outcome:
             try:
                 status = await self._dispatch(answer)
@@ -142,8 +148,6 @@ class Providing:
                 )
             else:
                 outcome.ended(status)
-            finally:
-                self._request_bytes -= request_bytes
 
     async def _dispatch(self, answer: _Answer) -> int:
         opened = answer.opened
@@ -167,6 +171,10 @@ class Providing:
         request = _request(answer)
         if opened.unary and answer.link.shared:
             return await self._answer_unary(answer, target, request)
+        if answer.cancelled:
+            # Before the service heard of it: it need not.
+            answer.close(_GIVEN_UP)
+            return _GIVEN_UP.status
         return await answer.carry(self._services.start(target, request))
 
     async def _answer_unary(self, answer: _Answer, target: str, request: OutboundRequest) -> int:
@@ -207,7 +215,8 @@ class _Answer:
         self._ended = False
         self._service: OutboundCall | None = None
         self._begun = asyncio.Event()
-        self._cancelled = False
+        # The consumer gave it up, or its link is gone.
+        self.cancelled = False
 
     async def on_entry(self, entry: ReceivedEntry) -> None:
         """Take the consumer's next entry; on a child link it waits while the service is slow."""
@@ -234,7 +243,7 @@ class _Answer:
         self._service = service
         self.called = True
         self._begun.set()
-        if self._cancelled:
+        if self.cancelled:
             service.cancel()
         try:
             if self.request is not None:
@@ -305,12 +314,12 @@ class _Answer:
 
     def _give_up(self) -> None:
         """Stop the service's work. Its end, CANCELLED, then closes the call in the usual way."""
-        self._cancelled = True
+        self.cancelled = True
         if self._service is not None:
             self._service.cancel()
         elif self.task is not None and self.opened.unary:
             self.task.cancel()
-            self.close(Trailers(_CANCELLED, "the consumer gave the call up"))
+            self.close(_GIVEN_UP)
 
     def _say(
         self, kind: kinds.Kind, message: Message | None = None, private: Private | None = None

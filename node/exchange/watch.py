@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -12,6 +13,15 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from security.errors import Code
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Unrecorded(StrEnum):
+    """Why a call that was refused or lost here is in no record."""
+
+    # Its app proved nothing, and such calls have a bound.
+    UNPROVEN = "unproven"
+    # The journal took no record.
+    JOURNAL = "journal"
 
 
 class Outcome:
@@ -49,6 +59,14 @@ class CallMetrics:
             "simpul_calls_open", "Calls under way, by side",
             ["side"], registry=registry, multiprocess_mode="livesum",
         )  # fmt: skip
+        self._unrecorded = Counter(
+            "simpul_calls_unrecorded_total", "Calls refused or lost here that no record tells of",
+            ["why"], registry=registry,
+        )  # fmt: skip
+
+    def unrecorded(self, why: Unrecorded) -> None:
+        """A call of an app ended here, and the journal has no record of it."""
+        self._unrecorded.labels(why.value).inc()
 
     @contextmanager
     def around(self, side: str) -> Iterator[Outcome]:

@@ -36,6 +36,8 @@ Scope = Event
 
 _log = structlog.get_logger(__name__)
 
+_CERTIFICATE: Final = b"x-forwarded-client-cert"
+_CREDENTIALS: Final = frozenset({TOKEN.encode(), _CERTIFICATE})
 _HASH: Final = re.compile(rb"(?:^|;)Hash=([0-9a-f]{64})(?:;|$)")
 _INTERNAL: Final = SimpulError(Code.INTERNAL, INTERNAL_TEXT)
 _INTERNAL_STATUS: Final = 13
@@ -56,6 +58,10 @@ class GatewayHost(Protocol):
 
     async def serve(self, call: InboundCall) -> None:
         """Carry one call to its trailers."""
+        ...
+
+    async def turn_away(self, call: InboundCall, error: SimpulError) -> None:
+        """End a call that the gateway can't take, recorded like any other refusal."""
         ...
 
     async def stop(self) -> None:
@@ -108,13 +114,18 @@ class GatewayApp:
         self._open += 1
         call: AsgiCall | None = None
         try:
-            host = self._admit()
+            host = self._host
+            if host is None:
+                raise _draining()
             limits = host.limits
-            request = _request(scope, limits.max_metadata_bytes)
+            request, refused = self._taken(scope, limits)
             call = AsgiCall(
                 request, receive, send, self._poller, self._turn, limits.max_message_bytes
             )
-            await host.serve(call)
+            if refused is None:
+                await host.serve(call)
+            else:
+                await host.turn_away(call, refused)
             if not call.over:
                 _log.error("call was left without an end", path=request.path)
                 await call.send(refusal(_INTERNAL))
@@ -130,19 +141,21 @@ class GatewayApp:
     def _without_request(self, receive: Receive, send: Send) -> AsgiCall:
         return AsgiCall(CallRequest("", (), None), receive, send, self._poller, self._turn, 0)
 
-    def _admit(self) -> GatewayHost:
-        host = self._host
-        if host is None or self._draining:
-            raise SimpulError(
-                Code.NODE_DRAINING, "this node is being stopped; call again in a moment"
-            )
-        if self._open > host.limits.max_open_calls:
-            raise SimpulError(
+    def _taken(self, scope: Scope, limits: CallLimits) -> tuple[CallRequest, SimpulError | None]:
+        """What a request's headers say, as far as can be read; and why it is turned away."""
+        try:
+            request = _request(scope, limits.max_metadata_bytes)
+        except SimpulError as error:
+            return _bare_request(scope), error
+        if self._draining:
+            return request, _draining()
+        if self._open > limits.max_open_calls:
+            return request, SimpulError(
                 Code.OVERLOADED,
-                f"{host.limits.max_open_calls} calls are under way here, which is the limit; "
+                f"{limits.max_open_calls} calls are under way here, which is the limit; "
                 "try again in a moment",
             )
-        return host
+        return request, None
 
     # Life.
 
@@ -200,7 +213,7 @@ def _request(scope: Scope, max_metadata_bytes: int) -> CallRequest:
     for name, value in headers:
         if name == b"grpc-timeout":
             timeout = value
-        elif name == b"x-forwarded-client-cert":
+        elif name == _CERTIFICATE:
             certificate = value
     metadata = parse_metadata(headers, max_metadata_bytes, HOP)
     tokens = [value for key, value in metadata if key == TOKEN]
@@ -216,6 +229,25 @@ def _request(scope: Scope, max_metadata_bytes: int) -> CallRequest:
         certificate_sha256=_certificate(scope, certificate),
         local=_is_local(scope.get("client")),
     )
+
+
+def _bare_request(scope: Scope) -> CallRequest:
+    """Who asks, and what, where the rest of the headers can't be read."""
+    headers: HeaderList = scope["headers"]
+    found = {name: value for name, value in headers if name in _CREDENTIALS}
+    token = found.get(TOKEN.encode())
+    return CallRequest(
+        path=scope["path"],
+        metadata=(),
+        deadline_left_ms=None,
+        token=None if token is None else token.decode("latin-1"),
+        certificate_sha256=_certificate(scope, found.get(_CERTIFICATE)),
+        local=_is_local(scope.get("client")),
+    )
+
+
+def _draining() -> SimpulError:
+    return SimpulError(Code.NODE_DRAINING, "this node is being stopped; call again in a moment")
 
 
 def _certificate(scope: Scope, forwarded: bytes | None) -> bytes | None:

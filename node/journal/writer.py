@@ -197,7 +197,10 @@ class Writer:
                 raise known from error
             self.full = known
             return
-        self.head, self.full = done.head, None
+        self.head = done.head
+        if any(waiting.item.records for waiting in whole):
+            # A note is so small that its fitting in says nothing of a parcel's.
+            self.full = None
         results += ((waiting, done.refused.get(place)) for place, waiting in enumerate(whole))
         self._settle(results)
 

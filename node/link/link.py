@@ -20,7 +20,7 @@ from typing import Final
 
 import structlog
 
-from node.journal.model import Direction, LinkEnd, ParcelRecord
+from node.journal.model import Direction, LinkEnd, LinkNote, ParcelRecord
 from node.link.delivery import Delivery
 from node.link.frames import parcel_frame, parse_frame, taken_frame
 from node.link.model import (
@@ -36,9 +36,10 @@ from node.link.outgoing import Outgoing
 from node.link.receipts import Receipts
 from node.link.sealer import Drawn
 from node.link.stream import FrameStream
+from security.call_state import Side
 from security.commitment import commit_payload
 from security.entry import ENTRY_SALT_BYTES
-from security.errors import Code, LinkFault, SimpulError
+from security.errors import ERRORS, Code, LinkFault, SimpulError
 from security.identifiers import MemberId, NodeId
 from security.kinds import Close, EntryKind, Kind, Open, Refuse
 from security.limits import INLINE_MAX_BYTES
@@ -80,6 +81,8 @@ class Link:
         )
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._finishing = self._cut = False
+        # Once it ended with calls open: done when it is recorded that they are lost.
+        self._lost: asyncio.Future[None] | None = None
 
     @property
     def peer(self) -> NodeId:
@@ -212,6 +215,15 @@ class Link:
         if not said.durable.done():
             await asyncio.shield(said.durable)
         said.durable.result()
+
+    async def lost(self) -> None:
+        """Where the link ended with calls open, wait until it is recorded that they are lost.
+
+        Raises:
+            SimpulError: The journal failed.
+        """
+        if self._lost is not None:
+            await asyncio.shield(self._lost)
 
     # What the sealer asks (`Sealable`).
 
@@ -438,11 +450,25 @@ class Link:
         }
         unsent.update(opening.call_id for opening in self._openings)
         self._openings.clear()
+        self._note_lost()
         handlers, self._handlers = self._handlers, {}
         for call_id, handler in handlers.items():
             handler.on_lost(
                 not_started(self.peer) if call_id in unsent else outcome_unknown(self.peer)
             )
+
+    def _note_lost(self) -> None:
+        """What is open now stays without an end: say so where the calls are listed."""
+        calls = self._sender.calls
+        if not (calls.ids(Side.CONSUMER) or calls.ids(Side.PROVIDER)):
+            return
+        code = Code.OUTCOME_UNKNOWN
+        self._lost = self._rooms.notes.put(
+            LinkNote(
+                self.context.link_id, self._end, ERRORS[code].grpc_status, code.value,
+                self._rooms.now_ms(),
+            )
+        )  # fmt: skip
 
 
 def _first_error(tasks: list[asyncio.Task[None]]) -> SimpulError | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from node.calls import Message
+from node.link.notes import Notes
 from node.link.outbox import Ticket
 from node.link.refusals import Refusals
 from node.link.sealer import Recorder, Sealer
@@ -88,6 +89,8 @@ class LinkRooms:
     # The member in whose name receipts go out.
     member: MemberId
     now_ms: Callable[[], int]
+    # What no parcel says.
+    notes: Notes
 
 
 @dataclass(slots=True, eq=False)

@@ -18,7 +18,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from node.journal.model import ParcelRecord
+from node.journal.model import Note, ParcelRecord
 from node.link.outbox import Ticket
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId
@@ -64,8 +64,10 @@ class Sealable(Protocol):
 class Recorder(Protocol):
     """The journal, as the sealer and the links see it."""
 
-    def append_nowait(self, records: Sequence[ParcelRecord]) -> asyncio.Future[None]:
-        """Begin to append; the future is done when the records are durable.
+    def append_nowait(
+        self, records: Sequence[ParcelRecord], notes: Sequence[Note] = ()
+    ) -> asyncio.Future[None]:
+        """Begin to append; the future is done when the records and notes are durable.
 
         Raises:
             SimpulError: Too many appends wait for the disk (OVERLOADED): nothing was taken up.

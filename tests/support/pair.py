@@ -32,13 +32,15 @@ from node.calls import (
 )
 from node.exchange.consuming import Consuming
 from node.exchange.providing import BuiltIn, Providing
+from node.exchange.refused import RefusedCalls
 from node.exchange.watch import CallMetrics
-from node.journal.model import ParcelRecord
+from node.journal.model import Note, ParcelRecord
 from node.link.accept import LinkServer, link_server
 from node.link.dial import Dialler
 from node.link.greet import Greeter
 from node.link.local import LocalLinks
 from node.link.model import LinkRooms
+from node.link.notes import Notes
 from node.link.refusals import Refusals
 from node.link.sealer import Recorder, Sealer
 from node.link.watch import LinkMetrics
@@ -67,19 +69,23 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self.records: list[ParcelRecord] = []
+        self.notes: list[Note] = []
         self.error: SimpulError | None = None
         self.held: list[asyncio.Future[None]] | None = None
 
     def check(self) -> None:
         """It has room for ever."""
 
-    def append_nowait(self, records: Sequence[ParcelRecord]) -> asyncio.Future[None]:
+    def append_nowait(
+        self, records: Sequence[ParcelRecord], notes: Sequence[Note] = ()
+    ) -> asyncio.Future[None]:
         """Done at once, unless held or made to fail."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.error is not None:
             future.set_exception(self.error)
             return future
         self.records.extend(records)
+        self.notes.extend(notes)
         if self.held is None:
             future.set_result(None)
         else:
@@ -385,10 +391,11 @@ async def _half(
     greeter = Greeter(
         identity, fixed.key(f"{node} node"), current, limits, 0, 1, lambda: fixed.NOW_MS, refresh
     )
+    clock_s = asyncio.get_running_loop().time
+    notes = Notes(journal)
     rooms = LinkRooms(
         current, sealer, journal, providing.on_open, LinkMetrics(registry),
-        Refusals(asyncio.get_running_loop().time), refresh, member,
-        lambda: fixed.NOW_MS,
+        Refusals(clock_s), refresh, member, lambda: fixed.NOW_MS, notes,
     )  # fmt: skip
     links = LinkServer(greeter, rooms)
     server = link_server(links, greeter.own_limits)
@@ -401,6 +408,9 @@ async def _half(
     consuming = Consuming(
         identity, current, dialler, metrics,
         own=own_services(current, dialler),
+        refused=RefusedCalls(
+            current, journal, notes, metrics, clock_s=clock_s, now_ms=lambda: fixed.NOW_MS
+        ),
         new_call_id=lambda: new_call_id(fixed.NOW_MS, os.urandom(10)),
         now_ms=lambda: fixed.NOW_MS,
     )  # fmt: skip

@@ -447,7 +447,13 @@ async def test_a_stream_that_breaks_off_with_a_bad_message() -> None:
             return event
 
     async with pair() as two:
-        call = await two.consumer.run(Broken("Watch", Message(b"good"), Message(b"bad")))
+        call = Broken("Watch", Message(b"good"))
+        running = asyncio.create_task(two.consumer.run(call))
+        async with asyncio.timeout(2):
+            while not two.provider.services.sides:
+                await asyncio.sleep(0.001)
+        call.incoming.put_nowait(Message(b"bad"))
+        await running
         assert (call.error(), call.trailers.status) == (Code.REQUEST_MALFORMED, 3)
         async with asyncio.timeout(2):
             await two.provider.services.sides[0].cancelled.wait()

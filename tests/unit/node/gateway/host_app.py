@@ -14,6 +14,7 @@ from typing import Any
 from node.calls import Cancelled, HalfClose, Headers, InboundCall, Message, Trailers
 from node.gateway.asgi import GatewayApp
 from node.gateway.limits import CallLimits
+from node.gateway.refusal import refusal
 from security.errors import Code, SimpulError
 
 LIMITS = CallLimits(
@@ -35,6 +36,9 @@ class Host:
 
     async def serve(self, call: InboundCall) -> None:
         await getattr(self, call.request.path.rpartition("/")[2].lower())(call)
+
+    async def turn_away(self, call: InboundCall, error: SimpulError) -> None:
+        await call.send(refusal(error))
 
     async def stop(self) -> None:
         sys.stdout.write("stopped in order\n")
