@@ -31,7 +31,7 @@ from node.processes import HOME_VARIABLE, INDEX_VARIABLE, PARENT_VARIABLE, admin
 from node.provider.services import HttpServices
 from node.worker import MAX_OPEN_CALLS, Worker, WorkerPlace
 from runtime import log
-from security.errors import Code, SimpulError
+from security.errors import SimpulError
 
 _log = structlog.get_logger(__name__)
 
@@ -64,16 +64,13 @@ class WorkerHost:
         """As this node is configured."""
         return self._limits
 
-    def refused(self, code: Code) -> None:
-        """Count it; the log hears of it once in a while."""
-        self._refused.add(code.value)
-
     async def serve(self, call: InboundCall) -> None:
         """Carry one call of an app."""
         await self._worker.serve(call)
 
     async def turn_away(self, call: InboundCall, error: SimpulError) -> None:
-        """End one call that the gateway can't take."""
+        """End one call that the gateway can't take; the log hears of it once in a while."""
+        self._refused.add(error.code.value)
         await self._worker.turn_away(call, error)
 
     async def stop(self) -> None:

@@ -52,16 +52,12 @@ class GatewayHost(Protocol):
         """What the gateway takes, known once the host has started."""
         ...
 
-    def refused(self, code: Code) -> None:
-        """A request was refused before it was a call."""
-        ...
-
     async def serve(self, call: InboundCall) -> None:
         """Carry one call to its trailers."""
         ...
 
     async def turn_away(self, call: InboundCall, error: SimpulError) -> None:
-        """End a call that the gateway can't take, recorded like any other refusal."""
+        """End a call that the gateway can't take: counted, and recorded like any other refusal."""
         ...
 
     async def stop(self) -> None:
@@ -130,8 +126,6 @@ class GatewayApp:
                 _log.error("call was left without an end", path=request.path)
                 await call.send(refusal(_INTERNAL))
         except BaseException as error:  # noqa: BLE001 - what is raised here would reach the app as OK
-            if call is None and self._host is not None and isinstance(error, SimpulError):
-                self._host.refused(error.code)
             await _end(call or self._without_request(receive, send), error, scope)
         finally:
             self._open -= 1

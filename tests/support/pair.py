@@ -271,6 +271,7 @@ class Half:
     refreshed: list[bytes]
     greeter: Greeter
     credentials: grpc.ChannelCredentials
+    registry: CollectorRegistry
 
     @property
     def address(self) -> str:
@@ -417,7 +418,7 @@ async def _half(
     sealing = asyncio.create_task(sealer.run())
     half = Half(
         node, identity, current, memory, services, consuming, providing, links, dialler, sealing,
-        refreshed, greeter, dialling,
+        refreshed, greeter, dialling, registry,
     )  # fmt: skip
     return half, server
 

@@ -31,13 +31,11 @@ class Host:
         self.seen: list[dict[str, Any]] = []
         self.counts: Counter[str] = Counter()
 
-    def refused(self, code: Code) -> None:
-        self.counts[code.value] += 1
-
     async def serve(self, call: InboundCall) -> None:
         await getattr(self, call.request.path.rpartition("/")[2].lower())(call)
 
     async def turn_away(self, call: InboundCall, error: SimpulError) -> None:
+        self.counts[error.code.value] += 1
         await call.send(refusal(error))
 
     async def stop(self) -> None:
