@@ -158,6 +158,29 @@ class LimitsSection(Section):
     )
 
 
+class ServicesSection(Section):
+    """How this node reaches the services behind it."""
+
+    ca_file: str | None = Field(
+        default=None,
+        description="PEM file of the authorities that services at https:// targets must be "
+        "certified by; relative to the home. None: those that the machine trusts.",
+    )
+    certificate: str | None = Field(
+        default=None,
+        description="PEM file of the certificate, with its issuers, that the node shows to "
+        "services; relative to the home. None: the one that the federation gave it.",
+    )
+    key: str | None = Field(
+        default=None,
+        description="PEM file of that certificate's private key; relative to the home.",
+    )
+    max_calls: PositiveInt = Field(
+        default=10_000,
+        description="Calls that one worker has under way at one target; more are refused.",
+    )
+
+
 class AppsSection(Section):
     """How apps prove themselves."""
 
@@ -207,6 +230,7 @@ class NodeConfig(Section):
     journal: JournalSection = JournalSection()
     witness: WitnessSection = WitnessSection()
     limits: LimitsSection = LimitsSection()
+    services: ServicesSection = ServicesSection()
     apps: AppsSection = AppsSection()
     agreements: AgreementsSection = AgreementsSection()
     log: LogSection = LogSection()

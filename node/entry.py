@@ -29,6 +29,7 @@ from node.gateway.watch import Refused, Statistics
 from node.home import NodeHome
 from node.processes import HOME_VARIABLE, INDEX_VARIABLE, PARENT_VARIABLE, admin_socket
 from node.provider.services import HttpServices
+from node.provider.tls import service_tls
 from node.worker import MAX_OPEN_CALLS, Worker, WorkerPlace
 from runtime import log
 from security.errors import SimpulError
@@ -96,7 +97,9 @@ async def start_worker() -> GatewayHost:
     limits = CallLimits(
         config.limits.max_message_bytes, config.limits.max_metadata_bytes, MAX_OPEN_CALLS
     )
-    services = HttpServices(limits)
+    services = HttpServices(
+        limits, service_tls(home, config.services), max_calls=config.services.max_calls
+    )
     worker = await Worker.start(WorkerPlace(home, config, index), services, _end_gateway)
     _spare_collections()
     return WorkerHost(worker, services, limits, EnvoyAdmin(admin_socket(home, index)))

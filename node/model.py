@@ -32,7 +32,7 @@ class Snapshot:
     directory: DirectoryView
     agreements: AgreementBook
     apps: AppBook
-    # `host:port` or `unix:PATH` of each service that this node publishes.
+    # Of each service that this node publishes: see `node.provider.target`.
     targets: Mapping[ServiceId, str]
     # Why no new call may begin, of either side: the journal isn't as it should be.
     refusal: SimpulError | None = None

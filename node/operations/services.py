@@ -10,6 +10,7 @@ from typing import Final
 from node.operations.desk import Desk
 from node.provider.reflection import reflect
 from node.provider.target import check_target
+from node.provider.tls import service_tls
 from node.store.routes import Route, list_routes, set_route
 from security.contract import MethodKind, check_contract, parse_descriptor_set
 from security.errors import Code, SimpulError
@@ -36,7 +37,7 @@ async def publish(
     Args:
         desk: The supervisor's.
         subsystem: Whose; new ones are listed with their first service.
-        target: `host:port` of the gRPC server.
+        target: Of the gRPC server: see `node.provider.target`.
         descriptor_set: A FileDescriptorSet; empty asks the target by server reflection.
         names: Full names; empty is every service in the descriptor set.
 
@@ -47,8 +48,9 @@ async def publish(
     """
     desk.require_hosted(subsystem)
     check_target(target)
+    tls = service_tls(desk.home, desk.config.services)
     if not descriptor_set:
-        descriptor_set = await reflect(target, names)
+        descriptor_set = await reflect(target, names, tls)
     chosen = tuple(names) or _own_services(descriptor_set)
     for name in chosen:
         check_contract(descriptor_set, name)

@@ -1,119 +1,222 @@
-"""One streaming call to a service: `node.calls.OutboundCall` over a request with a streamed body.
+"""The two kinds of call to a service, as the exchange holds them.
 
-A task of its own carries the answer into an inbox with one place, and the body is taken from an
-outbox with one place: whoever is slow, service or exchange, slows the other. The end of the call,
-whichever side brings it, empties both, so that nobody waits for a call that is over.
-
-Rule: a call that is given up resets its stream. Its body never ends as if it were complete.
+`UnaryCall` gathers a whole answer. `StreamedCall` is `node.calls.OutboundCall`: its reader takes
+one event after the other, and the service may be one window ahead of it; its writer waits while
+the service reads slowly. The end of the call, whichever side brings it, wakes both.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
-from node.calls import HalfClose, Headers, Message, ResponseEvent, Trailers
-from node.gateway.framing import print_message
-from node.provider.answer import Emit
+from node.calls import (
+    NO_METADATA,
+    HalfClose,
+    Headers,
+    Message,
+    Metadata,
+    OutboundRequest,
+    ResponseEvent,
+    Trailers,
+    UnaryAnswer,
+)
+from node.gateway.framing import MessageParser, print_message
+from node.gateway.limits import CallLimits
+from node.provider import answer
+from node.provider.answer import HOP
+from node.provider.faults import Fault
+from node.provider.stream import STREAM_WINDOW_BYTES, UNSENT_BYTES, Stream
+from security.errors import SimpulError
 
-_CANCELLED: Final = Trailers(1, "the call was given up")
-
-# Runs the call: takes the body and where the answer's events go, returns the answer's end.
-Ask = Callable[[AsyncIterator[bytes], Emit], Awaitable[Trailers]]
-
-
-class Outbox(AsyncIterator[bytes]):
-    """The request's body: one framed message at a time, as the connection takes it."""
-
-    def __init__(self) -> None:
-        self._next: bytes | None = None
-        self._half_closed = False
-        self._closed = False
-        self._changed = asyncio.Condition()
-
-    async def put(self, event: Message | HalfClose) -> None:
-        """Wait for room, and put the event; a no-op once the call is over or half-closed."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._next is None or self._closed)
-            if self._closed or self._half_closed:
-                return
-            if isinstance(event, Message):
-                self._next = print_message(event)
-            else:
-                self._half_closed = True
-            self._changed.notify_all()
-
-    async def close(self) -> None:
-        """The call is over: nobody waits here any more."""
-        async with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    async def __anext__(self) -> bytes:
-        async with self._changed:
-            await self._changed.wait_for(
-                lambda: self._next is not None or self._half_closed or self._closed
-            )
-            if self._closed:
-                raise ConnectionAbortedError("the call is over")
-            data, self._next = self._next, None
-            if data is None:
-                raise StopAsyncIteration
-            self._changed.notify_all()
-            return data
+# Headers of a unary answer wait this long for its message, and then go ahead of it.
+EARLY_HEADERS_S: Final = 0.02
 
 
-class StreamedCall:
-    """An `OutboundCall`. Begins at once."""
+class UnaryCall(Stream):
+    """A unary call: its request is whole from the beginning."""
 
-    def __init__(self, ask: Ask) -> None:
-        self._outbox = Outbox()
-        self._inbox: deque[ResponseEvent] = deque()
-        self._changed = asyncio.Condition()
-        self._begun = self._cancelled = False
-        self._task = asyncio.get_running_loop().create_task(self._run(ask))
+    __slots__ = ("_early", "_message", "_on_headers", "_parser", "body", "done", "headers", "tries")
+
+    def __init__(
+        self,
+        request: OutboundRequest,
+        limits: CallLimits,
+        message: Message,
+        on_headers: Callable[[Metadata], None] | None,
+    ) -> None:
+        super().__init__(request, limits)
+        self.body = print_message(message)
+        self.put(self.body)
+        self.half_closed = True
+        self.headers: Metadata = NO_METADATA
+        self.done: asyncio.Future[UnaryAnswer] = asyncio.get_running_loop().create_future()
+        # How often it may be sent anew where a service says that it has not begun it.
+        self.tries = 1
+        self._message: Message | None = None
+        self._parser: MessageParser | None = None
+        self._on_headers = on_headers
+        self._early: asyncio.TimerHandle | None = None
+
+    def renew(self) -> None:
+        """Be as before the first attempt: the service has not begun it."""
+        self.tries -= 1
+        self.window, self.allowed = 0, STREAM_WINDOW_BYTES
+        self.local_done = self.queued = False
+        self._unsent, self._at = self.body, 0
+
+    def take_data(self, data: bytes, size: int) -> None:
+        """A piece of the one message."""
+        if self._parser is None:
+            self._parser = MessageParser(self.limits.max_message_bytes, HOP)
+        try:
+            messages = self._parser.feed(data)
+        except SimpulError as error:
+            self.finish(answer.fault(error))
+            return
+        self._give_credit(size)
+        if not messages:
+            return
+        if self._message is not None or len(messages) > 1:
+            self.finish(answer.too_many())
+            return
+        self._message = messages[0]
+        self._drop_early()
+
+    def _take_headers(self, metadata: Metadata) -> None:
+        self.headers = metadata
+        if self._on_headers is not None:
+            loop = asyncio.get_running_loop()
+            self._early = loop.call_later(EARLY_HEADERS_S, self._on_headers, metadata)
+
+    def _take_end(self, trailers: Trailers) -> None:
+        if trailers.status == 0 and self._parser is not None:
+            try:
+                self._parser.end()
+            except SimpulError as error:
+                trailers = answer.fault(error)
+        self.finish(trailers)
+
+    def _ended(self) -> None:
+        self._drop_early()
+        self.body = b""
+        if self.end is not None and not self.done.done():
+            self.done.set_result(UnaryAnswer(self.headers, self._message, self.end))
+
+    def _drop_early(self) -> None:
+        if self._early is not None:
+            self._early.cancel()
+            self._early = None
+
+
+class StreamedCall(Stream):
+    """A streaming call (`node.calls.OutboundCall`)."""
+
+    __slots__ = ("_events", "_parser", "_pieces", "_tail", "_taken", "_waiting")
+
+    def __init__(self, request: OutboundRequest, limits: CallLimits) -> None:
+        super().__init__(request, limits)
+        # What the reader gets next; then what came behind it, not looked at yet.
+        self._events: deque[Headers | Message] = deque()
+        self._pieces: list[bytes] = []
+        self._taken = 0
+        self._tail: Trailers | None = None
+        self._parser = MessageParser(limits.max_message_bytes, HOP)
+        # Reader and writer, asleep.
+        self._waiting: list[asyncio.Future[None]] = []
 
     async def send(self, event: Message | HalfClose) -> None:
         """Send one event; waits while the service reads slowly. A no-op once the call ended."""
-        await self._outbox.put(event)
+        while self.unsent > UNSENT_BYTES and self.end is None:
+            await self._change()
+        if self.end is not None or self.half_closed:
+            return
+        if isinstance(event, Message):
+            self.put(print_message(event))
+        else:
+            self.half_closed = True
+        if self.line is not None:
+            self.line.want(self)
 
     async def receive(self) -> ResponseEvent:
         """Wait for the next event; trailers come last, and again to whoever asks once more."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._inbox)
-            event = self._inbox[0]
-            if not isinstance(event, Trailers):
-                self._inbox.popleft()
-                self._changed.notify_all()
-            return event
+        while True:
+            if self._events:
+                return self._events.popleft()
+            if self._pieces:
+                self._read()
+            elif self.end is not None:
+                return self.end
+            elif self._tail is not None:
+                self._end_with(self._tail)
+            else:
+                await self._change()
 
     def cancel(self) -> None:
         """Give the call up: the stream is reset, `receive` ends with CANCELLED (1)."""
-        # Once: a second time could hit the task while it tells the end. And not before its first
-        # step, for a task that never began tells nothing.
-        if self._begun and not self._cancelled:
-            self._task.cancel()
-        self._cancelled = True
+        self._events.clear()
+        self._pieces.clear()
+        super().cancel()
 
-    async def _run(self, ask: Ask) -> None:
-        self._begun = True
-        trailers = _CANCELLED
+    def take_data(self, data: bytes, size: int) -> None:
+        """A piece of the answer's messages; looked at when the reader comes to it."""
+        self._pieces.append(data)
+        self._taken += size
+        self._wake()
+
+    def went(self) -> None:
+        """The writer may go on."""
+        if self._waiting and self.unsent <= UNSENT_BYTES:
+            self._wake()
+
+    def lose(self, trailers: Trailers, fault: Fault | None) -> None:
+        """The connection is gone; an answer that has come whole stays one."""
+        self.line = None
+        if self._tail is None:
+            self.finish(trailers, fault)
+
+    def _read(self) -> None:
+        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        size, self._taken = self._taken, 0
         try:
-            if not self._cancelled:
-                trailers = await ask(self._outbox, self._emit)
-        except asyncio.CancelledError:
-            # By `cancel` alone: nobody else holds this task.
-            self._inbox.clear()
-        finally:
-            await self._outbox.close()
-            async with self._changed:
-                self._inbox.append(trailers)
-                self._changed.notify_all()
+            self._events.extend(self._parser.feed(data))
+        except SimpulError as error:
+            self.finish(answer.fault(error))
+            return
+        self._give_credit(size)
 
-    async def _emit(self, event: Headers | Message) -> None:
-        async with self._changed:
-            await self._changed.wait_for(lambda: not self._inbox)
-            self._inbox.append(event)
-            self._changed.notify_all()
+    def _take_headers(self, metadata: Metadata) -> None:
+        self._events.append(Headers(metadata))
+        self._wake()
+
+    def _take_end(self, trailers: Trailers) -> None:
+        # Its messages come first.
+        self._tail = trailers
+        if not self._pieces and not self._events:
+            self._end_with(trailers)
+        self._wake()
+
+    def _end_with(self, trailers: Trailers) -> None:
+        if trailers.status == 0:
+            try:
+                self._parser.end()
+            except SimpulError as error:
+                trailers = answer.fault(error)
+        self.finish(trailers)
+
+    def _ended(self) -> None:
+        self._wake()
+
+    async def _change(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        await waiter
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)

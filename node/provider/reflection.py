@@ -21,7 +21,8 @@ from google.protobuf.message import DecodeError, Message
 from grpc import StatusCode, aio
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
-from node.provider.target import check_target
+from node.provider.target import Target, parse_target
+from node.provider.tls import ServiceTls
 from runtime.grpc_errors import from_rpc_error
 from runtime.grpc_options import channel_options
 from security.errors import Code, SimpulError
@@ -41,22 +42,20 @@ _REFLECTION: Final = "grpc.reflection."
 Call = aio.StreamStreamCall[Message, ServerReflectionResponse]
 
 
-async def reflect(target: str, services: Sequence[str]) -> bytes:
+async def reflect(target: str, services: Sequence[str], tls: ServiceTls | None = None) -> bytes:
     """A FileDescriptorSet, serialized, with the files of `services` and all that they import.
 
     Args:
-        target: `HOST:PORT` of the server.
+        target: Of the server, in any of the spellings of `node.provider.target`.
         services: Full names; empty asks for all that the server lists, but for reflection itself.
+        tls: For a target that is reached by TLS.
 
     Raises:
-        SimpulError: The target is no HOST:PORT (CONFIG_INVALID), can't be reached
+        SimpulError: The target is none (CONFIG_INVALID), can't be reached
             (SERVICE_UNREACHABLE), has no reflection (METHOD_UNKNOWN), lacks a service
             (PROTOSET_LACKS_SERVICE), or says too much or nonsense (PROTOSET_INVALID).
     """
-    check_target(target)
-    async with aio.insecure_channel(
-        target, options=channel_options(max_message_bytes=MAX_BYTES)
-    ) as channel:
+    async with _channel(parse_target(target), tls) as channel:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 return await _first_that_answers(channel, target, services)
@@ -67,6 +66,15 @@ async def reflect(target: str, services: Sequence[str]) -> bytes:
             ) from None
         except aio.AioRpcError as error:
             raise _failed(error, target) from error
+
+
+def _channel(target: Target, tls: ServiceTls | None) -> aio.Channel:
+    options = channel_options(max_message_bytes=MAX_BYTES)
+    if not target.tls:
+        return aio.insecure_channel(target.grpc_name, options=options)
+    if tls is None:
+        raise SimpulError(Code.CONFIG_INVALID, "TLS to services is not set up here")
+    return aio.secure_channel(target.grpc_name, tls.channel_credentials(), options=options)
 
 
 async def _first_that_answers(channel: aio.Channel, target: str, services: Sequence[str]) -> bytes:

@@ -1,45 +1,50 @@
-"""The services behind this node, over HTTP/2 without TLS: `node.calls.Services`.
+"""The services behind this node, over HTTP/2: `node.calls.Services`.
 
-One connection pool for each target, kept. Nothing is ever sent twice, decompressed or redirected,
-and no proxy is asked: the worker's environment holds none (`node.processes`).
+One way for each target, kept. Messages and metadata pass as they are: nothing is decompressed,
+redirected or sent to a proxy. docs/adr/0009 says why this is a stack of ours.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Final
 
-from pyqwest import Headers as HttpHeaders
-from pyqwest import HTTPTransport, HTTPVersion, Request
+from prometheus_client import CollectorRegistry
 
-from node.calls import (
-    Headers,
-    Message,
-    OutboundCall,
-    OutboundRequest,
-    Trailers,
-    UnaryAnswer,
-)
-from node.gateway.framing import print_message, print_metadata, print_timeout
+from node.calls import Message, OutboundCall, OutboundRequest, UnaryAnswer
 from node.gateway.limits import CallLimits
-from node.provider.answer import Emit, ask
-from node.provider.outbound import StreamedCall
-from node.provider.target import check_target
-from security.errors import Code, SimpulError
+from node.provider.faults import ServiceMetrics
+from node.provider.outbound import StreamedCall, UnaryCall
+from node.provider.target import parse_target
+from node.provider.tls import ServiceTls
+from node.provider.way import Way
 from security.private import Metadata
 
-CONNECT_TIMEOUT_S: Final = 5.0
-# Headers of a unary answer wait this long for its message, and then go ahead of it.
-EARLY_HEADERS_S: Final = 0.02
+MAX_CALLS: Final = 10_000
 
 
 class HttpServices:
-    """The way to every service of this node. One for each worker."""
+    """The way to every service of this node. One for each worker.
 
-    def __init__(self, limits: CallLimits) -> None:
-        self._limits = limits
-        self._transports: dict[str, HTTPTransport] = {}
+    Args:
+        limits: Of messages and metadata.
+        tls: For targets that are reached by TLS.
+        max_calls: Under way at one target at once; more are refused.
+        registry: Of the metrics.
+    """
+
+    def __init__(
+        self,
+        limits: CallLimits,
+        tls: ServiceTls | None = None,
+        *,
+        max_calls: int = MAX_CALLS,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        self._limits, self._tls, self._max_calls = limits, tls, max_calls
+        self._metrics = ServiceMetrics(registry or CollectorRegistry())
+        self._ways: dict[str, Way] = {}
 
     async def unary(
         self,
@@ -53,80 +58,41 @@ class HttpServices:
         `on_headers` is told of headers that no message follows within 20 ms.
 
         Raises:
-            SimpulError: The target can't be called at all (CONFIG_INVALID).
+            SimpulError: The call was not sent: the target is none (CONFIG_INVALID), too many calls
+                are under way there (OVERLOADED), or it did not answer a moment ago
+                (SERVICE_UNREACHABLE).
         """
-        headers: Metadata = ()
-        messages: list[Message] = []
-        timer: asyncio.TimerHandle | None = None
-
-        async def take(event: Headers | Message) -> None:
-            nonlocal headers, timer
-            if isinstance(event, Headers):
-                headers = event.metadata
-                if on_headers is not None:
-                    loop = asyncio.get_running_loop()
-                    timer = loop.call_later(EARLY_HEADERS_S, on_headers, headers)
-            else:
-                if timer is not None:
-                    timer.cancel()
-                messages.append(event)
-                if len(messages) > 1:
-                    # Enough is known, and a stream would fill the memory.
-                    raise SimpulError(
-                        Code.INTERNAL,
-                        "the service answered a unary call with many messages; mend its contract",
-                    )
-
-        http = _request(target, request, print_message(message))
-        transport = self._transport(target)
+        way = self._way(target)
+        call = UnaryCall(request, self._limits, message, on_headers)
         try:
-            trailers = await ask(transport, http, self._limits, request.timeout_ms, take)
+            way.enter(call)
+            return await call.done
         finally:
-            if timer is not None:
-                timer.cancel()
-        return UnaryAnswer(headers, messages[0] if messages else None, trailers)
+            call.cancel()
 
     def start(self, target: str, request: OutboundRequest) -> OutboundCall:
         """Begin a streaming call.
 
         Raises:
-            SimpulError: The target can't be called at all (CONFIG_INVALID).
+            SimpulError: As `unary`.
         """
-        transport = self._transport(target)
-
-        async def carry(body: AsyncIterator[bytes], emit: Emit) -> Trailers:
-            http = _request(target, request, body)
-            return await ask(transport, http, self._limits, request.timeout_ms, emit)
-
-        return StreamedCall(carry)
+        way = self._way(target)
+        call = StreamedCall(request, self._limits)
+        try:
+            way.enter(call)
+        except BaseException:
+            call.cancel()
+            raise
+        return call
 
     async def close(self) -> None:
         """Close every connection."""
-        transports, self._transports = self._transports, {}
-        await asyncio.gather(*(transport.aclose() for transport in transports.values()))
+        ways, self._ways = self._ways, {}
+        await asyncio.gather(*(way.close() for way in ways.values()))
 
-    def _transport(self, target: str) -> HTTPTransport:
-        transport = self._transports.get(target)
-        if transport is None:
-            check_target(target)
-            transport = self._transports[target] = HTTPTransport(
-                http_version=HTTPVersion.HTTP2,
-                connect_timeout=CONNECT_TIMEOUT_S,
-                enable_gzip=False,
-                enable_brotli=False,
-                enable_zstd=False,
-                follow_redirects=False,
-                enable_cookie_store=False,
-                enable_otel=False,
-            )
-        return transport
-
-
-def _request(target: str, request: OutboundRequest, body: bytes | AsyncIterator[bytes]) -> Request:
-    headers = [("content-type", "application/grpc"), ("te", "trailers")]
-    if request.timeout_ms is not None:
-        headers.append(("grpc-timeout", print_timeout(request.timeout_ms)))
-    headers.extend(
-        (key.decode(), value.decode()) for key, value in print_metadata(request.metadata)
-    )
-    return Request("POST", f"http://{target}{request.path}", HttpHeaders(headers), body)
+    def _way(self, target: str) -> Way:
+        way = self._ways.get(target)
+        if way is None:
+            way = Way(parse_target(target), self._limits, self._tls, self._metrics, self._max_calls)
+            self._ways[target] = way
+        return way

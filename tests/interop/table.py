@@ -39,11 +39,9 @@ Each is HTTP's and not gRPC's, or a limit; `tests/interop` shows every one.
 | `date` in the initial metadata | stated by Envoy, where the service states none |
 | `simpul-call-id` in the trailing metadata | on every answer, on purpose |
 | `x-forwarded-proto` of an app | replaced by Envoy, so never carried |
-| `content-length` of a unary request | stated by the provider's node; the service may see it |
 | order of headers with different keys | HTTP's to choose; within one key it is kept |
 | `:authority`, the subtype in `content-type` | each leg's own |
 | an empty `grpc-message` on OK | left out |
-| initial or trailing metadata of a service | at most 16 and 15 KiB, by the HTTP/2 library's limit |
 """
 
 

@@ -203,14 +203,15 @@ async def test_response_metadata_to_the_limit(ways: Ways, kind: str, where: str)
         await side.write(b"x")
 
     name = ways.probe.behave(behave)
-    fits, too_much = ("28", "60") if where == "both" else ("14", "30")
+    fits, too_much = ("56", "140") if where == "both" else ("56", "70")
     found = await ask(ways.nodes, kind, name, b"x", metadata=(("x-size", fits),))
     assert (found.code, found.messages) == (0, (b"x",)), found.details
     got = [pair for pair in (*found.initial, *found.trailing) if len(pair[1]) == 1000]
     assert len(got) == int(fits)
     found = await ask(ways.nodes, kind, name, b"x", metadata=(("x-size", too_much),))
-    assert found.code in {8, 13}, found.details
-    assert "limit" in found.details, found.details
+    assert (found.code, found.value("simpul-error")) == (8, "METADATA_TOO_LARGE"), found.details
+    assert "from the service" in found.details
+    assert "65536" in found.details
 
 
 @kinds

@@ -39,6 +39,7 @@ class Seen:
     half_closed: asyncio.Event = field(default_factory=asyncio.Event)
     reset: asyncio.Event = field(default_factory=asyncio.Event)
     reset_code: int | None = None
+    connections: int = 0
 
 
 @contextlib.asynccontextmanager
@@ -49,6 +50,7 @@ async def odd_server(answer: Answer) -> AsyncIterator[tuple[str, Seen]]:
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.append(writer)
+        seen.connections += 1
         with contextlib.suppress(OSError, h2.exceptions.ProtocolError):
             await _Connection(answer, seen, reader, writer).run()
         writer.close()

@@ -1,4 +1,4 @@
-"""What a service's answer may weigh, where the HTTP/2 library has a limit of its own."""
+"""What a service's answer may weigh, and what becomes of it when it is more."""
 
 from collections.abc import AsyncIterator
 
@@ -29,37 +29,41 @@ def pairs(count: int) -> list[tuple[str, str]]:
     return [(f"x-{number}", "v" * 1000) for number in range(count)]
 
 
-async def test_trailers_that_come_whole(services: HttpServices) -> None:
-    async with odd_server(Answer(HEAD, BODY, [OK, *pairs(14)])) as (target, _):
-        got = await services.unary(target, REQUEST, Message(b""))
-        assert (got.trailers.status, len(got.trailers.metadata)) == (0, 14)
+@pytest.mark.parametrize("count", [14, 40, 60])
+async def test_metadata_up_to_the_limit_comes_whole(services: HttpServices, count: int) -> None:
+    for head, tail in ((HEAD, [OK, *pairs(count)]), ([*HEAD, *pairs(count)], [OK])):
+        async with odd_server(Answer(head, BODY, tail)) as (target, _):
+            got = await services.unary(target, REQUEST, Message(b""))
+            assert got.trailers.status == 0
+            assert len(got.headers) + len(got.trailers.metadata) == count
 
 
-@pytest.mark.parametrize("count", [15, 17])
-async def test_trailers_that_would_be_cut_are_refused(services: HttpServices, count: int) -> None:
-    async with odd_server(Answer(HEAD, BODY, [OK, *pairs(count)])) as (target, _):
-        got = await services.unary(target, REQUEST, Message(b""))
-        assert got.trailers.status == 8
-        assert got.trailers.error is not None
-        assert got.trailers.error.code is Code.METADATA_TOO_LARGE
-        assert "from the service" in got.trailers.message
-
-
-async def test_trailers_far_past_the_limit(services: HttpServices) -> None:
-    async with odd_server(Answer(HEAD, BODY, [OK, *pairs(40)])) as (target, _):
-        got = await services.unary(target, REQUEST, Message(b""))
-        assert got.trailers.status == 13
-        assert "over 16 KiB" in got.trailers.message
-
-
-@pytest.mark.parametrize("head", [[*HEAD, *pairs(40)], [*HEAD, ("x-bad", "a\nb")]])
-async def test_headers_that_can_not_be_taken(
-    services: HttpServices, head: list[tuple[str, str]]
+@pytest.mark.parametrize("count", [64, 100, 300])
+async def test_metadata_over_the_limit_ends_its_call_only(
+    services: HttpServices, count: int
 ) -> None:
-    async with odd_server(Answer(head, BODY, [OK])) as (target, _):
+    """300 of them are over what is even read."""
+    for head, tail in ((HEAD, [OK, *pairs(count)]), ([*HEAD, *pairs(count)], [OK])):
+        answer = Answer(head, BODY, tail)
+        async with odd_server(answer) as (target, seen):
+            got = await services.unary(target, REQUEST, Message(b""))
+            assert got.trailers.status == 8
+            assert got.trailers.error is not None
+            assert got.trailers.error.code is Code.METADATA_TOO_LARGE
+            assert "from the service" in got.trailers.message
+            answer.head, answer.tail = HEAD, [OK]
+            got = await services.unary(target, REQUEST, Message(b""))
+            assert got.trailers.status == 0
+            assert seen.connections == 1
+
+
+async def test_a_header_that_gRPC_cannot_carry_is_the_services_fault(  # noqa: N802
+    services: HttpServices,
+) -> None:
+    async with odd_server(Answer([*HEAD, ("x-bad", "a\nb")], BODY, [OK])) as (target, _):
         got = await services.unary(target, REQUEST, Message(b""))
         assert got.trailers.status == 13
-        assert "over 16 KiB" in got.trailers.message
+        assert "the service breaks gRPC" in got.trailers.message
 
 
 @pytest.mark.parametrize(("delay_s", "told"), [(0.0, 0), (0.2, 1)])

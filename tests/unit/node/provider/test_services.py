@@ -222,13 +222,16 @@ async def test_an_unreachable_service_is_said(services: HttpServices) -> None:
     got = await services.unary("127.0.0.1:1", ask("Unary", timeout_ms=3000), Message(b""))
     assert (got.trailers.status, code_of(got.trailers)) == (14, "SERVICE_UNREACHABLE")
     assert "127.0.0.1" not in got.trailers.message
-    call = services.start("127.0.0.1:1", ask("Bidi"))
+    call = services.start("127.0.0.1:2", ask("Bidi"))
     await call.send(Message(b"x"))
     (end,) = await rest(call)
     assert (end.status, code_of(end)) == (14, "SERVICE_UNREACHABLE")
 
 
-@pytest.mark.parametrize("target", ["unix:/tmp/x", "127.0.0.1:0", "nonsense", "http://x:1"])
+@pytest.mark.parametrize(
+    "target",
+    ["unix:", "localhost", "127.0.0.1:0", "nonsense", "http://x:1/a", "ftp://x:1", "unix://x"],
+)
 async def test_a_target_that_cannot_be_called_is_refused(
     services: HttpServices, target: str
 ) -> None:
@@ -257,8 +260,7 @@ ODD = {
     "too large": (Answer(HEAD, b"\0\0\1\x86\xa1" + b"x" * 60_000, end=False), 8),
     "metadata malformed": (Answer([*HEAD, ("x-bin", "!")], X, OK), 13),
     "metadata too large": (Answer([*HEAD, ("x-big", "v" * 9000)], X, OK), 8),
-    # The HTTP library takes this one for the end.
-    "reset NO_ERROR": (Answer(HEAD, X, end=False, reset=0), 2),
+    "reset NO_ERROR": (Answer(HEAD, X, end=False, reset=0), 13),
     "reset INTERNAL_ERROR": (Answer(HEAD, X, end=False, reset=2), 13),
     "reset REFUSED_STREAM": (Answer(HEAD, X, end=False, reset=7), 14),
     "reset CANCEL": (Answer(HEAD, X, end=False, reset=8), 1),
