@@ -19,9 +19,8 @@ from collections import deque
 from typing import Final, Protocol, cast
 
 from node.calls import Trailers
-from node.gateway.framing import print_metadata, print_timeout
 from node.provider import answer
-from node.provider.answer import Block, read_block, too_large_block
+from node.provider.blocks import AnswerBlocks, RequestBlocks
 from node.provider.faults import Fault
 from node.provider.frames import (
     DEFAULT_FRAME_BYTES,
@@ -29,7 +28,6 @@ from node.provider.frames import (
     MAX_STREAM_ID,
     MAX_WINDOW_BYTES,
     PREFACE,
-    BlockParser,
     Flag,
     Frame,
     FrameParser,
@@ -37,17 +35,13 @@ from node.provider.frames import (
     Kind,
     Reset,
     Setting,
-    TooLargeError,
     parse_goaway,
     parse_number,
     parse_settings,
     print_block,
-    print_fields,
     print_frame,
     print_head,
-    print_no_table,
     print_number,
-    print_request,
     print_settings,
     unpadded,
 )
@@ -59,11 +53,8 @@ CONNECTION_WINDOW_BYTES: Final = 8 * MIB
 FRAME_BYTES: Final = 64 * KIB
 # Taken out of the streams in one turn of the loop.
 _TURN_BYTES: Final = 256 * KIB
-# Of one header block, whatever it says; and of what is remembered of blocks.
+# Of one header block, whatever it says.
 _MAX_BLOCK_BYTES: Final = 1 * MIB
-_REMEMBERED_BLOCKS: Final = 1024
-_REMEMBERED_BYTES: Final = 256
-_REMEMBERED_PATHS: Final = 1024
 # Frames in a row that move no call: pings, settings, empty DATA. gRPC needs a handful.
 MAX_IDLE_FRAMES: Final = 10_000
 # A connection that says nothing for so long while calls wait is asked whether it lives. Services on
@@ -98,7 +89,6 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, scheme: str, authority: str, max_metadata_bytes: int, owner: Owner) -> None:
         self._loop = asyncio.get_running_loop()
-        self._scheme, self._authority = scheme, authority
         self._max_metadata_bytes = max_metadata_bytes
         self._owner = owner
         self.ready: asyncio.Future[None] = self._loop.create_future()
@@ -118,12 +108,10 @@ class Connection(asyncio.Protocol):
         self._out_bytes = 0
         self._flushing = self._paused = False
         self._row: deque[Stream] = deque()
-        self._paths: dict[str, bytes] = {}
-        self._said_no_table = True
+        self._requests = RequestBlocks(scheme, authority)
         # What comes.
         self._frames = FrameParser(FRAME_BYTES)
-        self._blocks = BlockParser(2 * max_metadata_bytes)
-        self._known: dict[bytes, Block] = {}
+        self._answers = AnswerBlocks(max_metadata_bytes)
         self._received = 0
         self._idle_frames = 0
         self._partial: tuple[int, int, bytearray] | None = None
@@ -145,20 +133,7 @@ class Connection(asyncio.Protocol):
 
     def begin(self, stream: Stream) -> None:
         """Send a call's headers, and what it has to send already."""
-        request = stream.request
-        prefix = self._paths.get(request.path)
-        if prefix is None:
-            if len(self._paths) >= _REMEMBERED_PATHS:
-                self._paths.clear()
-            prefix = print_request(self._scheme, self._authority, request.path)
-            self._paths[request.path] = prefix
-        fields = print_metadata(request.metadata)
-        if request.timeout_ms is not None:
-            fields.append((b"grpc-timeout", print_timeout(request.timeout_ms).encode()))
-        block = prefix + print_fields(fields)
-        if not self._said_no_table:
-            self._said_no_table = True
-            block = print_no_table() + block
+        block = self._requests.print(stream.request)
         stream.id, stream.line, stream.window = self._next_id, self, self._first_window
         self._next_id += 2
         self._streams[stream.id] = stream
@@ -352,13 +327,13 @@ class Connection(asyncio.Protocol):
         found = self._streams.get(stream)
         if found is None:
             self._check_known(stream)
-            self._read(block)
+            self._answers.read(block)
             return
         if found.remote_done:
             raise Http2Error(Reset.STREAM_CLOSED, "HEADERS after the end")
         last = bool(flags & Flag.END_STREAM)
         found.remote_done = last
-        found.take_block(self._read(block), last=last)
+        found.take_block(self._answers.read(block), last=last)
 
     def _take_continuation(self, frame: Frame) -> None:
         if self._partial is None or self._partial[0] != frame.stream:
@@ -371,22 +346,6 @@ class Connection(asyncio.Protocol):
         if frame.flags & Flag.END_HEADERS:
             self._partial = None
             self._take_headers(stream, flags | Flag.END_HEADERS, bytes(block))
-
-    def _read(self, block: bytes) -> Block:
-        """A block's meaning; those that come again and again are not decoded again."""
-        known = self._known.get(block) if self._blocks.alone else None
-        if known is not None:
-            return known
-        try:
-            fields = self._blocks.parse(block)
-        except TooLargeError:
-            return too_large_block(self._max_metadata_bytes)
-        read = read_block(fields, self._max_metadata_bytes)
-        if self._blocks.alone and len(block) <= _REMEMBERED_BYTES:
-            if len(self._known) >= _REMEMBERED_BLOCKS:
-                self._known.clear()
-            self._known[block] = read
-        return read
 
     def _take_window(self, stream: int, size: int) -> None:
         size &= MAX_WINDOW_BYTES
@@ -425,7 +384,7 @@ class Connection(asyncio.Protocol):
         self._max_frame = settings.get(Setting.MAX_FRAME_SIZE, self._max_frame)
         self._max_streams = settings.get(Setting.MAX_CONCURRENT_STREAMS, self._max_streams)
         if Setting.HEADER_TABLE_SIZE in settings:
-            self._said_no_table = False
+            self._requests.name_table()
         first = settings.get(Setting.INITIAL_WINDOW_SIZE, self._first_window)
         more, self._first_window = first - self._first_window, first
         for stream in self._streams.values():
