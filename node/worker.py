@@ -23,8 +23,11 @@ from node.calls import InboundCall, Services
 from node.config import NodeConfig, journal_place
 from node.control import ControlClient
 from node.directory.load import load_view
+from node.exchange.allowance import Allowance
 from node.exchange.asking import ask
 from node.exchange.consuming import Consuming
+from node.exchange.fields import FieldRules
+from node.exchange.keeping import Keeping
 from node.exchange.providing import Providing
 from node.exchange.refused import RefusedCalls
 from node.exchange.watch import CallMetrics
@@ -112,11 +115,15 @@ class Worker:
             f"unix:{place.home.control_socket}", options=channel_options()
         )
         self._control = ControlClient(self._channel, place.index, self, self._current)
+        keeping = Keeping(
+            Allowance(self._control.lease), FieldRules(config.limits.max_message_bytes)
+        )
         self._providing = Providing(
             self._current,
             services,
             {(AGREEMENTS, OFFER): self._offered},
             metrics,
+            keeping,
             max_open=MAX_OPEN_CALLS,
             now_ms=now_ms,
         )
@@ -150,7 +157,7 @@ class Worker:
         local = LocalLinks(greeter, rooms)
         self._dialler = Dialler(greeter, rooms, local, self._channel_credentials)
         self._consuming = Consuming(
-            self._identity, self._current, self._dialler, metrics,
+            self._identity, self._current, self._dialler, metrics, keeping,
             own=own_services(self._current, self._dialler),
             refused=RefusedCalls(
                 self._current, journal, self._notes, metrics, clock_s=clock_s, now_ms=now_ms

@@ -20,6 +20,7 @@ from node.calls import (
 )
 from node.exchange.asks import Asked, UnaryAsk
 from node.exchange.consuming import Peers
+from node.exchange.fields import ALL
 from node.exchange.metadata import ERROR, Address
 from node.exchange.routing import Route
 from security.contract import MethodKind
@@ -78,6 +79,8 @@ async def ask(
         kind=_UNARY,
         agreement=None,
         purpose=None,
+        fields=ALL,
+        rate=None,
         nodes=nodes,
         address=Address(),
     )

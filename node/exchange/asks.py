@@ -83,7 +83,7 @@ class _Ask:
     def _open(self, message: Message | None) -> Opening:
         route, address = self._route, self._route.address
         private = Private(
-            metadata=passed_on(self._call.request.metadata),
+            metadata=passed_on(route.fields.asked_metadata(self._call.request.metadata)),
             user=address.user or "",
             issue=address.issue or "",
             subject=address.subject or "",
@@ -266,9 +266,10 @@ class StreamAsk(_Ask):
         if isinstance(event, HalfClose):
             self._link.say(HalfCloseKind(), self._call_id)
             return
-        self._link.check_size(event.data, None)
+        message = self._route.fields.asked(event)
+        self._link.check_size(message.data, None)
         self._link.say(
-            MessageKind(), self._call_id, payload=event.data, compressed=event.compressed
+            MessageKind(), self._call_id, payload=message.data, compressed=message.compressed
         )
 
 

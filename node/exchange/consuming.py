@@ -16,12 +16,14 @@ import structlog
 
 from node.calls import CallRequest, HalfClose, InboundCall, Message
 from node.exchange.asks import Asked, StreamAsk, UnaryAsk, app_gone, too_late
+from node.exchange.keeping import Keeping
 from node.exchange.metadata import error_trailers
 from node.exchange.refused import RefusedCalls
 from node.exchange.routing import Route, find_route
 from node.exchange.watch import CallMetrics
 from node.link.link import Link
 from node.model import Current, NodeIdentity
+from node.policy.allowance import Side
 from security.directory import NodeView
 from security.errors import Code, SimpulError
 
@@ -58,12 +60,13 @@ class Peers(Protocol):
 class Consuming:
     """Makes the calls of this node's apps. One for each worker."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the worker's rooms, each once
         self,
         identity: NodeIdentity,
         current: Current,
         peers: Peers,
         metrics: CallMetrics,
+        keeping: Keeping,
         *,
         own: Mapping[str, OwnAnswer],
         refused: RefusedCalls,
@@ -74,6 +77,7 @@ class Consuming:
         self._current = current
         self._peers = peers
         self._metrics = metrics
+        self._keeping = keeping
         self._own = own
         self._refused = refused
         self._new_call_id = new_call_id
@@ -91,9 +95,7 @@ class Consuming:
                     await own(call, self._now_ms())
                     outcome.ended(0)
                     return
-                asked.route = find_route(
-                    call.request, self._identity, self._current.snapshot, self._now_ms()
-                )
+                asked.route = self._find_route(call.request)
                 status = await self._attempt(asked, asked.route)
             except SimpulError as error:
                 outcome.failed(error.code)
@@ -125,9 +127,17 @@ class Consuming:
         say("call refused", call_id=call_id.hex(), code=error.code, path=path)
         await asked.call.send(error_trailers(error, call_id))
 
+    def _find_route(self, request: CallRequest) -> Route:
+        snapshot, rules = self._current.snapshot, self._keeping.fields
+        return find_route(request, self._identity, snapshot, rules, self._now_ms())
+
     async def _attempt(self, asked: Asked, route: Route) -> int:
         """Try the provider's nodes in order, for as long as the call has provably not started."""
-        request = await _unary_request(asked) if route.unary else None
+        if route.agreement is not None:
+            await self._keeping.allowance.take(route.agreement, route.rate, Side.CONSUMER)
+        request = None
+        if route.unary:
+            request = route.fields.asked(await _unary_request(asked))
         for node in route.nodes[:-1]:
             try:
                 return await self._ask(asked, route, node, request)

@@ -25,6 +25,8 @@ from node.calls import (
     Services,
     Trailers,
 )
+from node.exchange.fields import ALL
+from node.exchange.keeping import Keeping
 from node.exchange.metadata import (
     AGREEMENT,
     CALL_ID,
@@ -39,10 +41,11 @@ from node.exchange.watch import CallMetrics
 from node.link.link import Link
 from node.link.model import CallHandler, ReceivedEntry
 from node.model import Current
+from node.policy.allowance import Side
 from node.policy.rules import check_open
 from security import kinds
 from security.errors import ERRORS, Code, SimpulError
-from security.identifiers import MemberId
+from security.identifiers import MemberId, SubsystemId
 from security.private import Private, make_private
 
 _log = structlog.get_logger(__name__)
@@ -64,6 +67,7 @@ class Providing:
         services: Services,
         built_in: Mapping[tuple[str, str], BuiltIn],
         metrics: CallMetrics,
+        keeping: Keeping,
         *,
         max_open: int,
         now_ms: Callable[[], int],
@@ -72,6 +76,7 @@ class Providing:
         self._services = services
         self._built_in = built_in
         self._metrics = metrics
+        self._keeping = keeping
         self._max_open = max_open
         self._now_ms = now_ms
         self._tasks: set[asyncio.Task[None]] = set()
@@ -159,7 +164,9 @@ class Providing:
                 )
             return await self._answer_built_in(answer, built_in)
         snapshot = self._current.snapshot
-        check_open(snapshot.agreements, opened=opened, sender=answer.member, now_ms=self._now_ms())
+        terms = check_open(
+            snapshot.agreements, opened=opened, sender=answer.member, now_ms=self._now_ms()
+        )
         for subsystem in (opened.consumer, opened.service.subsystem):
             snapshot.directory.check_subsystem(subsystem)
         target = snapshot.targets.get(opened.service)
@@ -168,6 +175,12 @@ class Providing:
                 Code.SERVICE_UNKNOWN,
                 f"{opened.service} is not served by this node; ask its operators to publish it",
             )
+        contract = snapshot.directory.service(*_parts(opened)).contract
+        answer.fields = self._keeping.fields.of(
+            opened.agreement, terms, (opened.service.service, opened.method),
+            contract.descriptor_set,
+        )  # fmt: skip
+        await self._keeping.allowance.take(opened.agreement, terms.rate, Side.PROVIDER)
         request = _request(answer)
         if opened.unary and answer.link.shared:
             return await self._answer_unary(answer, target, request)
@@ -182,7 +195,10 @@ class Providing:
         if message is None:
             raise SimpulError(Code.REQUEST_MALFORMED, "a unary call without a message")
         answer.called = True
-        got = await self._services.unary(target, request, message, answer.head)
+        asked = answer.fields.asked(message)
+        got = answer.fields.answered_whole(
+            await self._services.unary(target, request, asked, answer.head)
+        )
         if got.trailers.error is not None:
             raise got.trailers.error
         answer.close(_clean(got.trailers), headers=Headers(got.headers), message=got.message)
@@ -206,6 +222,7 @@ class _Answer:
         self.member = entry.member
         self.private = entry.private
         self.request = entry.message
+        self.fields = ALL
         self.task: asyncio.Task[None] | None = None
         # The service may have heard of the call.
         self.called = False
@@ -229,7 +246,8 @@ class _Answer:
             return
         await self._begun.wait()
         if self._service is not None:
-            event = HalfClose() if entry.message is None else entry.message
+            message = entry.message
+            event = HalfClose() if message is None else self.fields.asked(message)
             await self._service.send(event)
 
     def on_lost(self, error: SimpulError) -> None:
@@ -247,7 +265,7 @@ class _Answer:
             service.cancel()
         try:
             if self.request is not None:
-                await service.send(self.request)
+                await service.send(self.fields.asked(self.request))
             if self.opened.unary:
                 await service.send(HalfClose())
             return await self._carry_answer(service)
@@ -260,6 +278,7 @@ class _Answer:
         """Say the service's headers, ahead of its answer."""
         if self._ended:
             return
+        metadata = self.fields.answered_metadata(metadata)
         # Headers past the limit end the call with the answer, which has them too.
         with contextlib.suppress(SimpulError):
             self._say(kinds.Head(), private=Private(metadata=passed_on(metadata)))
@@ -295,7 +314,7 @@ class _Answer:
 
     async def _carry_answer(self, service: OutboundCall) -> int:
         while True:
-            event = await service.receive()
+            event = self.fields.answered(await service.receive())
             if isinstance(event, Trailers):
                 if event.error is not None:
                     raise event.error
@@ -349,12 +368,16 @@ def _request(answer: _Answer) -> OutboundRequest:
         (ISSUE, private.issue),
     ]
     metadata: Metadata = (
-        *passed_on(private.metadata),
+        *passed_on(answer.fields.asked_metadata(private.metadata)),
         *((key, value.encode("ascii", "replace")) for key, value in own if value),
     )
     return OutboundRequest(
         f"/{opened.service.service}/{opened.method}", metadata, opened.deadline_left_ms
     )
+
+
+def _parts(opened: kinds.Open) -> tuple[SubsystemId, str]:
+    return opened.service.subsystem, opened.service.service
 
 
 def _clean(trailers: Trailers) -> Trailers:

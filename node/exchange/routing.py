@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from node.calls import CallRequest
+from node.exchange.fields import FieldRules, Fields
 from node.exchange.metadata import Address, read_address
 from node.model import NodeIdentity, Snapshot
 from node.policy.rules import find_agreement
+from security.agreement import RateTerm
 from security.contract import MethodKind
 from security.directory import NodeView
 from security.errors import Code, SimpulError
@@ -35,6 +37,10 @@ class Route:
     # None only for the services that nodes offer each other.
     agreement: bytes | None
     purpose: str | None
+    # What may leave of the request.
+    fields: Fields
+    # How often such a call may be made.
+    rate: RateTerm | None
     # The provider's nodes, in the order in which they are tried; never empty.
     nodes: tuple[NodeView, ...]
     address: Address
@@ -46,7 +52,11 @@ class Route:
 
 
 def find_route(
-    request: CallRequest, identity: NodeIdentity, snapshot: Snapshot, now_ms: int
+    request: CallRequest,
+    identity: NodeIdentity,
+    snapshot: Snapshot,
+    rules: FieldRules,
+    now_ms: int,
 ) -> Route:
     """Decide a call.
 
@@ -90,6 +100,7 @@ def find_route(
         purpose=address.purpose,
         now_ms=now_ms,
     )
+    terms = snapshot.agreements.by_hash[agreement]
     return Route(
         consumer=consumer,
         provider=provider,
@@ -98,6 +109,8 @@ def find_route(
         kind=kind,
         agreement=agreement,
         purpose=purpose,
+        fields=rules.of(agreement, terms, (service_name, method), service.contract.descriptor_set),
+        rate=terms.rate,
         nodes=provider_nodes(provider, snapshot, now_ms),
         address=address,
     )

@@ -92,8 +92,10 @@ def find_agreement(
     return _choose(found, target, purpose, now_ms)
 
 
-def check_open(book: AgreementBook, *, opened: Open, sender: MemberId, now_ms: int) -> None:
-    """Passes where the agreement that an open names permits the call: the provider's side.
+def check_open(
+    book: AgreementBook, *, opened: Open, sender: MemberId, now_ms: int
+) -> AgreementTerms:
+    """The terms of the agreement that an open names, where it permits the call: at the provider.
 
     Args:
         book: This node's own copy.
@@ -123,6 +125,7 @@ def check_open(book: AgreementBook, *, opened: Open, sender: MemberId, now_ms: i
     service = opened.service
     target = _Target(opened.consumer, service.subsystem, service.service, opened.method)
     _permit(terms, target, opened.purpose, now_ms)
+    return terms
 
 
 def _targets(terms: AgreementTerms) -> Iterator[_Target]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorSet
 
 from security.directory import DirectoryView
 from security.directory_records import POLICY_PATH, contract_path, member_path
@@ -22,7 +22,12 @@ def descriptor_set(service: str = fixed.SERVICE) -> bytes:
     package, _, name = service.rpartition(".")
     files = FileDescriptorSet()
     file = files.file.add(name=f"{name.lower()}.proto", package=package, syntax="proto3")
-    file.message_type.add(name="Island")
+    island = file.message_type.add(name="Island")
+    for number, field in enumerate(("name", "keeper"), 1):
+        island.field.add(
+            name=field, number=number, type=FieldDescriptorProto.TYPE_STRING,
+            label=FieldDescriptorProto.LABEL_OPTIONAL,
+        )  # fmt: skip
     definition = file.service.add(name=name)
     for method, client, server in (
         ("Get", False, False),

@@ -30,7 +30,10 @@ from node.calls import (
     Trailers,
     UnaryAnswer,
 )
+from node.exchange.allowance import Allowance
 from node.exchange.consuming import Consuming
+from node.exchange.fields import FieldRules
+from node.exchange.keeping import Keeping
 from node.exchange.providing import BuiltIn, Providing
 from node.exchange.refused import RefusedCalls
 from node.exchange.watch import CallMetrics
@@ -45,6 +48,7 @@ from node.link.refusals import Refusals
 from node.link.sealer import Recorder, Sealer
 from node.link.watch import LinkMetrics
 from node.model import Current, NodeIdentity, Snapshot
+from node.policy.allowance import Ledger, Share, Side
 from node.policy.apps import AppBook
 from node.policy.rules import AgreementBook
 from node.standard.table import own_services
@@ -267,6 +271,7 @@ class Half:
     providing: Providing
     server: LinkServer
     dialler: Dialler
+    keeping: Keeping
     sealing: asyncio.Task[None]
     refreshed: list[bytes]
     greeter: Greeter
@@ -278,9 +283,10 @@ class Half:
         """Where it accepts links."""
         return self.current.snapshot.directory.node(self.node).link_address
 
-    def agree(self, *methods: str) -> None:
-        """Have an agreement for these methods, or none."""
-        self.current.replace(snapshot(self.current.snapshot.directory, self.node, methods=methods))
+    def agree(self, *methods: str, **terms: object) -> None:
+        """Have an agreement for these methods, or none; with other terms, if given."""
+        directory = self.current.snapshot.directory
+        self.current.replace(snapshot(directory, self.node, methods=methods, **terms))
 
     async def run(self, call: FakeCall) -> FakeCall:
         """Carry an app's call to its end."""
@@ -301,10 +307,11 @@ ALL_METHODS = ("Get", "List", "Import", "Watch")
 
 
 def snapshot(
-    view: DirectoryView, node: NodeId, *, methods: tuple[str, ...] = ALL_METHODS
+    view: DirectoryView, node: NodeId, *, methods: tuple[str, ...] = ALL_METHODS, **changed: object
 ) -> Snapshot:
     """What one of the two nodes goes by; no methods: without an agreement."""
-    terms = replace(agreements.TERMS, services=(ServiceTerm(fixed.SERVICE, methods),))
+    services = (ServiceTerm(fixed.SERVICE, methods),)
+    terms = replace(agreements.TERMS, services=services, **changed)  # type: ignore[arg-type]
     book = AgreementBook([agreements.signed(terms).agreement] if methods else [])
     targets = {SERVICE_ID: TARGET} if node == fixed.REGENCY_NODE else {}
     loopback = fixed.SUPER_APP if node == fixed.MINISTRY_NODE else None
@@ -386,9 +393,18 @@ async def _half(
         refreshed.append(digest)
 
     sealer = Sealer({member: fixed.key(f"{member} seal")}, journal)
+    ledger = Ledger()
+
+    async def lease(agreement: bytes, side: Side, wanted: int) -> int:
+        rate = current.snapshot.agreements.by_hash[agreement].rate
+        assert rate is not None
+        return ledger.take(agreement + bytes((side,)), rate, Share(), wanted, fixed.NOW_MS)
+
+    keeping = Keeping(Allowance(lease), FieldRules(limits.max_message_bytes))
     providing = Providing(
-        current, services, built_in, metrics, max_open=1000, now_ms=lambda: fixed.NOW_MS
-    )
+        current, services, built_in, metrics, keeping,
+        max_open=1000, now_ms=lambda: fixed.NOW_MS,
+    )  # fmt: skip
     greeter = Greeter(
         identity, fixed.key(f"{node} node"), current, limits, 0, 1, lambda: fixed.NOW_MS, refresh
     )
@@ -407,7 +423,7 @@ async def _half(
     dialling = grpc.ssl_channel_credentials(roots, key, chain)
     dialler = Dialler(greeter, rooms, local, lambda: dialling)
     consuming = Consuming(
-        identity, current, dialler, metrics,
+        identity, current, dialler, metrics, keeping,
         own=own_services(current, dialler),
         refused=RefusedCalls(
             current, journal, notes, metrics, clock_s=clock_s, now_ms=lambda: fixed.NOW_MS
@@ -417,8 +433,8 @@ async def _half(
     )  # fmt: skip
     sealing = asyncio.create_task(sealer.run())
     half = Half(
-        node, identity, current, memory, services, consuming, providing, links, dialler, sealing,
-        refreshed, greeter, dialling, registry,
+        node, identity, current, memory, services, consuming, providing, links, dialler, keeping,
+        sealing, refreshed, greeter, dialling, registry,
     )  # fmt: skip
     return half, server
 

@@ -122,7 +122,14 @@ async def test_a_stream_that_a_node_took_something_of_goes_to_no_other() -> None
         first = new_call_id(fixed.NOW_MS, bytes(10))
         asked = Asked(call, first, None, taken=True)
         route = replace(
-            find_route(call.request, two.consumer.identity, view, fixed.NOW_MS), nodes=(node, node)
+            find_route(
+                call.request,
+                two.consumer.identity,
+                view,
+                two.consumer.keeping.fields,
+                fixed.NOW_MS,
+            ),
+            nodes=(node, node),
         )
         with pytest.raises(SimpulError) as caught:
             await two.consumer.consuming._attempt(asked, route)
