@@ -285,6 +285,11 @@ ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
             "A checkpoint isn't spelt as one, or isn't that of the log it is shown for.",
             "Get it again from its source; if it fails again, report it.",
         ),
+        Code.EVIDENCE_INVALID: ErrorInfo(
+            Status.DATA_LOSS,
+            "An evidence file doesn't prove what it is for: a numbered step fails.",
+            "Get the file again from who exported it, or the other side's; check --root.",
+        ),
         Code.JOURNAL_RESTORED_OR_FORKED: ErrorInfo(
             Status.FAILED_PRECONDITION,
             "The journal isn't the one whose checkpoints this node signed: restored or changed.",

@@ -1,0 +1,240 @@
+"""Evidence, steps 16 to 21: under which agreement, and what was said.
+
+    16 agreement      17 permission       18 offer
+    19 registry's log 20 payloads         21 private blocks
+
+An agreement names each party's identity key by its id. The file shows whose key that is: a
+directory in it lists it as the member's, or the member's successions lead from it to the one that
+is listed.
+
+Source: docs/spec, "Evidence: steps", "Agreements".
+"""
+
+from typing import Final
+
+from google.protobuf.message import DecodeError
+
+from security.agreement import agreement_hash, permit
+from security.agreement_terms import AgreementTerms, Party, parse_agreement
+from security.commitment import SALT_BYTES, check_payload, check_private
+from security.directory_records import MemberRecordView
+from security.errors import SimpulError
+from security.evidence_case import Case, EntryCase, ParcelCase
+from security.evidence_format import ShownAgreement
+from security.evidence_report import Outcome, not_present, not_proven, proven, refused
+from security.hashing import AGREEMENT_SIGNATURE
+from security.keys import PublicKey
+from security.kinds import Close, Open
+from security.limits import Limits
+from security.private import parse_private
+from security.succession import follow_successions
+from simpul.v1 import agreement_pb2
+
+OFFERS: Final = "simpul.v1.Agreements"
+OFFER: Final = "Offer"
+
+
+def agreement(case: Case) -> Outcome:
+    """16. The agreement that the open names, signed by both parties' identity keys."""
+    shown, opened = case.evidence.agreement, case.opened
+    named = None if opened is None else opened.agreement
+    if shown is None:
+        return not_present(
+            "nodes call each other's own services without one"
+            if named is None
+            else f"agreement {named.hex()[:16]} isn't in the file"
+        )
+    if named is None or agreement_hash(shown.agreement) != named:
+        raise refused("the agreement in it isn't the one that the open names")
+    terms = parse_agreement(shown.agreement)
+    if terms.federation != case.evidence.federation:
+        raise refused("the agreement is of another federation")
+    if terms.delegator is not None or shown.delegator_signature:
+        raise refused("the agreement has a delegator, which this version can't judge")
+    used: set[bytes] = set()
+    for party, signature in (
+        (terms.provider, shown.provider_signature),
+        (terms.consumer, shown.consumer_signature),
+    ):
+        key = _identity_key(case, party, used)
+        if not signature:
+            raise refused(f"the agreement isn't signed by {party.member}")
+        key.verify(AGREEMENT_SIGNATURE, shown.agreement, signature)
+    if used != {key.key_id for key in case.evidence.identity_keys}:
+        raise refused("it holds an identity key that isn't needed")
+    case.terms = terms
+    return proven(
+        f"agreement {named.hex()[:16]}, signed by {terms.provider.member} (key "
+        f"{terms.provider.identity_key_id.hex()[:16]}) and {terms.consumer.member} (key "
+        f"{terms.consumer.identity_key_id.hex()[:16]})"
+    )
+
+
+def permission(case: Case) -> Outcome:
+    """17. The agreement permits the call, by what the open says and when it says so."""
+    terms, opened = case.terms, case.opened
+    if terms is None or opened is None:
+        return not_present()
+    sealed_at_ms = case.requests[0][0].header.sealed_at_ms
+    try:
+        purpose = permit(
+            terms,
+            consumer=opened.consumer,
+            provider=opened.service.subsystem,
+            service=opened.service.service,
+            method=opened.method,
+            purpose=opened.purpose,
+            now_ms=sealed_at_ms,
+        )
+    except SimpulError as error:
+        return not_proven(f"{error.code}: {error.message}")
+    basis = next(item.legal_basis for item in terms.purposes if item.id == purpose)
+    return proven(f"purpose {purpose}, legal basis {basis.name.lower().replace('_', ' ')}")
+
+
+def offer(case: Case) -> Outcome:
+    """18. The parcels in which the agreement was offered and accepted."""
+    placed = [(parcel, item) for parcel in case.parcels for item in parcel.offers]
+    if len(placed) == 0:
+        return not_present()
+    terms, shown = case.terms, case.evidence.agreement
+    if terms is None or shown is None:
+        raise refused("an offer is in it, and no agreement")
+    offered = _offered(placed, terms, shown)
+    accepted = _accepted(placed, terms, shown)
+    if accepted is None:
+        return not_proven(f"offered in {offered.title}; no acceptance is shown")
+    return proven(f"offered in {offered.title}", f"accepted in {accepted.title}")
+
+
+def registry_log(_case: Case) -> Outcome:
+    """19. The directories stand in the registry's public log: a later version of the format."""
+    return not_present("this version of the format has no place for the registry's log")
+
+
+def payloads(case: Case) -> Outcome:
+    """20. The messages are those that the entries commit to, where they were kept."""
+    return _contents(case, private=False)
+
+
+def private_blocks(case: Case) -> Outcome:
+    """21. The private blocks (users, metadata, status texts) likewise."""
+    return _contents(case, private=True)
+
+
+def _identity_key(case: Case, party: Party, used: set[bytes]) -> PublicKey:
+    records = [
+        found
+        for item in case.directories
+        if (found := item.members.get(party.member)) is not None and found.statement is not None
+    ]
+    for record in records:
+        listed = _listed(record)
+        if listed.key_id == party.identity_key_id:
+            return listed
+    for key in case.evidence.identity_keys:
+        if key.key_id == party.identity_key_id and records:
+            newest = records[-1]
+            used.add(key.key_id)
+            return _led(newest, key)
+    raise refused(
+        f"nothing in the file shows that {party.member} had the identity key that the agreement "
+        f"names, {party.identity_key_id.hex()[:16]}"
+    )
+
+
+def _led(record: MemberRecordView, key: PublicKey) -> PublicKey:
+    follow_successions(record.successions, member=record.id, pinned=key, current=_listed(record))
+    return key
+
+
+def _listed(record: MemberRecordView) -> PublicKey:
+    if record.statement is None:
+        raise refused(f"{record.id} has no statement")
+    return record.statement.identity_key
+
+
+def _offered(
+    placed: list[tuple[ParcelCase, EntryCase]], terms: AgreementTerms, shown: ShownAgreement
+) -> ParcelCase:
+    for parcel, item in placed:
+        kind = item.parsed.kind
+        if not isinstance(kind, Open):
+            continue
+        request = agreement_pb2.OfferRequest()
+        _read(request, item)
+        if (kind.service.service, kind.method) != (OFFERS, OFFER):
+            raise refused("what is shown as an offer is a call of another method")
+        if parcel.header.member != terms.provider.member:
+            raise refused("the offer wasn't sealed by the provider")
+        if request.agreement.agreement != shown.agreement:
+            raise refused("another agreement was offered")
+        return parcel
+    raise refused("the offer's open isn't in the file")
+
+
+def _accepted(
+    placed: list[tuple[ParcelCase, EntryCase]], terms: AgreementTerms, shown: ShownAgreement
+) -> ParcelCase | None:
+    for parcel, item in placed:
+        if not isinstance(item.parsed.kind, Close):
+            continue
+        response = agreement_pb2.OfferResponse()
+        _read(response, item)
+        if parcel.header.member != terms.consumer.member:
+            raise refused("the acceptance wasn't sealed by the consumer")
+        if response.agreement.agreement != shown.agreement or item.parsed.kind.status != 0:
+            raise refused("another agreement was accepted, or none")
+        return parcel
+    return None
+
+
+def _read(
+    message: agreement_pb2.OfferRequest | agreement_pb2.OfferResponse, item: EntryCase
+) -> None:
+    """An offer's content must be there: without it the entry shows nothing."""
+    commitment, payload = item.parsed.payload, item.shown.payload
+    if commitment is None or payload is None:
+        raise refused("the offer is shown without its content")
+    check_payload(commitment, item.shown.payload_salt, payload)
+    try:
+        message.ParseFromString(payload)
+    except DecodeError:
+        raise refused("the offer's content is none") from None
+
+
+def _contents(case: Case, *, private: bool) -> Outcome:
+    committed = shown = salted = 0
+    for parcel in case.call_parcels:
+        for item in parcel.entries:
+            commitment = item.parsed.private if private else item.parsed.payload
+            data = item.shown.private if private else item.shown.payload
+            salt = item.shown.private_salt if private else item.shown.payload_salt
+            if commitment is None:
+                if data is not None or salt:
+                    raise refused(f"{parcel.title}: something stands beside an entry without it")
+                continue
+            committed += 1
+            salted += bool(salt)
+            if salt and len(salt) != SALT_BYTES:
+                raise refused(f"{parcel.title}: a salt has {len(salt)} bytes")
+            if data is not None:
+                if private:
+                    check_private(commitment, salt, data)
+                    parse_private(data, item.parsed.kind.kind, _limits(case))
+                else:
+                    check_payload(commitment, salt, data)
+                shown += 1
+    if committed == 0:
+        return proven("there were none")
+    kept = f"{salted} salts are here: whoever has the bytes can prove them" if salted else ""
+    findings = tuple(filter(None, (f"{shown} of {committed} are here", kept)))
+    if shown == committed:
+        return proven(f"{shown}, each as its entry commits to it")
+    return not_proven(*findings) if shown else not_present("not kept, or left out", *findings[1:])
+
+
+def _limits(case: Case) -> Limits:
+    """The federation's, the widest that the directories here had."""
+    allowed = (item.policy.limits.max_metadata_bytes for item in case.directories)
+    return Limits(max_metadata_bytes=max(allowed))
