@@ -10,13 +10,14 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import access, apps, call, explain, journal, member, node, registry, service
+from cli import access, apps, call, evidence, explain, journal, member, node, registry, service
 from cli.boundary import Boundary
 from cli.options import examples
 
 # In the order in which a newcomer needs them.
 ORDER = (
-    "registry", "node", "member", "service", "access", "app", "call", "journal", "explain", "demo",
+    "registry", "node", "member", "service", "access", "app", "call", "journal", "evidence",
+    "explain", "demo",
 )  # fmt: skip
 
 
@@ -83,6 +84,7 @@ def _mount() -> None:
     app.add_typer(apps.app, name="app")
     app.command("call", epilog=call.EPILOG)(call.call)
     app.add_typer(journal.app, name="journal")
+    app.add_typer(evidence.app, name="evidence")
     app.command("explain", epilog=explain.EPILOG)(explain.explain)
     _mount_demo()
 

@@ -3,9 +3,10 @@
     16 agreement      17 permission       18 offer
     19 registry's log 20 payloads         21 private blocks
 
-An agreement names each party's identity key by its id. The file shows whose key that is: a
-directory in it lists it as the member's, or the member's successions lead from it to the one that
-is listed.
+An agreement names each party's identity key by its id: the key that the other party has pinned. A
+directory in the file lists it as the member's, or the member's successions lead from it to the one
+that is listed; and the call's seals rest on it, or on a successor. So a registry that lists a false
+key proves nothing.
 
 Source: docs/spec, "Evidence: steps", "Agreements".
 """
@@ -60,6 +61,7 @@ def agreement(case: Case) -> Outcome:
         if not signature:
             raise refused(f"the agreement isn't signed by {party.member}")
         key.verify(AGREEMENT_SIGNATURE, shown.agreement, signature)
+        _check_seals(case, party, key)
     if used != {key.key_id for key in case.evidence.identity_keys}:
         raise refused("it holds an identity key that isn't needed")
     case.terms = terms
@@ -141,6 +143,17 @@ def _identity_key(case: Case, party: Party, used: set[bytes]) -> PublicKey:
         f"nothing in the file shows that {party.member} had the identity key that the agreement "
         f"names, {party.identity_key_id.hex()[:16]}"
     )
+
+
+def _check_seals(case: Case, party: Party, key: PublicKey) -> None:
+    """The seals rest on that identity key too: against a registry that lists a false one."""
+    for parcel in case.call_parcels:
+        sealed = parcel.sealed
+        if sealed is None or parcel.header.member != party.member or sealed.identity == key:
+            continue
+        follow_successions(
+            sealed.record.successions, member=party.member, pinned=key, current=sealed.identity
+        )
 
 
 def _led(record: MemberRecordView, key: PublicKey) -> PublicKey:

@@ -262,6 +262,11 @@ class DirectoryVerifier:
         return data
 
 
+def timestamp_version(data: bytes) -> int:
+    """Return the version that a timestamp states; raises SimpulError EVIDENCE_INVALID."""
+    return _parse(data, Timestamp, "a timestamp").signed.version
+
+
 def read_records(directory: Directory, federation: str) -> Records:
     """Read a directory's policy and members.
 

@@ -6,6 +6,7 @@
     fetch    where bytes come from: HTTP, a pushed bundle, the local copy
     verify   one run of python-tuf's client, and what it leaves to its user
     folder   generations on the disk, swapped in one step
+    archive  every version that parcels may name, for evidence
     replica  opens and renews the copy
     load     a generation as a `DirectoryView`, for workers
     watch    keeps the copy fresh

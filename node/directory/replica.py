@@ -7,6 +7,7 @@ It does not decide when, or whence: `watch` does. Rules:
    any interruption leaves that copy whole.
 3. A copy becomes current only after its floors, its clock, its files and their meaning are checked.
 4. Floors are stored after the swap: a cut between the two leaves them low, never above the copy.
+5. A version is in the archive before it is used: no parcel names one that evidence lacks.
 
 Synchronous, and slow: call it through `asyncio.to_thread`. Calls queue behind one another.
 """
@@ -21,6 +22,7 @@ from google.protobuf.message import DecodeError
 from tuf.api.exceptions import DownloadError, RepositoryError
 from tuf.api.metadata import TargetFile
 
+from node.directory.archive import DirectoryArchive
 from node.directory.faults import mapped
 from node.directory.fetch import Fetcher, LocalFetcher, cap
 from node.directory.floors import Floors
@@ -57,6 +59,7 @@ class Replica:
             store: Keeps the floors.
         """
         self._folder = ReplicaFolder(path)
+        self._archive = DirectoryArchive(path)
         self._federation = federation
         self._root = root
         self._root_sha256 = sha256(root)
@@ -85,6 +88,7 @@ class Replica:
             self._check(verified.floors, now_ms)
             if index != _index(self._federation, verified):
                 raise absent(path)
+            self._archive.keep(path, index)
             self._adopt(path, index, verified.floors, make_view(path, index))
             return self.current
 
@@ -134,6 +138,7 @@ class Replica:
         view = make_view(work, index, self.view)
         _check_records(base, work, index)
         path = self._folder.commit(work, index)
+        self._archive.keep(path, index)
         adopted = self._adopt(path, index, floors, view)
         self._folder.collect()
         return adopted

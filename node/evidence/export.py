@@ -1,0 +1,273 @@
+"""Puts an evidence file together for one call, out of what one node keeps.
+
+What is there goes in: the call's entries with their paths, the parcels' headers and seals,
+receipts, the first cosigned checkpoint over each parcel and the first stamped one, the directories,
+the agreement and how it was made. What isn't there is left out, and verifying says so.
+
+It reads the home, and the journal's database; it writes neither.
+
+Source: docs/spec, "Evidence".
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from node.directory.archive import DirectoryArchive
+from node.directory.folder import ReplicaFolder
+from node.directory.load import load_view
+from node.evidence.agreements import find_agreement, find_offer, needed_keys
+from node.evidence.directories import ShownDirectories, listed_keys, show_directories
+from node.evidence.parcels import LinkPlace, ParcelReader, StoredParcel
+from node.evidence.receipts import find_receipts
+from node.home import NodeHome
+from node.journal.checkpoints import CheckpointStore, KeptCheckpoint
+from node.journal.place import Place
+from node.journal.sql_checkpoints import SqlCheckpointStore
+from security import merkle, tiles
+from security.checkpoint import parse_checkpoint
+from security.directory import DirectoryView
+from security.entry_format import parse_entry
+from security.errors import Code, SimpulError
+from security.evidence_format import (
+    Evidence,
+    ShownCheckpoint,
+    ShownEntry,
+    ShownLeaf,
+    ShownParcel,
+    ShownStamp,
+)
+from security.hashing import sha256
+from security.identifiers import MemberId
+from security.kinds import Open
+from security.parcel import parse_header
+
+Progress = Callable[[int, int], None]
+
+_NO_PAYLOADS: Final[Mapping[bytes, bytes]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class KeptContents:
+    """What was kept of an entry's contents; None for each that wasn't."""
+
+    payload: bytes | None = None
+    private: bytes | None = None
+
+
+# Of a parcel's place (slot, index) and the entry's index in it.
+Contents = Callable[[int, int, int], KeptContents]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """The evidence, and what a user should know of what isn't in it."""
+
+    evidence: Evidence
+    notes: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What is gathered; parcels by header hash."""
+
+    parcels: dict[bytes, ShownParcel] = field(default_factory=dict)
+    checkpoints: dict[bytes, ShownCheckpoint] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def export_evidence(
+    home: NodeHome,
+    place: Place,
+    call_id: bytes,
+    *,
+    contents: bool = True,
+    kept: Contents | None = None,
+    progress: Progress | None = None,
+) -> Exported:
+    """Collect the evidence of a call.
+
+    Args:
+        home: The node's.
+        place: Its journal.
+        call_id: 16 bytes.
+        contents: Also payloads, private blocks, and the salts without which neither can be proven.
+        kept: Where kept payloads are found; None: none are.
+        progress: Told how many parcels are done, of how many.
+
+    Raises:
+        SimpulError: NOT_FOUND, where no parcel of the call is in the journal; DIRECTORY_ABSENT; as
+            the journal's readers do.
+    """
+    parts = _Parts()
+    with ParcelReader(place) as reader:
+        links = _links(reader, call_id, parts)
+        own = [parcel for link in links for parcel in reader.of_call(call_id, link)]
+        opened = _opened(own)
+        found = (
+            None
+            if opened is None or opened.agreement is None
+            else find_agreement(home, opened.agreement)
+        )
+        offer = None if found is None else find_offer(place, reader, found)
+        chain: dict[bytes, bytes] = {}
+        acknowledging: list[StoredParcel] = []
+        for link in links:
+            receipts = find_receipts(reader, link, [p for p in own if p.link == link.number])
+            acknowledging += receipts.parcels.values()
+            chain |= receipts.chain
+        offered = () if offer is None else offer.parcels
+        payloads = _NO_PAYLOADS if offer is None else offer.payloads
+    store = SqlCheckpointStore.read(place)
+    wanted = [*own, *acknowledging, *offered]
+    for done, parcel in enumerate(wanted):
+        mine = _entries(parcel, payloads, contents=contents, kept=kept)
+        _add(parts, store, parcel, mine)
+        if progress is not None:
+            progress(done + 1, len(wanted))
+    shown = _show(home, parts, opened)
+    federation = own[0].fields.federation
+    listed = listed_keys(home.read_root(), shown, federation)
+    return Exported(
+        Evidence(
+            federation=federation,
+            call_id=call_id,
+            roots=shown.roots,
+            files=shown.files,
+            directories=shown.directories,
+            parcels=tuple(parts.parcels.values()),
+            chain=tuple(data for hashed, data in chain.items() if hashed not in parts.parcels),
+            checkpoints=tuple(parts.checkpoints.values()),
+            agreement=None if found is None else found.shown,
+            identity_keys=() if found is None else needed_keys(found, listed),
+            offer_call_id=None if offer is None else offer.call_id,
+        ),
+        tuple(parts.notes),
+    )
+
+
+def _links(reader: ParcelReader, call_id: bytes, parts: _Parts) -> tuple[LinkPlace, ...]:
+    """The ends of the newest link with a call of this id; both, where both are in this journal."""
+    links = reader.links(call_id)
+    if not links:
+        raise SimpulError(
+            Code.NOT_FOUND,
+            f"no parcel of call {call_id.hex()} is in this journal: it was refused before any "
+            "left, or is the other side's",
+        )
+    if len({link.link_id for link in links}) > 1:
+        parts.notes.append("this id was used on several links: the newest call is exported")
+    return tuple(link for link in links if link.link_id == links[0].link_id)
+
+
+def _opened(parcels: Iterable[StoredParcel]) -> Open | None:
+    for parcel in parcels:
+        for index in parcel.mine:
+            kind = parse_entry(parcel.entries[index]).kind
+            if isinstance(kind, Open):
+                return kind
+    return None
+
+
+def _entries(
+    parcel: StoredParcel,
+    payloads: Mapping[bytes, bytes],
+    *,
+    contents: bool,
+    kept: Contents | None,
+) -> tuple[ShownEntry, ...]:
+    hashes = [merkle.leaf_hash(entry) for entry in parcel.entries]
+    found = []
+    for index in sorted(parcel.mine):
+        entry = parcel.entries[index]
+        path = merkle.inclusion_path(hashes, index)
+        payload_salt, private_salt = parcel.salts[index]
+        if entry in payloads:
+            found.append(ShownEntry(index, entry, path, payloads[entry], payload_salt))
+        elif not contents:
+            found.append(ShownEntry(index, entry, path))
+        else:
+            beside = KeptContents() if kept is None else kept(parcel.slot, parcel.idx, index)
+            found.append(
+                ShownEntry(
+                    index,
+                    entry,
+                    path,
+                    beside.payload if payload_salt else None,
+                    payload_salt,
+                    beside.private if private_salt else None,
+                    private_salt,
+                )
+            )
+    return tuple(found)
+
+
+def _add(
+    parts: _Parts,
+    store: CheckpointStore,
+    parcel: StoredParcel,
+    entries: tuple[ShownEntry, ...],
+) -> None:
+    """The parcel with its leaves; both ends of a link within one node are two leaves of one."""
+    leaves = _leaves(parts, store, parcel)
+    before = parts.parcels.get(parcel.hash)
+    if before is not None:
+        known = {entry.index for entry in before.entries}
+        entries = (*before.entries, *(item for item in entries if item.index not in known))
+        there = {leaf.checkpoint for leaf in before.leaves}
+        leaves = (*before.leaves, *(item for item in leaves if item.checkpoint not in there))
+    parts.parcels[parcel.hash] = ShownParcel(parcel.header, parcel.seal, entries, leaves)
+
+
+def _leaves(parts: _Parts, store: CheckpointStore, parcel: StoredParcel) -> tuple[ShownLeaf, ...]:
+    found: dict[bytes, ShownLeaf] = {}
+    for kept in (
+        store.first_covering(parcel.slot, parcel.idx),
+        store.first_stamped(parcel.slot, parcel.idx),
+    ):
+        if kept is None:
+            continue
+        hashed = sha256(kept.note)
+        if hashed in found:
+            continue
+        with store.tree(parcel.slot) as tree:
+            path = tiles.inclusion_path(tree, parcel.idx, kept.size)
+        found[hashed] = ShownLeaf(hashed, parcel.idx, path)
+        parts.checkpoints[hashed] = _checkpoint(kept)
+    return tuple(found.values())
+
+
+def _checkpoint(kept: KeptCheckpoint) -> ShownCheckpoint:
+    stamps = tuple(ShownStamp(item.authority, item.response) for item in kept.timestamps)
+    return ShownCheckpoint(kept.note, stamps)
+
+
+def _show(home: NodeHome, parts: _Parts, opened: Open | None) -> ShownDirectories:
+    """The directories that headers name, and the newest, with all whose keys are in the file."""
+    headers = [parse_header(item.header) for item in parts.parcels.values()]
+    members = {header.member for header in headers}
+    if opened is not None:
+        members |= {opened.consumer.member, opened.service.subsystem.member}
+    hashes = [header.directory_hash for header in headers]
+    current = ReplicaFolder(home.directory).current()
+    if current is not None:
+        view = load_view(current)
+        members |= _owners(view, parts)
+        hashes.append(view.hash)
+    shown = show_directories(DirectoryArchive(home.directory), hashes, members)
+    parts.notes += [
+        f"directory {missing.hex()[:16]}, which a header names, was never here: join the other "
+        "side's file, which may have it"
+        for missing in shown.missing
+    ]
+    return shown
+
+
+def _owners(view: DirectoryView, parts: _Parts) -> set[MemberId]:
+    """The members that run the nodes whose checkpoints are in the file."""
+    origins = {parse_checkpoint(item.note).checkpoint.origin for item in parts.checkpoints.values()}
+    return {
+        node.owner
+        for node in view.nodes.values()
+        if any(slot.origin in origins for slot in node.slots)
+    }
