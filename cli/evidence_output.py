@@ -1,5 +1,6 @@
 """How evidence is shown: the numbered list, who said what and when, and what a file holds."""
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from cli.output import listed, print_hint, print_json, print_pairs, print_table, when
@@ -28,7 +29,7 @@ def print_report(report: Report) -> None:
                 (
                     item.header_hash.hex()[:16],
                     item.member,
-                    listed(item.entries),
+                    _kinds(item),
                     when(item.claimed_ms),
                     when(item.not_before_ms),
                     when(item.not_after_ms),
@@ -96,6 +97,14 @@ def _print_call(call: CallFacts) -> None:
     print_pairs((name, _text(value)) for name, value in _call(call).items())
 
 
+def _kinds(item: ParcelFacts) -> str:
+    """`open, 244 message`; of the offer's call likewise."""
+    counted = Counter(item.entries)
+    said = [kind if count == 1 else f"{count} {kind}" for kind, count in counted.items()]
+    said += [f"{kind} (offer)" for kind in item.offers]
+    return listed(said) if said else "receipt"
+
+
 def _received(item: ParcelFacts) -> str:
     if not item.entries:
         return "-"
@@ -139,6 +148,7 @@ def _parcel(item: ParcelFacts) -> dict[str, object]:
         "seal_key_id": item.seal_key_id.hex(),
         "identity_key_id": item.identity_key_id.hex(),
         "entries": list(item.entries),
+        "offers": list(item.offers),
         "claimed_ms": item.claimed_ms,
         "not_before_ms": item.not_before_ms,
         "not_after_ms": item.not_after_ms,
@@ -160,7 +170,7 @@ def _contents(item: "ShownParcel") -> dict[str, object]:
         "number": header.number,
         "sealed_at_ms": header.sealed_at_ms,
         "directory": header.directory_hash.hex(),
-        "entries": [parse_entry(entry.entry).kind.kind.value for entry in item.entries],
+        "entries": dict(Counter(parse_entry(one.entry).kind.kind.value for one in item.entries)),
         "leaves": len(item.leaves),
     }
 
@@ -168,6 +178,8 @@ def _contents(item: "ShownParcel") -> dict[str, object]:
 def _text(value: object) -> str:
     if isinstance(value, list):
         return listed(map(str, value))
+    if isinstance(value, dict):
+        return listed(f"{count} {kind}" for kind, count in value.items())
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "-" if value is None else str(value)

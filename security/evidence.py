@@ -132,6 +132,7 @@ def _facts(parcel: ParcelCase) -> ParcelFacts:
         seal_key_id=parcel.header.seal_key_id,
         identity_key_id=b"" if sealed is None else sealed.identity.key_id,
         entries=tuple(item.parsed.kind.kind.value for item in parcel.entries),
+        offers=tuple(item.parsed.kind.kind.value for item in parcel.offers),
         claimed_ms=parcel.header.sealed_at_ms,
         not_before_ms=parcel.not_before_ms,
         not_after_ms=parcel.not_after_ms,

@@ -71,14 +71,15 @@ class Directory:
     last_issued_at_ms: int
     expires_at_ms: int
     targets: Mapping[str, bytes] = field(repr=False)
-    # Paths of members whose bin is shown, and doesn't list them.
-    _shown_bins: frozenset[str] = field(repr=False)
-    _bin_of: Targets = field(repr=False)
+    # The bins that are shown, by name; the family's role says which path is in which.
+    _bins: Mapping[str, Targets] = field(repr=False)
+    _family: Targets = field(repr=False)
 
     def knows(self, member: MemberId) -> bool:
         """Whether the file shows what this directory says of a member, be it nothing."""
         path = member_path(member)
-        return path in self.targets or _bin_name(self._bin_of, path) in self._shown_bins
+        role = self._bins.get(_bin_name(self._family, path))
+        return path in self.targets or (role is not None and path not in role.targets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +171,8 @@ class DirectoryVerifier:
             last_issued_at_ms=_issued_at_ms(timestamps[-1].signed, where),
             expires_at_ms=int(min(item.expires for item in signed).timestamp() * _MS_PER_S),
             targets=found,
-            _shown_bins=frozenset(bins),
-            _bin_of=family,
+            _bins=bins,
+            _family=family,
         )
 
     def check_nothing_left(self) -> None:

@@ -103,10 +103,10 @@ def times(case: Case) -> Outcome:
             bounded.append(parcel)
     found = [parcel for parcel in bounded if parcel.entries]
     if len(found) == len(case.call_parcels):
-        return proven(*map(_bounds, case.call_parcels), warnings=tuple(warnings))
+        return proven(*_bounds(case.call_parcels), warnings=tuple(warnings))
     return not_proven(
         f"{share(case.call_parcels, found)} have both bounds",
-        *map(_bounds, case.call_parcels),
+        *_bounds(case.call_parcels),
         warnings=tuple(warnings),
     )
 
@@ -270,10 +270,11 @@ def _newest(case: Case, parcel: ParcelCase) -> Records | None:
     return known[-1] if known else None
 
 
-def _bounds(parcel: ParcelCase) -> str:
-    before, after = parcel.not_before_ms, parcel.not_after_ms
+def _bounds(parcels: list[ParcelCase]) -> tuple[str, ...]:
+    """The widest bounds of all parcels; each one's own are among the facts."""
+    befores = [item.not_before_ms for item in parcels if item.not_before_ms is not None]
+    afters = [item.not_after_ms for item in parcels if item.not_after_ms is not None]
     return (
-        f"{parcel.title}: claimed {moment(parcel.header.sealed_at_ms)}, not before "
-        f"{'-' if before is None else moment(before)}, not after "
-        f"{'-' if after is None else moment(after)}"
+        *((f"not before {moment(min(befores))}",) if befores else ()),
+        *((f"not after {moment(max(afters))}",) if afters else ()),
     )
