@@ -51,6 +51,7 @@ check: $(STAMP) ## Everything that needs no running program: lint, types, protos
 	$(BIN)/python -m tools.generate_docs --check
 	PYTHONPATH=.:protos $(BIN)/python tests/conformance/build_vectors.py --check
 	PYTHONPATH=.:protos $(BIN)/python tests/conformance/build_parcel_vectors.py --check
+	PYTHONPATH=.:protos $(BIN)/python tests/conformance/build_evidence_vectors.py --check
 	$(BIN)/python -m pytest -q tests/architecture
 
 .PHONY: test

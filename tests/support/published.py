@@ -1,4 +1,4 @@
-"""A directory as a registry publishes it, from fixed keys and dates, so that it's the same each time.
+"""A directory as a registry publishes it, from fixed keys and dates: the same each time.
 
 Real roles and signatures; two bins for each family, so that files are small.
 """

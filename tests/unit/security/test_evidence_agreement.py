@@ -1,0 +1,183 @@
+"""Evidence, steps 16 to 21: each fails where just that step is broken."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from security.agreement import agreement_hash
+from security.evidence import Evidence, Result
+from security.private import Private, make_private
+from security.statement import make_statement, statement_hash
+from simpul.v1 import agreement_pb2
+from tests.conformance import fixed
+from tests.support import agreements, directories
+from tests.support.evidence import (
+    MINISTRY,
+    MINISTRY_SEAL,
+    OFFER_CALL_ID,
+    REGENCY,
+    Call,
+    Link,
+    Scene,
+    signed_agreement,
+    unary,
+    unary_parcels,
+)
+from tests.support.evidence_judge import (
+    GOOD,
+    export,
+    fails,
+    flipped,
+    judge,
+    results,
+    shown,
+    with_parcel,
+)
+
+# 16. agreement
+
+
+def test_16_no_agreement_is_not_present() -> None:
+    report = judge(replace(GOOD, agreement=None))
+    found = results(report)
+    assert report.failed is None
+    assert found["agreement"] is found["permission"] is Result.NOT_PRESENT
+
+
+def test_16_one_signature_is_missing_or_another_s() -> None:
+    good = signed_agreement()
+    for change in (
+        replace(good, consumer_signature=b""),
+        replace(good, provider_signature=b""),
+        replace(good, consumer_signature=good.provider_signature),
+        replace(good, provider_signature=flipped(good.provider_signature, 5)),
+    ):
+        fails(replace(GOOD, agreement=change), 16)
+
+
+def test_16_another_agreement() -> None:
+    other = agreements.signed(replace(agreements.TERMS, nonce=bytes(16)))
+    fails(
+        replace(GOOD, agreement=signed_agreement(other)), 16, saying="the one that the open names"
+    )
+
+
+def false_identity() -> Evidence:
+    """A captured registry lists another identity key, and a seal key under it."""
+    scene_record = directories.ministry_record()
+    false = fixed.key("false identity")
+    view = directories.statement_view(fixed.MINISTRY, fixed.MINISTRY_NODE, false, MINISTRY_SEAL)
+    scene_record.statement.CopyFrom(make_statement(view, false))
+    return unary(Scene(records=(directories.regency_record(), scene_record)))
+
+
+def test_16_a_key_that_the_registry_made_up() -> None:
+    fails(false_identity(), 16, saying="nothing in the file shows")
+    known = agreements.CONSUMER_IDENTITY.public
+    fails(replace(false_identity(), identity_keys=(known,)), 16, saying="successions")
+
+
+def test_16_a_key_that_is_not_needed() -> None:
+    fails(replace(GOOD, identity_keys=(fixed.key("spare").public,)), 16, saying="isn't needed")
+
+
+def succeeded() -> Evidence:
+    """The ministry's identity key changed between the agreement and the call."""
+    record = directories.ministry_record()
+    old, new = agreements.CONSUMER_IDENTITY, fixed.key("new identity")
+    first = directories.statement_view(fixed.MINISTRY, fixed.MINISTRY_NODE, old, MINISTRY_SEAL)
+    second = replace(
+        first,
+        number=2,
+        identity_key=new.public,
+        previous=statement_hash(record.statement.statement),
+    )
+    record.statement.CopyFrom(make_statement(second, new, old))
+    record.successions.append(record.statement)
+    made = unary(Scene(records=(directories.regency_record(), record)))
+    return replace(made, identity_keys=(old.public,))
+
+
+def test_16_a_successor_s_seals_count() -> None:
+    report = judge(succeeded())
+    assert report.failed is None, report.failed
+    fails(replace(succeeded(), identity_keys=()), 16)
+
+
+# 17 has no way to fail: what isn't permitted is not proven (above). 18. offer
+
+
+def offered(change: Callable[[agreement_pb2.SignedAgreement], None] | None = None) -> Evidence:
+    scene = Scene()
+    parcels = unary_parcels(scene.link)
+    kind = replace(
+        Call().kind,
+        consumer=fixed.TOURISM,
+        service=replace(
+            Call().kind.service, subsystem=fixed.SUPER_APP, service="simpul.v1.Agreements"
+        ),
+        method="Offer",
+        agreement=None,
+        purpose=None,
+    )
+    signed = agreements.signed()
+    if change is not None:
+        change(signed)
+    call = Call(OFFER_CALL_ID, kind)
+    link = Link(scene.published[0].hash, fixed.fixed_bytes("offer link", 32))
+    request = agreement_pb2.OfferRequest(agreement=signed).SerializeToString()
+    response = agreement_pb2.OfferResponse(agreement=signed).SerializeToString()
+    asked = link.send(REGENCY, call.open(request))
+    answered = link.send(MINISTRY, call.close(response), ack=asked)
+    return export(scene, [*parcels, asked, answered], offer_call_id=OFFER_CALL_ID)
+
+
+def test_18_the_offer_is_proven() -> None:
+    report = judge(offered())
+    assert report.failed is None, report.failed
+    assert results(report)["offer"] is Result.PROVEN
+
+
+def test_18_another_agreement_was_offered() -> None:
+    def change(signed: agreement_pb2.SignedAgreement) -> None:
+        signed.agreement = agreements.signed(replace(agreements.TERMS, nonce=bytes(16))).agreement
+
+    fails(offered(change), 18, saying="another agreement")
+
+
+def test_18_an_offer_without_its_content() -> None:
+    made = offered()
+    bare = tuple(
+        replace(
+            item,
+            entries=tuple(
+                replace(one, payload=None) if OFFER_CALL_ID in one.entry else one
+                for one in item.entries
+            ),
+        )
+        for item in made.parcels
+    )
+    fails(replace(made, parcels=bare), 18, saying="without its content")
+
+
+# 20 and 21: contents
+
+
+def with_entry(number: int, **fields: Any) -> Evidence:
+    entry = replace(shown(number).entries[0], **fields)
+    return with_parcel(number, replace(shown(number), entries=(entry,)))
+
+
+def test_20_another_message() -> None:
+    fails(with_entry(1, payload=b"\x0a\x05Rinca"), 20)
+    fails(with_entry(1, payload_salt=bytes(16)), 20)
+    fails(with_entry(1, payload=None, payload_salt=bytes(15)), 20)
+
+
+def test_21_another_private_block() -> None:
+    fails(with_entry(0, private=make_private(Private(user="operator-8"))), 21)
+    fails(with_entry(1, private_salt=bytes(16)), 21)
+
+
+def test_a_hash_is_the_agreement_s() -> None:
+    assert Call().kind.agreement == agreement_hash(agreements.signed().agreement)
