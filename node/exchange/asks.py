@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from node.calls import Cancelled, HalfClose, Headers, InboundCall, Message, Trailers
 from node.exchange.metadata import passed_on, with_call_id
 from node.exchange.routing import Route
+from node.link.keeping import persons_of
 from node.link.link import Link
 from node.link.model import Opening, ReceivedEntry
 from security.errors import Code, SimpulError
@@ -103,6 +104,7 @@ class _Ask:
             None if message is None else message.data,
             compressed=message is not None and message.compressed,
             private=make_private(private),
+            persons=persons_of(private),
         )
         self._link.check_size(opening.payload, opening.private)
         opened = self._link.open(opening, self)  # type: ignore[arg-type]  # each kind has on_entry

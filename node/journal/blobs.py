@@ -1,7 +1,11 @@
 """The two packed columns of a parcel: its entries' bytes, and the salts beside them.
 
     entries = for each entry: u32 big-endian length | the entry's bytes
-    salts   = for each entry: u8 flags (1 payload salt, 2 private salt) | 16 bytes for each flag set
+    salts   = for each entry: u8 flags (1 payload salt, 2 private salt, 4 erased) | 16 bytes for
+              each of the first two flags set, zeros where the entry was erased
+
+An erased blob is as long as it was: the database then overwrites it where it lies, and moves no
+other row.
 
 Pure. Unpacking is strict: what packing would not write is refused, so that a changed length or flag
 can't hide.
@@ -9,7 +13,7 @@ can't hide.
 Source: docs/spec, "Journal".
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from security.commitment import SALT_BYTES
@@ -18,6 +22,7 @@ from security.errors import Code, SimpulError
 LENGTH_BYTES: Final = 4
 PAYLOAD_FLAG: Final = 1
 PRIVATE_FLAG: Final = 2
+ERASED_FLAG: Final = 4
 
 # By the lengths of the payload's and the private block's salts.
 _FLAGS: Final = {
@@ -74,22 +79,41 @@ def pack_salts(salts: Iterable[Salts]) -> bytes:
         ) from error
 
 
-def unpack_salts(blob: bytes) -> tuple[Salts, ...]:
-    """Returns (payload salt, private salt) of each entry.
+def unpack_salts(blob: bytes) -> tuple[Salts | None, ...]:
+    """Returns (payload salt, private salt) of each entry, and None for one that was erased.
 
     Raises:
         SimpulError: JOURNAL_CORRUPT, on an unknown flag or a cut salt.
     """
-    salts: list[Salts] = []
+    salts: list[Salts | None] = []
     at = 0
     while at < len(blob):
         flags = blob[at]
-        if flags > (PAYLOAD_FLAG | PRIVATE_FLAG):
+        if flags > (PAYLOAD_FLAG | PRIVATE_FLAG | ERASED_FLAG):
             raise _corrupt(f"the packed salts have the unknown flags {flags}")
         payload, at = _salt(blob, at + 1, present=bool(flags & PAYLOAD_FLAG))
         private, at = _salt(blob, at, present=bool(flags & PRIVATE_FLAG))
-        salts.append((payload, private))
+        erased = bool(flags & ERASED_FLAG)
+        if erased and any(payload + private):
+            raise _corrupt("an erased entry has salts")
+        salts.append(None if erased else (payload, private))
     return tuple(salts)
+
+
+def erase_salts(blob: bytes, entries: Collection[int]) -> bytes:
+    """Returns the blob without the salts of the entries of these numbers; it's as long as before.
+
+    Raises:
+        SimpulError: as `unpack_salts` does.
+    """
+    left, at = bytearray(blob), 0
+    for number, _ in enumerate(unpack_salts(blob)):
+        flags = blob[at]
+        end = at + 1 + SALT_BYTES * (flags & PAYLOAD_FLAG) + SALT_BYTES * (flags >> 1 & 1)
+        if number in entries:
+            left[at:end] = bytes((flags | ERASED_FLAG,)) + bytes(end - at - 1)
+        at = end
+    return bytes(left)
 
 
 def _salt(blob: bytes, at: int, *, present: bool) -> tuple[bytes, int]:

@@ -144,6 +144,12 @@ def check_entries(
             )
         elif merkle.root([merkle.leaf_hash(entry) for entry in entries]) != fields.entries_root:
             yield Step.ENTRIES, "the entries' root isn't the header's"
+    yield from _check_salts(parcel, parsed)
+
+
+def _check_salts(
+    parcel: StoredParcel, entries: Sequence[ParsedEntry | SimpulError]
+) -> Iterator[Finding]:
     if parcel.salts is None:
         # Erased: what stays is provable without them.
         return
@@ -154,6 +160,21 @@ def check_entries(
         return
     if len(salts) != len(entries):
         yield Step.ENTRIES, f"there are salts of {len(salts)} entries beside {len(entries)} entries"
+        return
+    for number, (entry, beside) in enumerate(zip(entries, salts, strict=True)):
+        # None: it was erased, and what stays is provable without them.
+        if beside is not None and not isinstance(entry, SimpulError):
+            wanted = (entry.payload is not None, entry.private is not None)
+            if tuple(map(bool, beside)) != wanted:
+                yield Step.ENTRIES, f"entry {number} commits to other things than it has salts for"
+
+
+def erased_entries(parcel: StoredParcel, count: int) -> int:
+    """How many of a parcel's entries were erased; `count` is how many it has."""
+    if parcel.salts is None:
+        return count
+    salts = _or_error(unpack_salts, parcel.salts)
+    return 0 if isinstance(salts, SimpulError) else sum(each is None for each in salts)
 
 
 def check_leaf(parcel: StoredParcel, leaf: bytes) -> Iterator[Finding]:

@@ -13,7 +13,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, Self, TypeVar
 
-from node.journal.model import Note, ParcelRecord
+from node.journal.kept.keys import Keys
+from node.journal.model import LatePayload, Note, ParcelRecord
 from node.journal.place import Place, PostgresPlace
 from node.journal.store import Append, JournalStore
 from node.journal.writer import Clock, Writer
@@ -43,6 +44,7 @@ class Journal:
         clock: Clock,
         lease_ms: int = LEASE_MS,
         max_waiting: int = MAX_WAITING,
+        keys: Keys | None = None,
     ) -> Self:
         """Opens the journal at `place`, made where it's missing, and takes a slot of it.
 
@@ -53,6 +55,8 @@ class Journal:
             clock: Milliseconds since the epoch, UTC (`runtime.clock.now_ms`). Called in a thread.
             lease_ms: How long the slot stays taken when this process is heard of no more.
             max_waiting: Appends that may wait for the disk.
+            keys: Gives the keys by which content is kept, in the writer's thread; without them
+                records that want any kept are refused.
 
         Raises:
             SimpulError: JOURNAL_LOCKED, JOURNAL_CORRUPT, JOURNAL_FULL, JOURNAL_FAILED, or
@@ -62,7 +66,7 @@ class Journal:
         failed: asyncio.Future[SimpulError] = loop.create_future()
         opened: asyncio.Future[SimpulError | None] = loop.create_future()
         writer = Writer(
-            lambda: _open_store(place),
+            lambda: _open_store(place, keys),
             clock,
             max_waiting=max_waiting,
             on_failure=lambda error: _tell(failed, error),
@@ -94,6 +98,13 @@ class Journal:
             SimpulError: OVERLOADED, when too many appends wait. Nothing was put in line.
         """
         return self._writer.submit(Append(tuple(records), tuple(notes)), self._loop)
+
+    def keep_late_nowait(self, late: LatePayload) -> "asyncio.Future[None]":
+        """Puts in line a payload that came after its parcel was recorded, to be kept beside it.
+
+        Returns and raises as `append_nowait` does.
+        """
+        return self._writer.submit(Append(late=(late,)), self._loop)
 
     async def append(self, records: Sequence[ParcelRecord], notes: Sequence[Note] = ()) -> None:
         """Records parcels; returns when they're durable. See `append_nowait`.
@@ -136,15 +147,15 @@ class Journal:
         await asyncio.to_thread(self._writer.close)
 
 
-def _open_store(place: Place) -> JournalStore:
+def _open_store(place: Place, keys: Keys | None) -> JournalStore:
     # Here, and not above: it takes a third of a second, which the thread has and the loop has not.
     if isinstance(place, PostgresPlace):
         from node.journal.postgres_store import PostgresJournalStore  # noqa: PLC0415
 
-        return PostgresJournalStore.open(place)
+        return PostgresJournalStore.open(place, keys=keys)
     from node.journal.sqlite_store import SqliteJournalStore  # noqa: PLC0415
 
-    return SqliteJournalStore.open(place)
+    return SqliteJournalStore.open(place, keys)
 
 
 def _tell(future: "asyncio.Future[Told]", what: Told) -> None:

@@ -11,10 +11,11 @@ bytes.
 Source: docs/spec, "Journal".
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from security.entry import SealedEntry
+from security.persons import Persons
 
 
 class Direction(StrEnum):
@@ -52,7 +53,8 @@ class ParcelRecord:
     """One parcel to be recorded.
 
     `peer` is the node at the other end, `member` the member that sent and sealed it. Of the entries
-    only the entry bytes and the salts are kept: payloads and private blocks are not.
+    only the entry bytes and the salts are kept; of those whose numbers are in `kept` also payload
+    and private block, encrypted. `persons` are those whom an open names, by the entry's number.
     """
 
     direction: Direction
@@ -66,6 +68,20 @@ class ParcelRecord:
     seal: bytes
     header_hash: bytes
     entries: tuple[SealedEntry, ...]
+    kept: tuple[int, ...] = ()
+    persons: tuple[tuple[int, Persons], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LatePayload:
+    """The payload of an entry to be kept, which came in pieces after its parcel was recorded."""
+
+    link_id: bytes
+    end: LinkEnd
+    direction: Direction
+    number: int
+    entry_no: int
+    payload: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +139,8 @@ class CallFilter:
     code: str | None = None
     since_ms: int | None = None
     until_ms: int | None = None
+    # Of each person asked for, the tags under each index key that the node has (security.persons).
+    persons: tuple[tuple[bytes, ...], ...] = ()
     below: tuple[int, int] | None = None
     limit: int = 100
 
@@ -216,6 +234,8 @@ class JournalReport:
     problem_count: int
     problems: tuple[Problem, ...]
     unfinished_calls: tuple[bytes, ...]
+    # Entries whose salts, payload and private block were erased: no problem, and not provable.
+    erased: int = 0
 
     @property
     def ok(self) -> bool:

@@ -30,6 +30,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from node.journal.kept.keys import Keys
 from node.journal.model import CallNote, Note
 from node.journal.place import PostgresPlace
 from node.journal.postgres import (
@@ -59,9 +60,13 @@ class PostgresJournalStore(SqlJournalStore):
     """See `JournalStore`."""
 
     def __init__(
-        self, engine: Engine, where: str, waits_s: Sequence[float] = RECONNECT_WAITS_S
+        self,
+        engine: Engine,
+        where: str,
+        waits_s: Sequence[float] = RECONNECT_WAITS_S,
+        keys: Keys | None = None,
     ) -> None:
-        super().__init__(engine, where)
+        super().__init__(engine, where, keys)
         self._waits_s = waits_s
 
     @classmethod
@@ -71,6 +76,7 @@ class PostgresJournalStore(SqlJournalStore):
         *,
         connect: Connect | None = None,
         waits_s: Sequence[float] = RECONNECT_WAITS_S,
+        keys: Keys | None = None,
     ) -> Self:
         """Opens the journal in a database, and brings it up to date.
 
@@ -78,6 +84,7 @@ class PostgresJournalStore(SqlJournalStore):
             place: The database; it must exist.
             connect: Opens a connection; by default to `place`.
             waits_s: Seconds before each attempt to connect again.
+            keys: Those by which content is kept; without them none can be.
 
         Raises:
             SimpulError: JOURNAL_FAILED, where it can't be reached; CONFIG_INVALID, where its
@@ -89,7 +96,7 @@ class PostgresJournalStore(SqlJournalStore):
             with engine.begin() as connection:
                 lock_for_migration(connection)
                 migrate_within(connection, where)
-            return cls(engine, where, waits_s)
+            return cls(engine, where, waits_s, keys)
         except (DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
             engine.dispose()
             raise postgres_meaning(where, original(error)) from error

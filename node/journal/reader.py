@@ -11,9 +11,10 @@ from heapq import nlargest
 from types import TracebackType
 from typing import Any, Final, Self
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, exists, func, select, tuple_
 
 from node.journal.blobs import unpack_entries
+from node.journal.kept.tables import PERSONS
 from node.journal.model import (
     CallDetail,
     CallEntry,
@@ -96,7 +97,11 @@ class JournalReader:
                 conditions = _conditions(connection, wanted)
             except _NoSuchNameError:
                 return []
-            return _call_rows(connection, _newest(connection, terms, conditions, wanted.limit))
+            if len(wanted.persons) > 0:
+                found = _concerning(connection, wanted, [*terms, *conditions])
+            else:
+                found = _newest(connection, terms, conditions, wanted.limit)
+            return _call_rows(connection, found)
 
     def show_call(self, call_id: bytes) -> list[CallDetail]:
         """Returns the calls of this id, the oldest first, with their entries; none is no error.
@@ -170,6 +175,29 @@ def _newest(
         for row in connection.execute(one, {"term": term, "oldest": oldest})
     ]
     return nlargest(limit, found, key=lambda row: (row.opened_at_ms, row.id))
+
+
+def _concerning(
+    connection: Connection, wanted: CallFilter, conditions: list[ColumnElement[bool]]
+) -> Sequence[_Row]:
+    """The newest calls that concern a person, under each tag that he may have.
+
+    His calls are read by time; what else is asked is looked at in each.
+    """
+    first, *others = wanted.persons
+    for tags in others:
+        also = PERSONS.alias()
+        conditions.append(exists().where(also.c.call == CALLS.c.id, also.c.tag.in_(tags)))
+    query = (
+        select(CALLS)
+        .join(PERSONS, PERSONS.c.call == CALLS.c.id)
+        .join(TERMS, TERMS.c.id == CALLS.c.terms)
+        .where(PERSONS.c.tag == bindparam("tag"), *conditions)
+        .order_by(PERSONS.c.opened_at_ms.desc(), PERSONS.c.call.desc())
+        .limit(wanted.limit)
+    )
+    rows = {row.id: row for tag in first for row in connection.execute(query, {"tag": tag})}
+    return nlargest(wanted.limit, rows.values(), key=lambda row: (row.opened_at_ms, row.id))
 
 
 def _conditions(connection: Connection, wanted: CallFilter) -> list[ColumnElement[bool]]:

@@ -20,8 +20,10 @@ from sqlalchemy import Connection, Engine, bindparam, func, insert, select, upda
 from sqlalchemy.exc import DBAPIError
 
 from node.journal.index import CallIndex, IndexGroup
+from node.journal.kept.keys import Keys
+from node.journal.kept.rows import KeptRows, is_needed
 from node.journal.leaves import Leaf, make_leaf
-from node.journal.model import CallNote, Note
+from node.journal.model import CallNote, LatePayload, Note
 from node.journal.slots import held_by, require_free
 from node.journal.statements import BulkInsert, Statement
 from node.journal.store import Append, Appended, JournalStore, Lease
@@ -39,6 +41,7 @@ class _Prepared:
 
     leaves: tuple[Leaf, ...]
     notes: tuple[Note, ...]
+    late: tuple[LatePayload, ...] = ()
 
 
 class _DuplicateError(Exception):
@@ -48,14 +51,18 @@ class _DuplicateError(Exception):
 class SqlJournalStore(JournalStore):
     """See `JournalStore`. One connection, used by one thread."""
 
-    def __init__(self, engine: Engine, where: str) -> None:
-        """`engine` begins transactions with the write lock; `where` names it in errors."""
+    def __init__(self, engine: Engine, where: str, keys: Keys | None = None) -> None:
+        """`engine` begins transactions with the write lock; `where` names it in errors.
+
+        Without `keys` no content can be kept.
+        """
         self._where = where
         self._engine = engine
         # PEP 249's module: its errors come as they are where statements go past SQLAlchemy.
         self._driver: Any = engine.dialect.dbapi
         self._connection = self._connect()
         self._index = CallIndex(engine.dialect)
+        self._kept = KeptRows(engine.dialect, keys)
         self._insert_parcels = BulkInsert(PARCELS, engine.dialect)
         self._insert_salts = BulkInsert(SALTS, engine.dialect)
         self._insert_nodes = BulkInsert(TREE_NODES, engine.dialect)
@@ -131,7 +138,9 @@ class SqlJournalStore(JournalStore):
         refused: dict[int, SimpulError] = {}
         for place, item in enumerate(group):
             try:
-                prepared[place] = _Prepared(tuple(map(make_leaf, item.records)), item.notes)
+                self._kept.check(item.records, item.late)
+                leaves = tuple(map(make_leaf, item.records))
+                prepared[place] = _Prepared(leaves, item.notes, item.late)
             except SimpulError as error:
                 refused[place] = error
         try:
@@ -267,6 +276,7 @@ class SqlJournalStore(JournalStore):
         self._check_fence(connection, lease, old_size, head, now_ms)
         parcels: list[tuple[object, ...]] = []
         salts: list[tuple[object, ...]] = []
+        keeping: list[tuple[Leaf, int, int]] = []
         idx = old_size
         for item in wanted:
             for leaf in item.leaves:
@@ -275,6 +285,8 @@ class SqlJournalStore(JournalStore):
                 parcels.append(_parcel_row(leaf, (lease.slot, idx), (link, member), now_ms))
                 salts.append((lease.slot, idx, leaf.packed_salts))
                 index.add(leaf, lease.slot, idx, link)
+                if is_needed(leaf.record):
+                    keeping.append((leaf, idx, link))
                 idx += 1
             for note in item.notes:
                 if isinstance(note, CallNote):
@@ -287,7 +299,37 @@ class SqlJournalStore(JournalStore):
             connection, [(lease.slot, node.level, node.index, node.hash) for node in nodes]
         )
         index.write()
+        if len(keeping) > 0:
+            self._keep(connection, lease.slot, keeping, index, now_ms)
+        late = [each for item in wanted for each in item.late]
+        if len(late) > 0:
+            self._keep_late(connection, lease.slot, late)
         return head
+
+    def _keep(
+        self,
+        connection: Connection,
+        slot: int,
+        keeping: Sequence[tuple[Leaf, int, int]],
+        index: IndexGroup,
+        now_ms: int,
+    ) -> None:
+        """What is kept of parcels, each with its index and its link's number."""
+        group = self._kept.begin(connection)
+        for leaf, idx, link in keeping:
+            group.keep(leaf.record, slot, idx)
+            for number, persons in leaf.record.persons:
+                call = index.opened.get((link, leaf.said[number][1]))
+                if call is not None:
+                    group.concern(persons, call, now_ms)
+        self._kept.write(connection, group)
+
+    def _keep_late(self, connection: Connection, slot: int, late: Sequence[LatePayload]) -> None:
+        """One after the other: a group may hold the parcel, its late payload, and that again."""
+        for each in late:
+            group = self._kept.begin(connection)
+            group.keep_late(each, slot)
+            self._kept.write(connection, group)
 
     def _check_fence(
         self, connection: Connection, lease: Lease, old_size: int, head: Frontier, now_ms: int
@@ -335,7 +377,7 @@ class SqlJournalStore(JournalStore):
                     break
             else:
                 seen |= {key: leaf.record.header_hash for key, leaf in new.items()}
-                wanted.append(_Prepared(tuple(new.values()), item.notes))
+                wanted.append(_Prepared(tuple(new.values()), item.notes, item.late))
         return wanted
 
     def _recorded(self, connection: Connection, leaf: Leaf) -> bytes | None:

@@ -20,6 +20,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, Pool, StaticPool
 
+from node.journal.kept.keys import Keys
 from node.journal.schema import migrate
 from node.journal.slots import SlotLock
 from node.journal.sql_store import SqlJournalStore
@@ -60,22 +61,24 @@ _REASONS: Final = {
 class SqliteJournalStore(SqlJournalStore):
     """See `JournalStore`."""
 
-    def __init__(self, engine: Engine, path: Path) -> None:
-        super().__init__(engine, str(path))
+    def __init__(self, engine: Engine, path: Path, keys: Keys | None = None) -> None:
+        super().__init__(engine, str(path), keys)
         self._path = path
         self._locks: dict[Lease, SlotLock] = {}
         self._log_bytes = 0
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, keys: Keys | None = None) -> Self:
         """Opens the journal at `path`, made 0600 where it's missing, and brings it up to date.
+
+        `keys` are those by which content is kept; without them none can be.
 
         Raises:
             SimpulError: JOURNAL_FAILED, JOURNAL_FULL, JOURNAL_CORRUPT (no journal at all), or
                 CONFIG_INVALID (of a newer version).
         """
         # One connection for good: it's opened once, and closing the store closes it.
-        return cls(open_engine(path, StaticPool), path)
+        return cls(open_engine(path, StaticPool), path, keys)
 
     def append(
         self, lease: Lease, head: Frontier, group: Sequence[Append], *, now_ms: int

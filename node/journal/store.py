@@ -15,6 +15,10 @@ was overtaken gets JOURNAL_LOCKED, writes nothing, and must stop.
 hash) is acknowledged and not written; another parcel in its place is refused, with CONFLICT, and
 with it the append it came in, but no other append of the group.
 
+**Kept.** Payloads and private blocks that are to be kept are written by the same transaction,
+encrypted (node.journal.kept); where the store was opened without keys for them, the append that
+brings some is refused (INTERNAL). A late payload of an entry that isn't there is left out.
+
 **Errors.** `SimpulError` only:
 
     JOURNAL_FULL     no room. Nothing of the group was written; a later group may succeed.
@@ -34,7 +38,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from node.journal.model import Note, ParcelRecord
+from node.journal.model import LatePayload, Note, ParcelRecord
 from security.errors import Code, SimpulError
 from security.merkle import Frontier
 
@@ -54,10 +58,14 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """What goes in together or not at all: parcels, and after them notes of what none says."""
+    """What goes in together or not at all: parcels, and after them notes of what none says.
+
+    `late` are payloads of parcels that were recorded before, to be kept beside them.
+    """
 
     records: tuple[ParcelRecord, ...] = ()
     notes: tuple[Note, ...] = ()
+    late: tuple[LatePayload, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,9 @@ tree. A call's `opened_at_ms` is the second column of each of its indexes, becau
 time.
 
 `WITHOUT ROWID` serves narrow rows that are found by their key. Parcels are wide and have a rowid.
+So have salts, and the keys of what is kept, for another reason: rows that are only ever added at a
+table's end, and overwritten in their own length, are never moved, and so SQLite leaves no copy of
+one in the free space of another page. What must be erasable lies in no other kind of table.
 
 Source: docs/spec, "Journal".
 """
@@ -122,7 +125,6 @@ class SaltRow(JournalTable, table=True):
     """The salts of one parcel's payloads and private blocks, as node.journal.blobs packs them."""
 
     __tablename__ = "salts"
-    __table_args__ = {"sqlite_with_rowid": False}
 
     slot: int = Field(primary_key=True, sa_type=SmallInteger)
     idx: int = Field(primary_key=True, sa_type=BigInteger)

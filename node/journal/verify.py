@@ -24,6 +24,7 @@ from node.journal.checks import (
     StoredPlace,
     check_call,
     check_parcel,
+    erased_entries,
 )
 from node.journal.model import JournalReport, Outcome, Problem, SlotSummary
 from node.journal.place import Place
@@ -86,6 +87,7 @@ class _Tally:
     problem_count: int = 0
     parcels: int = 0
     entries: int = 0
+    erased: int = 0
     calls: int = 0
     unfinished: int = 0
     unfinished_calls: list[bytes] = field(default_factory=list)
@@ -132,6 +134,7 @@ def verify(
         problem_count=tally.problem_count,
         problems=tuple(tally.problems),
         unfinished_calls=tuple(tally.unfinished_calls),
+        erased=tally.erased,
     )
 
 
@@ -188,6 +191,7 @@ def _verify_slot(
             tree = tree.append(leaf)
             tally.parcels += 1
             tally.entries += entries
+            tally.erased += erased_entries(parcel, entries)
             expected = parcel.idx + 1
         for idx in places:
             _report_no_parcel(tally, slot.number, idx)

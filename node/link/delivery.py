@@ -8,7 +8,7 @@ reader waits for the delivery, so that gRPC's flow control reaches the other end
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from typing import Final
 
@@ -36,10 +36,13 @@ class Delivery:
         shared: bool,
         durable: Callable[[AcceptedParcel], None],
         hand_on: Callable[[ReceivedEntry], Awaitable[None] | None],
+        keep: Callable[[AcceptedParcel, int, bytes], asyncio.Future[None] | None],
     ) -> None:
+        """`keep` begins to record a payload that is whole, of an entry by its number, if it can."""
         self._shared = shared
         self._durable = durable
         self._hand_on = hand_on
+        self._keep = keep
         self._assembly = Assembly()
         self._pending: asyncio.Queue[_Pending] = asyncio.Queue(MAX_WAITING)
         # What came for a call whose earlier entry is not whole yet.
@@ -48,8 +51,13 @@ class Delivery:
         self._bytes = 0
         self._room = asyncio.Event()
 
-    async def put(self, durable: asyncio.Future[None], accepted: AcceptedParcel) -> None:
-        """Take a parcel; waits while too much waits.
+    async def put(
+        self,
+        durable: asyncio.Future[None],
+        accepted: AcceptedParcel,
+        kept: Collection[int] = (),
+    ) -> None:
+        """Take a parcel; waits while too much waits. `kept` are the entries whose content is kept.
 
         Raises:
             LinkFault: The peer goes on and on while it owes a payload (CREDIT_EXCEEDED, step 4).
@@ -65,6 +73,10 @@ class Delivery:
                 step=4,
             )
         wholes = [self._assembly.expect(entry) for entry in accepted.entries]
+        for number in kept:
+            whole = wholes[number]
+            if whole is not None:
+                wholes[number] = self._kept_first(whole, accepted, number)
         self._bytes += _weight(accepted)
         await self._pending.put((durable, accepted, wholes))
 
@@ -95,6 +107,27 @@ class Delivery:
     def cancel(self) -> None:
         """The link is over: what isn't whole never will be."""
         self._assembly.cancel()
+
+    def _kept_first(
+        self, whole: asyncio.Future[bytes], accepted: AcceptedParcel, number: int
+    ) -> asyncio.Future[bytes]:
+        """The payload once it's recorded too: nothing is acted on before.
+
+        Where that fails the link is cut, and this is never done.
+        """
+        recorded: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        def settle(durable: asyncio.Future[None]) -> None:
+            if not (recorded.done() or durable.cancelled() or durable.exception()):
+                recorded.set_result(whole.result())
+
+        def keep(done: asyncio.Future[bytes]) -> None:
+            durable = None if done.cancelled() else self._keep(accepted, number, done.result())
+            if durable is not None:
+                durable.add_done_callback(settle)
+
+        whole.add_done_callback(keep)
+        return recorded
 
     async def _deliver(
         self, entry: AcceptedEntry, whole: asyncio.Future[bytes] | None, member: MemberId

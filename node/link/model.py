@@ -16,6 +16,7 @@ from node.model import Current
 from security.errors import CallFault, Code, SimpulError
 from security.identifiers import MemberId, NodeId
 from security.kinds import Kind, Open
+from security.persons import Persons
 from security.private import NOTHING_PRIVATE, Private
 from security.receiver import AcceptedEntry
 
@@ -102,6 +103,8 @@ class Opening:
     payload: bytes | None = None
     compressed: bool = False
     private: bytes | None = None
+    # Whom the private block names: the journal finds the call by them.
+    persons: Persons | None = None
     ticket: Ticket | None = None
 
     @property

@@ -18,7 +18,8 @@ from typing import Final, Protocol
 
 import structlog
 
-from node.journal.model import Note, ParcelRecord
+from node.journal.model import LatePayload, Note, ParcelRecord
+from node.link.keeping import Kept
 from node.link.outbox import Ticket
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId
@@ -39,6 +40,8 @@ class Drawn:
 
     parcel: PreparedParcel
     tickets: Sequence[Ticket]
+    # What of it the journal keeps the content of (`keeping`).
+    kept: Kept = ((), ())
 
 
 class Sealable(Protocol):
@@ -52,7 +55,7 @@ class Sealable(Protocol):
         """End at once."""
         ...
 
-    def record(self, parcel: PreparedParcel, seal: bytes) -> ParcelRecord:
+    def record(self, drawn: Drawn, seal: bytes) -> ParcelRecord:
         """The journal's record of a sealed parcel."""
         ...
 
@@ -72,6 +75,10 @@ class Recorder(Protocol):
         Raises:
             SimpulError: Too many appends wait for the disk (OVERLOADED): nothing was taken up.
         """
+        ...
+
+    def keep_late_nowait(self, late: LatePayload) -> asyncio.Future[None]:
+        """Begin to keep a payload that came after its parcel was recorded; as `append_nowait`."""
         ...
 
     def check(self) -> None:
@@ -125,7 +132,7 @@ class Sealer:
             return
         durable = self._append(
             [
-                link.record(each.parcel, seals[each.parcel.header_hash])
+                link.record(each, seals[each.parcel.header_hash])
                 for link, of_link in drawn
                 for each in of_link
             ]

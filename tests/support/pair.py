@@ -37,7 +37,7 @@ from node.exchange.keeping import Keeping
 from node.exchange.providing import BuiltIn, Providing
 from node.exchange.refused import RefusedCalls
 from node.exchange.watch import CallMetrics
-from node.journal.model import Note, ParcelRecord
+from node.journal.model import LatePayload, Note, ParcelRecord
 from node.link.accept import LinkServer, link_server
 from node.link.dial import Dialler
 from node.link.greet import Greeter
@@ -74,6 +74,7 @@ class MemoryJournal:
     def __init__(self) -> None:
         self.records: list[ParcelRecord] = []
         self.notes: list[Note] = []
+        self.late: list[LatePayload] = []
         self.error: SimpulError | None = None
         self.held: list[asyncio.Future[None]] | None = None
 
@@ -95,6 +96,11 @@ class MemoryJournal:
         else:
             self.held.append(future)
         return future
+
+    def keep_late_nowait(self, late: LatePayload) -> asyncio.Future[None]:
+        """As `append_nowait`."""
+        self.late.append(late)
+        return self.append_nowait(())
 
     def hold(self) -> None:
         """Nothing is durable until `release`."""

@@ -172,10 +172,16 @@ def test_reading_alone_makes_nothing(path: Path) -> None:
 def test_a_journal_of_the_first_version_gets_its_nodes(path: Path) -> None:
     write(path, parcels(600))
     wanted = read(path, "SELECT * FROM tree_nodes")
+    salts = read(path, "SELECT * FROM salts ORDER BY slot, idx")
     connection = sqlite3.connect(path)
     connection.executescript(
         "DROP TABLE tree_nodes; DROP TABLE checkpoints; DROP TABLE timestamps;"
         "DROP INDEX calls_open; DROP INDEX calls_outcome;"
+        "ALTER TABLE salts RENAME TO old; CREATE TABLE salts (slot SMALLINT NOT NULL,"
+        "idx BIGINT NOT NULL, salts BLOB NOT NULL, PRIMARY KEY (slot, idx)) WITHOUT ROWID;"
+        "INSERT INTO salts SELECT slot, idx, salts FROM old; DROP TABLE old;"
+        "DROP TABLE kept_keys; DROP TABLE kept_parts; DROP TABLE call_persons;"
+        "DROP TABLE erasures; DROP TABLE erasure_tellings; DROP TABLE erasure_notices;"
         "UPDATE alembic_version SET version_num = '0001';"
     )
     connection.close()
@@ -183,4 +189,5 @@ def test_a_journal_of_the_first_version_gets_its_nodes(path: Path) -> None:
     migrate(engine, "journal")
     engine.dispose()
     assert read(path, "SELECT * FROM tree_nodes") == wanted
+    assert read(path, "SELECT * FROM salts ORDER BY slot, idx") == salts
     assert len(wanted) == 2
