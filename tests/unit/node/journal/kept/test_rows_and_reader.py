@@ -175,8 +175,8 @@ SWAPPED = """
         SWAPPED.replace("TABLE", "kept_parts"),
         SWAPPED.replace("TABLE", "kept_keys"),
         "DELETE FROM kept_parts WHERE part = 2; UPDATE kept_parts SET part = 2;",
-        "UPDATE kept_parts SET data = data || x'00';",
-        "UPDATE kept_keys SET wrapped = substr(wrapped, 1, 39) || x'00';",
+        "UPDATE kept_parts SET data = CAST(data || x'00' AS BLOB);",
+        "UPDATE kept_keys SET wrapped = CAST(substr(wrapped, 1, 39) || x'00' AS BLOB);",
     ],
     ids=["moved", "keys moved", "another part", "changed", "key changed"],
 )
