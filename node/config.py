@@ -137,6 +137,16 @@ class JournalSection(Section):
     checkpoint_s: float = Field(
         default=8.0, gt=0, le=10, description="A slot that grew is signed so often, in seconds."
     )
+    secret_metadata: tuple[Annotated[str, Field(pattern=r"^[0-9a-z_.-]+$")], ...] = Field(
+        default=(),
+        description="Metadata keys that are never kept, besides authorization, cookie and the like "
+        "(docs/spec, Journal: payloads).",
+    )
+    erase_on_notice: bool = Field(
+        default=False,
+        description="Whether a call is erased here as soon as the other side says that it erased "
+        "it; otherwise an operator is shown the notice.",
+    )
 
 
 class WitnessSection(Section):

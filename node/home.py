@@ -3,6 +3,7 @@
     HOME/node.toml            configuration
     HOME/root.json            the root metadata that the node trusts, as it came with the enrolment
     HOME/keys/*.pem           identity, seal, node, tls: 0600, PKCS #8
+    HOME/keys/*.key           the journal's wrapping and index keys: 0600
     HOME/tls/chain.pem        the TLS certificate and its issuers
     HOME/tls/registry.pem     the certificate of the registry's gRPC port
     HOME/state.db             agreements, pins, apps, routes (node/store)

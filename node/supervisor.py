@@ -53,6 +53,7 @@ from runtime.grpc_options import server_options
 from runtime.metrics import metrics_server
 from runtime.ports import Address, TcpAddress, ensure_free
 from security.errors import Code, SimpulError
+from security.secret_key import SECRET_BYTES, SecretKey
 from simpul.node.v1 import admin_pb2, admin_pb2_grpc, control_pb2_grpc
 from simpul.v1 import agreement_pb2
 
@@ -140,6 +141,7 @@ class Supervisor:
             WatchTiming(refresh_every_s=config.registry.refresh_s),
         )
         ring = KeyRing(home, config.member_ids)
+        ring.ensure_secrets(lambda: SecretKey(os.urandom(SECRET_BYTES)))
         changes = NodeChanges(
             client,
             config.node_id,

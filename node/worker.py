@@ -33,6 +33,7 @@ from node.exchange.refused import RefusedCalls
 from node.exchange.watch import CallMetrics
 from node.home import KeyName, NodeHome
 from node.journal.journal import Journal
+from node.journal.kept.keys import Keys
 from node.keyring import KeyRing
 from node.link.accept import LinkServer, link_server
 from node.link.dial import Dialler
@@ -184,7 +185,11 @@ class Worker:
         """
         holder = f"{place.config.node_id} worker {place.index}, process {os.getpid()}"
         journal = await Journal.open(
-            journal_place(place.config, place.home), slot=place.index, holder=holder, clock=now_ms
+            journal_place(place.config, place.home),
+            slot=place.index,
+            holder=holder,
+            clock=now_ms,
+            keys=_kept_keys(place),
         )
         worker = cls(place, journal, services, end_gateway)
         worker._keep(worker._control.run(), "control")
@@ -410,6 +415,12 @@ class Worker:
         task = asyncio.get_running_loop().create_task(self._fatal(work, what))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _kept_keys(place: WorkerPlace) -> Keys:
+    """The keys of what the journal keeps; read in the writer's thread, so by a ring of its own."""
+    ring = KeyRing(place.home, place.config.member_ids)
+    return lambda: ring.kept_keys(place.config.journal.secret_metadata)
 
 
 def new_call_id(at_ms: int, randomness: bytes) -> bytes:

@@ -63,6 +63,22 @@ def create_private(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
+def shred(path: Path) -> None:
+    """Overwrites a small secret file, and removes it, durably.
+
+    What a disk that writes elsewhere, or a snapshot of it, still has, nobody can reach from here.
+    """
+    size = path.stat().st_size
+    handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.pwrite(handle, bytes(size), 0)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    path.unlink()
+    sync_folder(path.parent)
+
+
 def make_private_folder(path: Path) -> None:
     """Creates `path` and what is missing above it, 0700, durably. What exists stays as it is."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]

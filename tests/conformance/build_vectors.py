@@ -26,7 +26,10 @@ from security.agreement import (
 )
 from security.errors import SimpulError
 from security.identifiers import MemberId, NodeId, RegionCode, ServiceId, SubsystemId
+from security.kept import EntryPlace, Part, seal_part, wrap_key
 from security.keys import Algorithm, PublicKey
+from security.persons import PersonKind, normalised, person_tag
+from security.secret_key import SecretKey
 from security.statement import MemberStatementView, make_statement, statement_hash
 from security.token import EnrolmentToken, fingerprint, format_token
 from tests.conformance import fixed
@@ -117,6 +120,50 @@ def hashes() -> dict[str, Any]:
                 "signed": hashing.signed_bytes(domain, MESSAGE).hex(),
             }
             for domain in domains
+        ],
+    }
+
+
+def kept() -> dict[str, Any]:
+    """Kept parts of entries, their keys, and persons' tags."""
+    wrap, index = (SecretKey(hashing.sha256(name)) for name in (b"wrap", b"index"))
+    record_key = hashing.sha256(b"record")
+    place = EntryPlace(slot=1, idx=70_000, entry_no=255)
+    commitment = hashing.sha256(b"commitment")
+    persons = [
+        (PersonKind.SUBJECT, "3171 2345 6789 0123"),
+        (PersonKind.SUBJECT, "3171234567890123"),
+        (PersonKind.SUBJECT, "317123456789012"),
+        (PersonKind.USER, "  Siti   NURHALIZA "),
+        (PersonKind.USER, "\uff33iti nurhaliza"),
+        (PersonKind.ISSUE, "AB-12/2026"),
+        (PersonKind.ISSUE, "Stra\u00dfe"),
+    ]
+    return {
+        "wrapping_key": wrap.data.hex(),
+        "wrapping_key_id": wrap.id.hex(),
+        "record_key": record_key.hex(),
+        "wrapped": wrap_key(wrap, record_key).hex(),
+        "place": {"slot": place.slot, "index": place.idx, "entry": place.entry_no},
+        "commitment": commitment.hex(),
+        "parts": [
+            {
+                "part": int(part),
+                "data": data.hex(),
+                "ciphertext": seal_part(record_key, place, part, commitment, data).hex(),
+            }
+            for part in Part
+            for data in (b"", b"question", b"x" * 256, b"x" * 257)
+        ],
+        "index_key": index.data.hex(),
+        "persons": [
+            {
+                "kind": int(kind),
+                "text": text,
+                "normalised": normalised(text),
+                "tag": person_tag(index, kind, text).hex(),
+            }
+            for kind, text in persons
         ],
     }
 
@@ -278,6 +325,7 @@ def documents() -> dict[str, dict[str, Any]]:
     return {
         "identifiers": identifiers(),
         "hashes": hashes(),
+        "kept": kept(),
         "trees": trees(),
         "keys": keys(),
         "statements": statements(),
