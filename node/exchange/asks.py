@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from node.calls import Cancelled, HalfClose, Headers, InboundCall, Message, Trailers
 from node.exchange.metadata import passed_on, with_call_id
 from node.exchange.routing import Route
-from node.link.keeping import persons_of
+from node.link.contents import persons_of
 from node.link.link import Link
 from node.link.model import Opening, ReceivedEntry
 from security.errors import Code, SimpulError

@@ -20,10 +20,10 @@ from typing import Final
 
 import structlog
 
-from node.journal.model import Direction, LatePayload, LinkEnd, LinkNote, ParcelRecord
+from node.journal.model import Direction, LinkEnd, LinkNote, ParcelRecord
+from node.link.contents import Contents
 from node.link.delivery import Delivery
 from node.link.frames import parcel_frame, parse_frame, taken_frame
-from node.link.keeping import Keeping
 from node.link.model import (
     CallHandler,
     LinkRooms,
@@ -73,7 +73,7 @@ class Link:
         self._receiver = Receiver(self._sender)
         self._receipts = Receipts(self._sender, context.credit_given, self._wake)
         self._outbox = Outbox()
-        self._keeping = Keeping(rooms.current)
+        self._contents = Contents(rooms.current, rooms.journal, end, self.cut)
         self._handlers: dict[bytes, CallHandler] = {}
         self._openings: deque[Opening] = deque()
         self._outgoing = Outgoing(shared=self.shared)
@@ -82,7 +82,7 @@ class Link:
             shared=self.shared,
             durable=self._now_durable,
             hand_on=self._hand_on,
-            keep=self._keep_late,
+            keep=self._contents.keep_late,
         )
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._finishing = self._cut = False
@@ -390,7 +390,7 @@ class Link:
             directory_hash=directory_hash,
             now_ms=self._rooms.now_ms(),
         )
-        return Drawn(parcel, tickets, self._keeping.of_sent(tickets))
+        return Drawn(parcel, tickets, self._contents.of_sent(tickets))
 
     def _received(self, accepted: AcceptedParcel) -> ParcelRecord:
         fields = accepted.fields
@@ -398,29 +398,8 @@ class Link:
             Direction.RECEIVED, str(self.peer), str(fields.member), fields.link_id, self._end,
             fields.number, fields.sealed_at_ms, accepted.header, accepted.seal,
             accepted.header_hash, tuple(entry.sealed for entry in accepted.entries),
-            *self._keeping.of_received(accepted),
+            *self._contents.of_received(accepted),
         )  # fmt: skip
-
-    def _keep_late(
-        self, accepted: AcceptedParcel, number: int, payload: bytes
-    ) -> asyncio.Future[None] | None:
-        """Begin to record a payload that came in pieces; the link ends where that fails."""
-        fields = accepted.fields
-        late = LatePayload(
-            fields.link_id, self._end, Direction.RECEIVED, fields.number, number, payload
-        )
-        try:
-            durable = self._rooms.journal.keep_late_nowait(late)
-        except SimpulError as error:
-            self.cut(error)
-            return None
-        durable.add_done_callback(self._cut_if_failed)
-        return durable
-
-    def _cut_if_failed(self, durable: asyncio.Future[None]) -> None:
-        error = None if durable.cancelled() else durable.exception()
-        if error is not None:
-            self.cut(error if isinstance(error, SimpulError) else None)
 
     def _release(self) -> None:
         """Let go what the peer's last header allows: opens by credit, entries by receipt."""
@@ -436,7 +415,7 @@ class Link:
                 compressed=opening.compressed,
                 private=opening.private,
             )
-            self._keeping.begin(opening.kind, opening.call_id, opening.persons)
+            self._contents.begin(opening.kind, opening.call_id, opening.persons)
             opening.ticket = ticket(outgoing)
             self._outbox.put(opening.ticket)
             self._wake()

@@ -19,7 +19,7 @@ from typing import Final, Protocol
 import structlog
 
 from node.journal.model import LatePayload, Note, ParcelRecord
-from node.link.keeping import Kept
+from node.link.contents import Kept
 from node.link.outbox import Ticket
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId
