@@ -164,6 +164,8 @@ class ParcelReader:
 
 def _stored(row: Row[Any], salts: bytes | None, mine: frozenset[int]) -> StoredParcel:
     entries = unpack_entries(bytes(row.entries))
+    # Erased salts: none is shown.
+    none = (b"", b"")
     unpacked = () if salts is None else unpack_salts(bytes(salts))
     return StoredParcel(
         slot=int(row.slot),
@@ -174,7 +176,6 @@ def _stored(row: Row[Any], salts: bytes | None, mine: frozenset[int]) -> StoredP
         header=bytes(row.header),
         seal=bytes(row.seal),
         entries=entries,
-        # Erased salts: none is shown.
-        salts=unpacked or ((b"", b""),) * len(entries),
+        salts=tuple(each or none for each in unpacked) or (none,) * len(entries),
         mine=mine,
     )
