@@ -1,5 +1,6 @@
 """`simpul journal`, on journals that the node's own store wrote."""
 
+import json
 import os
 import pty
 import shutil
@@ -11,13 +12,19 @@ import pytest
 
 from cli.seals import seal_check
 from node.config import write_config
-from node.journal.model import Outcome, Role
+from node.journal.checkpoints import KeptCheckpoint
+from node.journal.model import CallNote, Outcome, Role
+from node.journal.sql_checkpoints import SqlCheckpointStore
+from node.journal.store import Append
+from security.checkpoint import Checkpoint, sign_checkpoint
 from security.errors import Code
 from tests.architecture.project import PROJECT
+from tests.conformance import fixed
 from tests.unit.cli.conftest import Ran, Simpul
 from tests.unit.node.journal.builder import (
     AGREEMENT,
     CONSUMER,
+    NOW_MS,
     PEER,
     PROVIDER,
     SERVICE,
@@ -27,7 +34,7 @@ from tests.unit.node.journal.builder import (
     refuse_entry,
     unary_call,
 )
-from tests.unit.node.journal.support import tamper, write
+from tests.unit.node.journal.support import open_place, tamper, write
 
 CONFIG: dict[str, dict[str, object]] = {
     "node": {"id": "ID/~labuan-bajo-1", "members": ["ID/DAERAH/53.15"]},
@@ -76,7 +83,9 @@ def test_list_as_json(simpul: Simpul) -> None:
 
 def test_list_for_people(simpul: Simpul) -> None:
     out = simpul("journal", "list").ok().out
-    assert f"{ONE}  consumer  {SERVICE}/Get   {PEER}  closed OK" in out
+    (row,) = (line.split() for line in out.splitlines() if ONE in line)
+    wanted = [ONE, "consumer", f"{SERVICE}/Get", PROVIDER, PEER, "closed", "OK"]
+    assert row[2:] == wanted
     assert "refused ACCESS_NO_AGREEMENT" in out
 
 
@@ -91,6 +100,19 @@ def test_list_for_people(simpul: Simpul) -> None:
         (("--agreement", AGREEMENT.hex()), {ONE, TWO, THREE}),
         (("--consumer", PROVIDER), set()),
         (("--provider", PROVIDER, "--service", SERVICE), {ONE, TWO, THREE}),
+        (("--purpose", "tourism"), {ONE, TWO, THREE}),
+        (("--purpose", "war"), set()),
+        (("--status", "OK"), {ONE}),
+        (("--status", "permission_denied"), {TWO}),
+        (("--status", "7"), {TWO}),
+        (("--call", ONE), {ONE}),
+        (("--call", THREE.upper()), {THREE}),
+        (("--since", "2025-10-09"), {ONE, TWO, THREE}),
+        (("--since", "2025-10-09T08:53:20.001"), set()),
+        (("--until", "2025-10-09T08:53:20"), set()),
+        (("--until", "2025-10-09T15:53:20.001+07:00"), {ONE, TWO, THREE}),
+        (("--since", "1s"), set()),
+        (("--since", "2000w"), {ONE, TWO, THREE}),
     ],
 )
 def test_filters(simpul: Simpul, args: tuple[str, ...], calls: set[str]) -> None:
@@ -104,10 +126,46 @@ def test_a_limit_says_that_there_may_be_more(simpul: Simpul) -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [("--role", "king"), ("--outcome", "fine"), ("--limit", "0"), ("--limit", "10001")]
+    "args",
+    [
+        ("--role", "king"),
+        ("--outcome", "fine"),
+        ("--limit", "0"),
+        ("--limit", "10001"),
+        ("--status", "SO_SO"),
+        ("--status", "17"),
+        ("--code", "ACCES_METHOD"),
+        ("--page", "0"),
+        ("--page", "101"),
+    ],
 )
 def test_a_wrong_filter_is_wrong_usage(simpul: Simpul, args: tuple[str, str]) -> None:
     assert simpul("journal", "list", *args).code == 2
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2025-13-01", "3 fortnights", "2h30m", ""])
+def test_a_time_that_is_none_says_what_there_is(simpul: Simpul, text: str) -> None:
+    ran = simpul("journal", "list", "--since", text)
+    assert ran.code == 1
+    assert "2026-11-24" in ran.err
+    assert "2h" in ran.err
+
+
+def test_pages_follow_each_other(simpul: Simpul) -> None:
+    pages = [
+        simpul("journal", "list", "--json", "--limit", "2", "--page", page).ok().json()["calls"]
+        for page in ("1", "2", "3")
+    ]
+    assert [len(page) for page in pages] == [2, 1, 0]
+    assert {call["call_id"] for page in pages for call in page} == {ONE, TWO, THREE}
+    assert "--page 2" in simpul("journal", "list", "--limit", "2").err
+
+
+def test_all_streams_every_match(simpul: Simpul, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.journal_calls.STREAM_ROWS", 1)
+    lines = simpul("journal", "list", "--all", "--method", "Get").ok().out.splitlines()
+    assert {json.loads(line)["call_id"] for line in lines} == {ONE, TWO}
+    assert len(lines) == 2
 
 
 def test_roles_and_outcomes_in_the_help_are_those_there_are(simpul: Simpul) -> None:
@@ -127,6 +185,38 @@ def test_show(simpul: Simpul) -> None:
     out = simpul("journal", "show", ONE.upper()).ok().out
     assert AGREEMENT.hex() in out
     assert call["entries"][0]["header_hash"] in out
+
+
+def test_show_names_the_first_cosigned_checkpoint_over_all_of_it(
+    simpul: Simpul, journal: Path
+) -> None:
+    assert "No cosigned checkpoint" in simpul("journal", "show", ONE).ok().err
+    store = SqlCheckpointStore.open(journal)
+    for size, quorum in ((1, 5), (2, None), (4, 7), (5, 9)):
+        checkpoint = Checkpoint("origin", size, bytes(32))
+        note = sign_checkpoint(checkpoint, fixed.key("a node")).note.to_bytes()
+        store.save(KeptCheckpoint(0, size, note, NOW_MS, quorum))
+    (call,) = simpul("journal", "show", ONE, "--json").ok().json()["calls"]
+    # Its open is in parcel 0, its close in parcel 1: the first that covers both and is cosigned.
+    (kept,) = call["cosigned_checkpoints"]
+    assert (kept["slot"], kept["size"], kept["quorum_at_ms"]) == (0, 4, 7)
+    assert kept["note"].startswith("origin\n4\n")
+    assert "not after" in simpul("journal", "show", ONE).ok().out
+
+
+def test_a_call_that_this_node_refused_is_shown_without_parcels(
+    simpul: Simpul, journal: Path
+) -> None:
+    note = CallNote(call_id(9), CONSUMER, "", "", "", None, None, 3, "ADDRESS_MISSING", NOW_MS)
+    store = open_place(journal)
+    lease, head = store.take(0, "test", now_ms=NOW_MS, lease_ms=1)
+    store.append(lease, head, [Append(notes=(note,))], now_ms=NOW_MS)
+    store.close()
+    (call,) = simpul("journal", "show", call_id(9).hex(), "--json").ok().json()["calls"]
+    assert (call["outcome"], call["code"]) == ("refused", "ADDRESS_MISSING")
+    assert (call["entries"], call["cosigned_checkpoints"]) == ([], [])
+    assert "refused it itself" in simpul("journal", "show", call_id(9).hex()).ok().err
+    assert "?/?" in simpul("journal", "list").ok().out
 
 
 def test_show_takes_a_uuid_with_dashes(simpul: Simpul) -> None:
