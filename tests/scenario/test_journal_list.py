@@ -59,7 +59,7 @@ class Chat:
         """How it ended, once it has: its code and its id."""
         trailers = dict(self._call.trailing_metadata())
         self._end()
-        return trailers.get("simpul-error", ""), trailers.get("simpul-call-id", "")
+        return str(trailers.get("simpul-error")), str(trailers.get("simpul-call-id"))
 
     def _end(self) -> None:
         self._questions.put(None)
