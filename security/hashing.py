@@ -15,6 +15,7 @@ from typing import Final
 HASH_BYTES: Final = 32
 
 AGREEMENT: Final = b"simpul/v1/agreement"
+AGREEMENT_REVOCATION: Final = b"simpul/v1/agreement-revocation"
 AGREEMENT_SIGNATURE: Final = b"simpul/v1/agreement-signature"
 CHANGE_SIGNATURE: Final = b"simpul/v1/change-signature"
 CHILD_LINK: Final = b"simpul/v1/child-link"

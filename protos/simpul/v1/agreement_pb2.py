@@ -24,19 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19simpul/v1/agreement.proto\x12\tsimpul.v1\"\xe3\x05\n\tAgreement\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\r\n\x05nonce\x18\x03 \x01(\x0c\x12\"\n\x08provider\x18\x04 \x01(\x0b\x32\x10.simpul.v1.Party\x12\"\n\x08\x63onsumer\x18\x05 \x01(\x0b\x32\x10.simpul.v1.Party\x12#\n\tdelegator\x18\x06 \x01(\x0b\x32\x10.simpul.v1.Party\x12\x1a\n\x12provider_subsystem\x18\x07 \x01(\t\x12\x1b\n\x13\x63onsumer_subsystems\x18\x08 \x03(\t\x12(\n\x08services\x18\t \x03(\x0b\x32\x16.simpul.v1.ServiceTerm\x12(\n\x08purposes\x18\n \x03(\x0b\x32\x16.simpul.v1.PurposeTerm\x12,\n\x0erequest_fields\x18\x0b \x01(\x0b\x32\x14.simpul.v1.FieldTerm\x12-\n\x0fresponse_fields\x18\x0c \x01(\x0b\x32\x14.simpul.v1.FieldTerm\x12!\n\x04rate\x18\r \x01(\x0b\x32\x13.simpul.v1.RateTerm\x12\x15\n\rvalid_from_ms\x18\x0e \x01(\x03\x12\x16\n\x0evalid_until_ms\x18\x0f \x01(\x03\x12\x30\n\x0epayload_keeper\x18\x10 \x01(\x0e\x32\x18.simpul.v1.PayloadKeeper\x12$\n\x17\x63onsumer_retention_days\x18\x11 \x01(\rH\x00\x88\x01\x01\x12\x38\n\x12\x63itizen_visibility\x18\x12 \x01(\x0e\x32\x1c.simpul.v1.CitizenVisibility\x12\x14\n\x0cissued_at_ms\x18\x13 \x01(\x03\x12\x10\n\x08replaces\x18\x14 \x01(\x0c\x12#\n\x05hours\x18\x15 \x03(\x0b\x32\x14.simpul.v1.HoursTermB\x1a\n\x18_consumer_retention_days\"0\n\x05Party\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x17\n\x0fidentity_key_id\x18\x02 \x01(\x0c\"/\n\x0bServiceTerm\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07methods\x18\x02 \x03(\t\"Z\n\x0bPurposeTerm\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x0blegal_basis\x18\x02 \x01(\x0e\x32\x15.simpul.v1.LegalBasis\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\"7\n\tFieldTerm\x12\x0b\n\x03\x61ll\x18\x01 \x01(\x08\x12\r\n\x05paths\x18\x02 \x03(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"J\n\x08RateTerm\x12\x18\n\x10\x63\x61lls_per_second\x18\x01 \x01(\r\x12\r\n\x05\x62urst\x18\x02 \x01(\r\x12\x15\n\rcalls_per_day\x18\x03 \x01(\x04\"K\n\tHoursTerm\x12\x18\n\x0b\x66rom_minute\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x14\n\x0cuntil_minute\x18\x02 \x01(\rB\x0e\n\x0c_from_minute\"y\n\x0fSignedAgreement\x12\x11\n\tagreement\x18\x01 \x01(\x0c\x12\x1a\n\x12provider_signature\x18\x02 \x01(\x0c\x12\x1a\n\x12\x63onsumer_signature\x18\x03 \x01(\x0c\x12\x1b\n\x13\x64\x65legator_signature\x18\x04 \x01(\x0c\"=\n\x0cOfferRequest\x12-\n\tagreement\x18\x01 \x01(\x0b\x32\x1a.simpul.v1.SignedAgreement\">\n\rOfferResponse\x12-\n\tagreement\x18\x01 \x01(\x0b\x32\x1a.simpul.v1.SignedAgreement*\xda\x01\n\nLegalBasis\x12\x1b\n\x17LEGAL_BASIS_UNSPECIFIED\x10\x00\x12\x17\n\x13LEGAL_BASIS_CONSENT\x10\x01\x12\x18\n\x14LEGAL_BASIS_CONTRACT\x10\x02\x12\x1a\n\x16LEGAL_BASIS_LEGAL_DUTY\x10\x03\x12\x1e\n\x1aLEGAL_BASIS_VITAL_INTEREST\x10\x04\x12\x1b\n\x17LEGAL_BASIS_PUBLIC_TASK\x10\x05\x12#\n\x1fLEGAL_BASIS_LEGITIMATE_INTEREST\x10\x06*\x9b\x01\n\rPayloadKeeper\x12\x1e\n\x1aPAYLOAD_KEEPER_UNSPECIFIED\x10\x00\x12\x17\n\x13PAYLOAD_KEEPER_NONE\x10\x01\x12\x1b\n\x17PAYLOAD_KEEPER_CONSUMER\x10\x02\x12\x1b\n\x17PAYLOAD_KEEPER_PROVIDER\x10\x03\x12\x17\n\x13PAYLOAD_KEEPER_BOTH\x10\x04*v\n\x11\x43itizenVisibility\x12\"\n\x1e\x43ITIZEN_VISIBILITY_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43ITIZEN_VISIBILITY_VISIBLE\x10\x01\x12\x1d\n\x19\x43ITIZEN_VISIBILITY_HIDDEN\x10\x02\x32H\n\nAgreements\x12:\n\x05Offer\x12\x17.simpul.v1.OfferRequest\x1a\x18.simpul.v1.OfferResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19simpul/v1/agreement.proto\x12\tsimpul.v1\"\xe3\x05\n\tAgreement\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\r\n\x05nonce\x18\x03 \x01(\x0c\x12\"\n\x08provider\x18\x04 \x01(\x0b\x32\x10.simpul.v1.Party\x12\"\n\x08\x63onsumer\x18\x05 \x01(\x0b\x32\x10.simpul.v1.Party\x12#\n\tdelegator\x18\x06 \x01(\x0b\x32\x10.simpul.v1.Party\x12\x1a\n\x12provider_subsystem\x18\x07 \x01(\t\x12\x1b\n\x13\x63onsumer_subsystems\x18\x08 \x03(\t\x12(\n\x08services\x18\t \x03(\x0b\x32\x16.simpul.v1.ServiceTerm\x12(\n\x08purposes\x18\n \x03(\x0b\x32\x16.simpul.v1.PurposeTerm\x12,\n\x0erequest_fields\x18\x0b \x01(\x0b\x32\x14.simpul.v1.FieldTerm\x12-\n\x0fresponse_fields\x18\x0c \x01(\x0b\x32\x14.simpul.v1.FieldTerm\x12!\n\x04rate\x18\r \x01(\x0b\x32\x13.simpul.v1.RateTerm\x12\x15\n\rvalid_from_ms\x18\x0e \x01(\x03\x12\x16\n\x0evalid_until_ms\x18\x0f \x01(\x03\x12\x30\n\x0epayload_keeper\x18\x10 \x01(\x0e\x32\x18.simpul.v1.PayloadKeeper\x12$\n\x17\x63onsumer_retention_days\x18\x11 \x01(\rH\x00\x88\x01\x01\x12\x38\n\x12\x63itizen_visibility\x18\x12 \x01(\x0e\x32\x1c.simpul.v1.CitizenVisibility\x12\x14\n\x0cissued_at_ms\x18\x13 \x01(\x03\x12\x10\n\x08replaces\x18\x14 \x01(\x0c\x12#\n\x05hours\x18\x15 \x03(\x0b\x32\x14.simpul.v1.HoursTermB\x1a\n\x18_consumer_retention_days\"0\n\x05Party\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x17\n\x0fidentity_key_id\x18\x02 \x01(\x0c\"/\n\x0bServiceTerm\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07methods\x18\x02 \x03(\t\"Z\n\x0bPurposeTerm\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x0blegal_basis\x18\x02 \x01(\x0e\x32\x15.simpul.v1.LegalBasis\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\"7\n\tFieldTerm\x12\x0b\n\x03\x61ll\x18\x01 \x01(\x08\x12\r\n\x05paths\x18\x02 \x03(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"J\n\x08RateTerm\x12\x18\n\x10\x63\x61lls_per_second\x18\x01 \x01(\r\x12\r\n\x05\x62urst\x18\x02 \x01(\r\x12\x15\n\rcalls_per_day\x18\x03 \x01(\x04\"K\n\tHoursTerm\x12\x18\n\x0b\x66rom_minute\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x14\n\x0cuntil_minute\x18\x02 \x01(\rB\x0e\n\x0c_from_minute\"y\n\x0fSignedAgreement\x12\x11\n\tagreement\x18\x01 \x01(\x0c\x12\x1a\n\x12provider_signature\x18\x02 \x01(\x0c\x12\x1a\n\x12\x63onsumer_signature\x18\x03 \x01(\x0c\x12\x1b\n\x13\x64\x65legator_signature\x18\x04 \x01(\x0c\"s\n\nRevocation\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x11\n\tagreement\x18\x03 \x01(\x0c\x12\x0e\n\x06member\x18\x04 \x01(\t\x12\r\n\x05\x61t_ms\x18\x05 \x01(\x03\x12\x0e\n\x06reason\x18\x06 \x01(\t\"I\n\x10SignedRevocation\x12\x12\n\nrevocation\x18\x01 \x01(\x0c\x12\x0e\n\x06key_id\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"]\n\x0cOfferRequest\x12-\n\tagreement\x18\x01 \x01(\x0b\x32\x1a.simpul.v1.SignedAgreement\x12\x10\n\x08\x63ounters\x18\x02 \x01(\x0c\x12\x0c\n\x04note\x18\x03 \x01(\t\">\n\rOfferResponse\x12-\n\tagreement\x18\x01 \x01(\x0b\x32\x1a.simpul.v1.SignedAgreement\"s\n\rDecideRequest\x12.\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x1a.simpul.v1.SignedAgreementH\x00\x12&\n\x08\x64\x65\x63lined\x18\x02 \x01(\x0b\x32\x12.simpul.v1.DeclineH\x00\x42\n\n\x08\x64\x65\x63ision\"?\n\x07\x44\x65\x63line\x12\x11\n\tagreement\x18\x01 \x01(\x0c\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x11\n\twithdrawn\x18\x03 \x01(\x08\"\x10\n\x0e\x44\x65\x63ideResponse\"@\n\rRevokeRequest\x12/\n\nrevocation\x18\x01 \x01(\x0b\x32\x1b.simpul.v1.SignedRevocation\"\x10\n\x0eRevokeResponse\"B\n\x0bHeldRequest\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x12\n\nagreements\x18\x02 \x03(\x0c\x12\x0f\n\x07revoked\x18\x03 \x03(\x0c\"~\n\x0cHeldResponse\x12.\n\nagreements\x18\x01 \x03(\x0b\x32\x1a.simpul.v1.SignedAgreement\x12\x30\n\x0brevocations\x18\x02 \x03(\x0b\x32\x1b.simpul.v1.SignedRevocation\x12\x0c\n\x04more\x18\x03 \x01(\x08*\xda\x01\n\nLegalBasis\x12\x1b\n\x17LEGAL_BASIS_UNSPECIFIED\x10\x00\x12\x17\n\x13LEGAL_BASIS_CONSENT\x10\x01\x12\x18\n\x14LEGAL_BASIS_CONTRACT\x10\x02\x12\x1a\n\x16LEGAL_BASIS_LEGAL_DUTY\x10\x03\x12\x1e\n\x1aLEGAL_BASIS_VITAL_INTEREST\x10\x04\x12\x1b\n\x17LEGAL_BASIS_PUBLIC_TASK\x10\x05\x12#\n\x1fLEGAL_BASIS_LEGITIMATE_INTEREST\x10\x06*\x9b\x01\n\rPayloadKeeper\x12\x1e\n\x1aPAYLOAD_KEEPER_UNSPECIFIED\x10\x00\x12\x17\n\x13PAYLOAD_KEEPER_NONE\x10\x01\x12\x1b\n\x17PAYLOAD_KEEPER_CONSUMER\x10\x02\x12\x1b\n\x17PAYLOAD_KEEPER_PROVIDER\x10\x03\x12\x17\n\x13PAYLOAD_KEEPER_BOTH\x10\x04*v\n\x11\x43itizenVisibility\x12\"\n\x1e\x43ITIZEN_VISIBILITY_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43ITIZEN_VISIBILITY_VISIBLE\x10\x01\x12\x1d\n\x19\x43ITIZEN_VISIBILITY_HIDDEN\x10\x02\x32\xff\x01\n\nAgreements\x12:\n\x05Offer\x12\x17.simpul.v1.OfferRequest\x1a\x18.simpul.v1.OfferResponse\x12=\n\x06\x44\x65\x63ide\x12\x18.simpul.v1.DecideRequest\x1a\x19.simpul.v1.DecideResponse\x12=\n\x06Revoke\x12\x18.simpul.v1.RevokeRequest\x1a\x19.simpul.v1.RevokeResponse\x12\x37\n\x04Held\x12\x16.simpul.v1.HeldRequest\x1a\x17.simpul.v1.HeldResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'simpul.v1.agreement_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LEGALBASIS']._serialized_start=1434
-  _globals['_LEGALBASIS']._serialized_end=1652
-  _globals['_PAYLOADKEEPER']._serialized_start=1655
-  _globals['_PAYLOADKEEPER']._serialized_end=1810
-  _globals['_CITIZENVISIBILITY']._serialized_start=1812
-  _globals['_CITIZENVISIBILITY']._serialized_end=1930
+  _globals['_LEGALBASIS']._serialized_start=2138
+  _globals['_LEGALBASIS']._serialized_end=2356
+  _globals['_PAYLOADKEEPER']._serialized_start=2359
+  _globals['_PAYLOADKEEPER']._serialized_end=2514
+  _globals['_CITIZENVISIBILITY']._serialized_start=2516
+  _globals['_CITIZENVISIBILITY']._serialized_end=2634
   _globals['_AGREEMENT']._serialized_start=41
   _globals['_AGREEMENT']._serialized_end=780
   _globals['_PARTY']._serialized_start=782
@@ -53,10 +53,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HOURSTERM']._serialized_end=1181
   _globals['_SIGNEDAGREEMENT']._serialized_start=1183
   _globals['_SIGNEDAGREEMENT']._serialized_end=1304
-  _globals['_OFFERREQUEST']._serialized_start=1306
-  _globals['_OFFERREQUEST']._serialized_end=1367
-  _globals['_OFFERRESPONSE']._serialized_start=1369
-  _globals['_OFFERRESPONSE']._serialized_end=1431
-  _globals['_AGREEMENTS']._serialized_start=1932
-  _globals['_AGREEMENTS']._serialized_end=2004
+  _globals['_REVOCATION']._serialized_start=1306
+  _globals['_REVOCATION']._serialized_end=1421
+  _globals['_SIGNEDREVOCATION']._serialized_start=1423
+  _globals['_SIGNEDREVOCATION']._serialized_end=1496
+  _globals['_OFFERREQUEST']._serialized_start=1498
+  _globals['_OFFERREQUEST']._serialized_end=1591
+  _globals['_OFFERRESPONSE']._serialized_start=1593
+  _globals['_OFFERRESPONSE']._serialized_end=1655
+  _globals['_DECIDEREQUEST']._serialized_start=1657
+  _globals['_DECIDEREQUEST']._serialized_end=1772
+  _globals['_DECLINE']._serialized_start=1774
+  _globals['_DECLINE']._serialized_end=1837
+  _globals['_DECIDERESPONSE']._serialized_start=1839
+  _globals['_DECIDERESPONSE']._serialized_end=1855
+  _globals['_REVOKEREQUEST']._serialized_start=1857
+  _globals['_REVOKEREQUEST']._serialized_end=1921
+  _globals['_REVOKERESPONSE']._serialized_start=1923
+  _globals['_REVOKERESPONSE']._serialized_end=1939
+  _globals['_HELDREQUEST']._serialized_start=1941
+  _globals['_HELDREQUEST']._serialized_end=2007
+  _globals['_HELDRESPONSE']._serialized_start=2009
+  _globals['_HELDRESPONSE']._serialized_end=2135
+  _globals['_AGREEMENTS']._serialized_start=2637
+  _globals['_AGREEMENTS']._serialized_end=2892
 # @@protoc_insertion_point(module_scope)

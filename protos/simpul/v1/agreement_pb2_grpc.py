@@ -27,8 +27,8 @@ if _version_not_supported:
 
 class AgreementsStub:
     """What nodes offer each other about agreements, called over links like any service: sealed,
-    journaled, but itself without an agreement. Consumer and provider of such a call are the
-    subsystems named in the offered agreement.
+    journaled, but itself without an agreement. Consumer and provider of such a call are subsystems of
+    the parties named in the document.
     """
 
     def __init__(self, channel):
@@ -42,16 +42,53 @@ class AgreementsStub:
                 request_serializer=simpul_dot_v1_dot_agreement__pb2.OfferRequest.SerializeToString,
                 response_deserializer=simpul_dot_v1_dot_agreement__pb2.OfferResponse.FromString,
                 _registered_method=True)
+        self.Decide = channel.unary_unary(
+                '/simpul.v1.Agreements/Decide',
+                request_serializer=simpul_dot_v1_dot_agreement__pb2.DecideRequest.SerializeToString,
+                response_deserializer=simpul_dot_v1_dot_agreement__pb2.DecideResponse.FromString,
+                _registered_method=True)
+        self.Revoke = channel.unary_unary(
+                '/simpul.v1.Agreements/Revoke',
+                request_serializer=simpul_dot_v1_dot_agreement__pb2.RevokeRequest.SerializeToString,
+                response_deserializer=simpul_dot_v1_dot_agreement__pb2.RevokeResponse.FromString,
+                _registered_method=True)
+        self.Held = channel.unary_unary(
+                '/simpul.v1.Agreements/Held',
+                request_serializer=simpul_dot_v1_dot_agreement__pb2.HeldRequest.SerializeToString,
+                response_deserializer=simpul_dot_v1_dot_agreement__pb2.HeldResponse.FromString,
+                _registered_method=True)
 
 
 class AgreementsServicer:
     """What nodes offer each other about agreements, called over links like any service: sealed,
-    journaled, but itself without an agreement. Consumer and provider of such a call are the
-    subsystems named in the offered agreement.
+    journaled, but itself without an agreement. Consumer and provider of such a call are subsystems of
+    the parties named in the document.
     """
 
     def Offer(self, request, context):
-        """From the provider, signed by it; the answer is signed by both.
+        """Either party proposes an agreement that it has signed: the consumer asks for access, or the
+        provider offers it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Decide(self, request, context):
+        """What an operator decided later, of a proposal that was not answered at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Revoke(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Held(self, request, context):
+        """All that the answering node holds and the asking one lacks: for nodes of one member, and for a
+        node that was restored, of its partners.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -65,6 +102,21 @@ def add_AgreementsServicer_to_server(servicer, server):
                     request_deserializer=simpul_dot_v1_dot_agreement__pb2.OfferRequest.FromString,
                     response_serializer=simpul_dot_v1_dot_agreement__pb2.OfferResponse.SerializeToString,
             ),
+            'Decide': grpc.unary_unary_rpc_method_handler(
+                    servicer.Decide,
+                    request_deserializer=simpul_dot_v1_dot_agreement__pb2.DecideRequest.FromString,
+                    response_serializer=simpul_dot_v1_dot_agreement__pb2.DecideResponse.SerializeToString,
+            ),
+            'Revoke': grpc.unary_unary_rpc_method_handler(
+                    servicer.Revoke,
+                    request_deserializer=simpul_dot_v1_dot_agreement__pb2.RevokeRequest.FromString,
+                    response_serializer=simpul_dot_v1_dot_agreement__pb2.RevokeResponse.SerializeToString,
+            ),
+            'Held': grpc.unary_unary_rpc_method_handler(
+                    servicer.Held,
+                    request_deserializer=simpul_dot_v1_dot_agreement__pb2.HeldRequest.FromString,
+                    response_serializer=simpul_dot_v1_dot_agreement__pb2.HeldResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'simpul.v1.Agreements', rpc_method_handlers)
@@ -75,8 +127,8 @@ def add_AgreementsServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class Agreements:
     """What nodes offer each other about agreements, called over links like any service: sealed,
-    journaled, but itself without an agreement. Consumer and provider of such a call are the
-    subsystems named in the offered agreement.
+    journaled, but itself without an agreement. Consumer and provider of such a call are subsystems of
+    the parties named in the document.
     """
 
     @staticmethod
@@ -96,6 +148,87 @@ class Agreements:
             '/simpul.v1.Agreements/Offer',
             simpul_dot_v1_dot_agreement__pb2.OfferRequest.SerializeToString,
             simpul_dot_v1_dot_agreement__pb2.OfferResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Decide(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.v1.Agreements/Decide',
+            simpul_dot_v1_dot_agreement__pb2.DecideRequest.SerializeToString,
+            simpul_dot_v1_dot_agreement__pb2.DecideResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Revoke(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.v1.Agreements/Revoke',
+            simpul_dot_v1_dot_agreement__pb2.RevokeRequest.SerializeToString,
+            simpul_dot_v1_dot_agreement__pb2.RevokeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Held(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.v1.Agreements/Held',
+            simpul_dot_v1_dot_agreement__pb2.HeldRequest.SerializeToString,
+            simpul_dot_v1_dot_agreement__pb2.HeldResponse.FromString,
             options,
             channel_credentials,
             insecure,

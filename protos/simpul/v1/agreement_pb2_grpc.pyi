@@ -28,8 +28,8 @@ GRPC_VERSION: str
 
 class AgreementsStub:
     """What nodes offer each other about agreements, called over links like any service: sealed,
-    journaled, but itself without an agreement. Consumer and provider of such a call are the
-    subsystems named in the offered agreement.
+    journaled, but itself without an agreement. Consumer and provider of such a call are subsystems of
+    the parties named in the document.
     """
 
     @_typing.overload
@@ -37,23 +37,41 @@ class AgreementsStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AgreementsAsyncStub: ...
     Offer: _grpc.UnaryUnaryMultiCallable[_agreement_pb2.OfferRequest, _agreement_pb2.OfferResponse]
-    """From the provider, signed by it; the answer is signed by both."""
+    """Either party proposes an agreement that it has signed: the consumer asks for access, or the
+    provider offers it.
+    """
+    Decide: _grpc.UnaryUnaryMultiCallable[_agreement_pb2.DecideRequest, _agreement_pb2.DecideResponse]
+    """What an operator decided later, of a proposal that was not answered at once."""
+    Revoke: _grpc.UnaryUnaryMultiCallable[_agreement_pb2.RevokeRequest, _agreement_pb2.RevokeResponse]
+    Held: _grpc.UnaryUnaryMultiCallable[_agreement_pb2.HeldRequest, _agreement_pb2.HeldResponse]
+    """All that the answering node holds and the asking one lacks: for nodes of one member, and for a
+    node that was restored, of its partners.
+    """
 
 @_typing.type_check_only
 class AgreementsAsyncStub(AgreementsStub):
     """What nodes offer each other about agreements, called over links like any service: sealed,
-    journaled, but itself without an agreement. Consumer and provider of such a call are the
-    subsystems named in the offered agreement.
+    journaled, but itself without an agreement. Consumer and provider of such a call are subsystems of
+    the parties named in the document.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Offer: _aio.UnaryUnaryMultiCallable[_agreement_pb2.OfferRequest, _agreement_pb2.OfferResponse]  # type: ignore[assignment]
-    """From the provider, signed by it; the answer is signed by both."""
+    """Either party proposes an agreement that it has signed: the consumer asks for access, or the
+    provider offers it.
+    """
+    Decide: _aio.UnaryUnaryMultiCallable[_agreement_pb2.DecideRequest, _agreement_pb2.DecideResponse]  # type: ignore[assignment]
+    """What an operator decided later, of a proposal that was not answered at once."""
+    Revoke: _aio.UnaryUnaryMultiCallable[_agreement_pb2.RevokeRequest, _agreement_pb2.RevokeResponse]  # type: ignore[assignment]
+    Held: _aio.UnaryUnaryMultiCallable[_agreement_pb2.HeldRequest, _agreement_pb2.HeldResponse]  # type: ignore[assignment]
+    """All that the answering node holds and the asking one lacks: for nodes of one member, and for a
+    node that was restored, of its partners.
+    """
 
 class AgreementsServicer(metaclass=_abc_1.ABCMeta):
     """What nodes offer each other about agreements, called over links like any service: sealed,
-    journaled, but itself without an agreement. Consumer and provider of such a call are the
-    subsystems named in the offered agreement.
+    journaled, but itself without an agreement. Consumer and provider of such a call are subsystems of
+    the parties named in the document.
     """
 
     @_abc_1.abstractmethod
@@ -62,6 +80,33 @@ class AgreementsServicer(metaclass=_abc_1.ABCMeta):
         request: _agreement_pb2.OfferRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_agreement_pb2.OfferResponse, _abc.Awaitable[_agreement_pb2.OfferResponse]]:
-        """From the provider, signed by it; the answer is signed by both."""
+        """Either party proposes an agreement that it has signed: the consumer asks for access, or the
+        provider offers it.
+        """
+
+    @_abc_1.abstractmethod
+    def Decide(
+        self,
+        request: _agreement_pb2.DecideRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agreement_pb2.DecideResponse, _abc.Awaitable[_agreement_pb2.DecideResponse]]:
+        """What an operator decided later, of a proposal that was not answered at once."""
+
+    @_abc_1.abstractmethod
+    def Revoke(
+        self,
+        request: _agreement_pb2.RevokeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agreement_pb2.RevokeResponse, _abc.Awaitable[_agreement_pb2.RevokeResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Held(
+        self,
+        request: _agreement_pb2.HeldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agreement_pb2.HeldResponse, _abc.Awaitable[_agreement_pb2.HeldResponse]]:
+        """All that the answering node holds and the asking one lacks: for nodes of one member, and for a
+        node that was restored, of its partners.
+        """
 
 def add_AgreementsServicer_to_server(servicer: AgreementsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
