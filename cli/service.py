@@ -8,6 +8,7 @@ import typer
 from cli.options import AsJson, NodeHomeDir, examples, group
 from cli.output import (
     print_done,
+    print_hint,
     print_json,
     print_line,
     print_next,
@@ -28,7 +29,9 @@ MAX_PROTOSET_BYTES = 16 * 1024 * 1024
         "simpul service publish --home N --subsystem ID/DAERAH/53.15/pariwisata"
         " --target 127.0.0.1:50051",
         "simpul service publish --home N --subsystem ID/DAERAH/53.15/pariwisata"
-        " --target unix:/run/wisata.sock --protoset wisata.protoset --service wisata.v1.Wisata",
+        " --target https://wisata.internal:50051 --service wisata.v1.Wisata",
+        "simpul service publish --home N --subsystem ID/DAERAH/53.15/pariwisata"
+        " --target unix:///run/wisata.sock --protoset wisata.protoset",
     ),
 )
 def publish(
@@ -37,7 +40,11 @@ def publish(
         str, typer.Option(metavar="SUBSYSTEM", help="Of a member that this node hosts.")
     ],
     target: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="The gRPC server: HOST:PORT or unix:PATH.")
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="The gRPC server: HOST:PORT, http://HOST:PORT, https://HOST:PORT or unix:///PATH.",
+        ),
     ],
     protoset: Annotated[
         Path | None,
@@ -61,7 +68,8 @@ def publish(
     """Publish the services of a gRPC server under a subsystem.
 
     The contract goes into the federation's directory. Nobody may call before an agreement
-    allows it.
+    allows it. With https:// the service shows a certificate of services.ca_file in node.toml,
+    and the node shows its own: a service that asks for it knows its caller.
     """
     from cli.admin import ask_node
     from simpul.node.v1 import admin_pb2
@@ -78,6 +86,8 @@ def publish(
         return
     for service_id in answer.service_ids:
         print_line(service_id)
+    if answer.target_fault:
+        print_hint(f"{target} can't be called now: {answer.target_fault}")
     print_done(f"published at {target}; the directory is at version {answer.directory_version}")
     print_next(
         f"simpul access allow --home {home} --consumer SUBSYSTEM --service {answer.service_ids[0]}"

@@ -45,7 +45,7 @@ class NodeAdmin(KeyAdmin):
     ) -> admin_pb2.PublishServiceResponse:
         """Publish services of a subsystem."""
         del context
-        ids, version = await services.publish(
+        done = await services.publish(
             self._desk,
             SubsystemId.parse(request.subsystem),
             request.target,
@@ -53,7 +53,9 @@ class NodeAdmin(KeyAdmin):
             request.services,
         )
         return admin_pb2.PublishServiceResponse(
-            service_ids=[str(service) for service in ids], directory_version=version
+            service_ids=[str(service) for service in done.services],
+            directory_version=done.version,
+            target_fault=done.fault or "",
         )
 
     async def ListServices(

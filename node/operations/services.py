@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from node.operations.desk import Desk
+from node.provider.dial import fault_of_target
 from node.provider.reflection import reflect
-from node.provider.target import check_target
+from node.provider.target import parse_target
 from node.provider.tls import service_tls
 from node.store.routes import Route, list_routes, set_route
 from security.contract import MethodKind, check_contract, parse_descriptor_set
@@ -29,10 +30,19 @@ class Published:
     methods: dict[str, MethodKind]
 
 
+@dataclass(frozen=True, slots=True)
+class NewlyPublished:
+    """What was published, the directory's version with it, and why its target can't be called."""
+
+    services: tuple[ServiceId, ...]
+    version: int
+    fault: str | None
+
+
 async def publish(
     desk: Desk, subsystem: SubsystemId, target: str, descriptor_set: bytes, names: Sequence[str]
-) -> tuple[tuple[ServiceId, ...], int]:
-    """Publish services of a subsystem; returns their ids and the directory's version.
+) -> NewlyPublished:
+    """Publish services of a subsystem, whether or not their target answers yet.
 
     Args:
         desk: The supervisor's.
@@ -47,9 +57,13 @@ async def publish(
             APPROVAL_PENDING, when its operator must decide.
     """
     desk.require_hosted(subsystem)
-    check_target(target)
+    place = parse_target(target)
     tls = service_tls(desk.home, desk.config.services)
+    fault = await fault_of_target(place, tls)
     if not descriptor_set:
+        if fault is not None:
+            # Nobody else says what methods there are.
+            raise SimpulError(Code.SERVICE_UNREACHABLE, f"{target} can't be asked: {fault}")
         descriptor_set = await reflect(target, names, tls)
     chosen = tuple(names) or _own_services(descriptor_set)
     for name in chosen:
@@ -69,7 +83,7 @@ async def publish(
     await desk.catch_up(version)
     if waits is not None:
         raise waits
-    return ids, version
+    return NewlyPublished(ids, version, fault)
 
 
 def published(desk: Desk) -> tuple[Published, ...]:

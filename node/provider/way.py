@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import ssl
 from collections import deque
 from typing import Final
 
@@ -25,27 +23,21 @@ from node.gateway.limits import CallLimits
 from node.gateway.refusal import refusal
 from node.provider.breaker import Breaker
 from node.provider.connection import Connection
+from node.provider.dial import CONNECT_TIMEOUT_S, FAULTS, dial, why
 from node.provider.faults import Fault, ServiceMetrics
-from node.provider.frames import Http2Error
 from node.provider.outbound import UnaryCall
 from node.provider.stream import Stream
 from node.provider.target import Target
-from node.provider.tls import ALPN, ServiceTls
-from runtime.ports import UnixAddress
+from node.provider.tls import ServiceTls
 from security.errors import Code, SimpulError
 
 _log = structlog.get_logger(__name__)
 
-CONNECT_TIMEOUT_S: Final = 5.0
 # Of an attempt after a failure: the service was down, and calls wait for this.
 PROBE_TIMEOUT_S: Final = 1.0
 # How long calls join an attempt after a failure; later ones fail at once.
 _JOIN_S: Final = 0.25
 MAX_CONNECTIONS: Final = 16
-# A dead machine is noticed after about 25 s: it says nothing, and its network no longer either.
-_KEEPALIVE: Final = (
-    ("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 25_000),
-)  # fmt: skip
 
 
 class Way:
@@ -187,12 +179,14 @@ class Way:
         probing = not self._breaker.closed
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S if probing else CONNECT_TIMEOUT_S):
-                connection = await self._dial()
-        except (OSError, SimpulError, Http2Error, ssl.SSLError) as error:
-            self._failed(error, probing=probing)
-        except Exception:
-            self._failed(ConnectionError("see the log"), probing=probing)
-            raise
+                connection = await dial(
+                    self._target, self._tls, self._limits.max_metadata_bytes, self
+                )
+        except FAULTS as error:
+            self._failed(why(error), probing=probing)
+        except Exception as error:  # noqa: BLE001 - logged whole, and nobody waits for ever
+            _log.exception("service could not be dialled", target=str(self._target))
+            self._failed(type(error).__name__, probing=probing)
         else:
             if probing:
                 self._metrics.paused.dec()
@@ -210,51 +204,14 @@ class Way:
         if self._waiting:
             self._connect()
 
-    async def _dial(self) -> Connection:
-        target, address = self._target, self._target.address
-
-        def protocol() -> Connection:
-            return Connection(
-                target.scheme, target.authority, self._limits.max_metadata_bytes, self
-            )
-
-        if isinstance(address, UnixAddress):
-            _, connection = await self._loop.create_unix_connection(protocol, address.path)
-        elif not target.tls:
-            transport, connection = await self._loop.create_connection(
-                protocol, address.host, address.port
-            )
-            _keep_alive(transport)
-        else:
-            transport, connection = await self._loop.create_connection(
-                protocol, address.host, address.port, ssl=await self._context(),
-                server_hostname=address.host,
-            )  # fmt: skip
-            _keep_alive(transport)
-            tls = transport.get_extra_info("ssl_object")
-            if tls.selected_alpn_protocol() != ALPN:
-                connection.close()
-                raise ConnectionError("it speaks TLS, but not HTTP/2 (its ALPN has no h2)")
-        try:
-            await connection.ready
-        except asyncio.CancelledError:
-            connection.close()
-            raise
-        return connection
-
-    async def _context(self) -> ssl.SSLContext:
-        if self._tls is None:
-            raise SimpulError(Code.CONFIG_INVALID, "TLS to services is not set up here")
-        return await asyncio.to_thread(self._tls.context)
-
-    def _failed(self, error: BaseException, *, probing: bool) -> None:
+    def _failed(self, reason: str, *, probing: bool) -> None:
         pause_s = self._breaker.failed(self._loop.time())
         if not probing:
             self._metrics.paused.inc()
         # Where the service lies is not the app's business: that stands in the log only.
         _log.warning(
             "service unreachable", target=str(self._target), pause_s=round(pause_s, 1),
-            why=str(error) or type(error).__name__,
+            why=reason,
         )  # fmt: skip
         if not self._connections:
             self._fail_waiting(_unreachable())
@@ -263,17 +220,6 @@ class Way:
         waiting, self._waiting = self._waiting, deque()
         for stream in waiting:
             stream.finish(trailers)
-
-
-def _keep_alive(transport: asyncio.BaseTransport) -> None:
-    found = transport.get_extra_info("socket")
-    if found is None:
-        return
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEPALIVE:
-        # Not every system has all of them.
-        if hasattr(socket, name):
-            found.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _unreachable() -> Trailers:

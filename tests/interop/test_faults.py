@@ -9,7 +9,7 @@ from tests.interop.calling import ask
 from tests.interop.federation import APP, SUBSYSTEM, Ways
 from tests.interop.generate import PROTOSET
 from tests.interop.probe import SERVICE, Side
-from tests.scenario.harness import done
+from tests.scenario.harness import done, refused
 from tests.unit.node.provider.odd_server import Answer, odd_server
 
 UNARY_BODY = wire.frame(b"x")
@@ -180,6 +180,22 @@ async def test_a_service_that_is_not_there(ways: Ways) -> None:
             assert said["simpul-error"] == "SERVICE_UNREACHABLE"
             assert target not in said["grpc-message"]
     ways.nothing_is_left()
+
+
+def test_publishing_says_what_is_wrong_with_a_target(ways: Ways) -> None:
+    publish = (
+        "service", "publish", "--home", ways.provider.home, "--subsystem", SUBSYSTEM,
+        "--service", "simpul.testing.v1.Odd", "--target",
+    )  # fmt: skip
+    assert "the port is missing" in refused("CONFIG_INVALID", *publish, "localhost").err
+    assert "nothing follows" in refused("CONFIG_INVALID", *publish, "http://127.0.0.1:1/x").err
+    # Without a contract the service itself is asked, and with one it may come later.
+    assert "nothing listens there" in refused("SERVICE_UNREACHABLE", *publish, "127.0.0.1:1").err
+    assert "no such socket" in refused("SERVICE_UNREACHABLE", *publish, "unix:///tmp/none").err
+    ran = done(*publish, "127.0.0.1:1", "--protoset", PROTOSET)
+    assert "127.0.0.1:1 can't be called now: nothing listens there" in ran.err
+    shown = done(*publish, "127.0.0.1:1", "--protoset", PROTOSET, "--json").json
+    assert "nothing listens there" in shown["target_fault"]
 
 
 _published: set[str] = set()

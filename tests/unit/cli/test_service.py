@@ -24,7 +24,8 @@ def test_publish_with_a_protoset(simpul: Simpul, node: FakeNode) -> None:
 
 def test_publish_by_reflection_sends_no_protoset(simpul: Simpul, node: FakeNode) -> None:
     ran = simpul(*PUBLISH, "--json").ok()
-    assert ran.json() == {"service_ids": [SERVICE], "directory_version": 8}
+    expected = {"service_ids": [SERVICE], "directory_version": 8, "target_fault": ""}
+    assert ran.json() == expected
     assert ran.err == ""
     assert node.heard.last().descriptor_set == b""
 

@@ -142,7 +142,7 @@ class PublishServiceRequest(_message.Message):
     SERVICES_FIELD_NUMBER: _builtins.int
     subsystem: _builtins.str
     target: _builtins.str
-    """`host:port` or `unix:PATH` of the gRPC server."""
+    """Of the gRPC server: `host:port`, `http://host:port`, `https://host:port`, `unix:PATH`."""
     descriptor_set: _builtins.bytes
     """A google.protobuf.FileDescriptorSet; empty: ask the target by server reflection."""
     @_builtins.property
@@ -171,7 +171,10 @@ class PublishServiceResponse(_message.Message):
 
     SERVICE_IDS_FIELD_NUMBER: _builtins.int
     DIRECTORY_VERSION_FIELD_NUMBER: _builtins.int
+    TARGET_FAULT_FIELD_NUMBER: _builtins.int
     directory_version: _builtins.int
+    target_fault: _builtins.str
+    """Why the target can't be called now; empty where it answers."""
     @_builtins.property
     def service_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -179,10 +182,11 @@ class PublishServiceResponse(_message.Message):
         *,
         service_ids: _abc.Iterable[_builtins.str] | None = ...,
         directory_version: _builtins.int = ...,
+        target_fault: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory_version", b"directory_version", "service_ids", b"service_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory_version", b"directory_version", "service_ids", b"service_ids", "target_fault", b"target_fault"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
