@@ -32,7 +32,6 @@ from security.directory_records import (
     MEMBERS_FOLDER,
     POLICY_PATH,
     ContractView,
-    LimitsView,
     MemberRecordView,
     MemberState,
     NodeState,
@@ -55,7 +54,6 @@ from simpul.v1 import statement_pb2
 __all__ = [
     "ContractView",
     "DirectoryView",
-    "LimitsView",
     "MemberState",
     "MemberView",
     "NodeState",

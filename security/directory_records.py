@@ -33,6 +33,7 @@ from security.identifiers import (
     check_service_name,
 )
 from security.keys import KEY_ID_BYTES, Algorithm, PublicKey
+from security.limits import Limits
 from security.oversight import Oversight, read_oversight
 from security.statement import MAX_TIME_MS, VerifiedStatement, verify_statement
 from simpul.v1 import directory_pb2, statement_pb2
@@ -78,17 +79,6 @@ class SubsystemState(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class LimitsView:
-    """What the federation allows at most."""
-
-    max_message_bytes: int
-    max_parcel_bytes: int
-    max_entries: int
-    max_metadata_bytes: int
-    max_call_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class PolicyView:
     """What the federation's offline keys decide."""
 
@@ -98,7 +88,8 @@ class PolicyView:
     # DER certificates.
     tls_authorities: tuple[bytes, ...]
     member_classes: frozenset[str]
-    limits: LimitsView
+    # What it allows at most.
+    limits: Limits
     # Witnesses and time-stamp authorities.
     oversight: Oversight
 
@@ -212,21 +203,10 @@ def parse_policy(data: bytes) -> PolicyView:
         raise refused(2, POLICY_PATH, "it names no member class, or one twice")
     if any(_MEMBER_CLASS.fullmatch(item) is None for item in classes):
         raise refused(2, POLICY_PATH, "it names a member class that can be none")
-    limits = LimitsView(
-        max_message_bytes=message.limits.max_message_bytes,
-        max_parcel_bytes=message.limits.max_parcel_bytes,
-        max_entries=message.limits.max_entries,
-        max_metadata_bytes=message.limits.max_metadata_bytes,
-        max_call_ms=message.limits.max_call_ms,
-    )
-    if 0 in {
-        limits.max_message_bytes,
-        limits.max_parcel_bytes,
-        limits.max_entries,
-        limits.max_metadata_bytes,
-        limits.max_call_ms,
-    }:
-        raise refused(2, POLICY_PATH, "a limit is missing")
+    try:
+        limits = Limits.from_proto(message.limits)
+    except ValueError:
+        raise refused(2, POLICY_PATH, "a limit is missing") from None
     return PolicyView(
         federation=message.federation,
         stale_after_ms=message.stale_after_ms,

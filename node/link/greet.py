@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from node.link.frames import greeting_frame, parse_frame
@@ -63,9 +63,7 @@ class Greeter:
     @property
     def limits(self) -> Limits:
         """What this node takes, by its configuration and by the federation's policy."""
-        allowed = self.current.directory.policy.limits
-        names = [limit.name for limit in fields(Limits)]
-        return self.own_limits.lower(Limits(**{name: getattr(allowed, name) for name in names}))
+        return self.own_limits.lower(self.current.directory.policy.limits)
 
     async def dial(self, stream: FrameStream, peer: NodeView) -> LinkContext:
         """Greet first, and take the acceptor's answer.
