@@ -43,6 +43,7 @@ from node.link.model import LinkRooms
 from node.link.notes import Notes
 from node.link.refusals import Refusals
 from node.link.sealer import Sealer
+from node.link.unsettled import Settled, Unsettled
 from node.link.watch import LinkMetrics
 from node.model import Current, NodeIdentity, Snapshot
 from node.policy.apps import AppBook, AppCredential
@@ -128,6 +129,8 @@ class Worker:
             max_open=MAX_OPEN_CALLS,
             now_ms=now_ms,
         )
+        link_metrics = LinkMetrics(registry)
+        unsettled = Unsettled(lambda settled: _tell(settled, link_metrics))
         greeter = Greeter(
             self._identity,
             self._ring.node_key(None, config.node_id),
@@ -137,6 +140,7 @@ class Worker:
             config.node.workers,
             now_ms,
             self._refresh,
+            unsettled,
         )
         self._greeter = greeter
         clock_s = asyncio.get_running_loop().time
@@ -146,8 +150,9 @@ class Worker:
             self._sealer,
             journal,
             self._providing.on_open,
-            LinkMetrics(registry),
+            link_metrics,
             Refusals(clock_s),
+            unsettled,
             self._refresh,
             config.member_ids[0],
             now_ms,
@@ -307,6 +312,8 @@ class Worker:
 
     async def drain(self, grace_s: float) -> None:
         """Take no more calls, of apps or of peers; end those under way, for at most `grace_s`."""
+        self._providing.stop_beginning()
+        self._links.announce_drain()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 await asyncio.gather(self._end_gateway(), self._providing.drain())
@@ -452,6 +459,19 @@ def _snapshot(pushed: control_pb2.Snapshot, view: DirectoryView, config: NodeCon
         if pushed.refusal_code
         else None,
     )
+
+
+def _tell(settled: Settled, metrics: LinkMetrics) -> None:
+    """What a greeting told of the calls on a link that broke."""
+    counts = {
+        "not_started": len(settled.not_started),
+        "arrived": len(settled.arrived),
+        "heard": len(settled.heard),
+        "unheard": len(settled.unheard),
+    }
+    for what, calls in counts.items():
+        metrics.settled(what, calls)
+    _log.info("broken link settled", peer=str(settled.peer), link=settled.link_id.hex(), **counts)
 
 
 def _unwanted(view: DirectoryView, node: NodeId) -> SimpulError | None:

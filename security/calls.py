@@ -219,8 +219,12 @@ class CallTable:
         """Note that our parcel of this number, the latest, holds the close or refuse of a call."""
         self._closed_in[call_id] = number
 
-    def acknowledged(self, number: int) -> None:
-        """Forget the calls closed in our parcels up to this number: they were heard."""
+    def forget(self, call_id: bytes) -> None:
+        """Forget a call that no parcel was made for yet: what waits of it is left out."""
+        self._calls.pop(call_id, None)
+
+    def acknowledged(self, number: int) -> int:
+        """Forget the calls closed in our parcels up to this number: they were heard. How many?"""
         heard = []
         for call_id, closed_in in self._closed_in.items():
             if closed_in > number:
@@ -229,3 +233,8 @@ class CallTable:
         for call_id in heard:
             del self._closed_in[call_id]
             self._calls.pop(call_id, None)
+        return len(heard)
+
+    def unheard(self) -> dict[bytes, int]:
+        """The closed calls that the peer hasn't acknowledged, with the parcel of each close."""
+        return dict(self._closed_in)

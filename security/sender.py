@@ -105,6 +105,7 @@ class Sender:
         self._credit_taken = context.credit_taken
         self._opens = 0
         self._drain: int | None = None
+        self._closes_heard = 0
 
     @property
     def number(self) -> int:
@@ -120,6 +121,11 @@ class Sender:
     def opens_left(self) -> int:
         """How many more opens may be made now."""
         return self._credit_taken - self._opens
+
+    @property
+    def closes_heard(self) -> int:
+        """How many of the peer's calls ended here in parcels that it has acknowledged."""
+        return self._closes_heard
 
     @property
     def acknowledged(self) -> Received | None:
@@ -138,7 +144,7 @@ class Sender:
 
     @property
     def draining(self) -> int | None:
-        """The number of the peer's last parcel of which anything was started, once that is said."""
+        """The peer's last parcel of which anything was started here, once that is to be said."""
         return self._drain
 
     def add(
@@ -309,7 +315,7 @@ class Sender:
         for number in range(first, received.number + 1):
             del self._unacknowledged[number]
         self._acknowledged = received
-        self.calls.acknowledged(received.number)
+        self._closes_heard += self.calls.acknowledged(received.number)
 
 
 def _completed(kind: Kind, call: Call, payload: Commitment | None) -> Kind:

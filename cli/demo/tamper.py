@@ -25,6 +25,7 @@ from node.link.accept import METHOD
 from node.link.frames import max_frame_bytes, parcel_frame, parse_frame
 from node.link.greet import Greeter
 from node.link.stream import DialledStream
+from node.link.unsettled import Unsettled
 from node.model import Current, NodeIdentity, Snapshot
 from node.policy.apps import AppBook
 from node.policy.rules import AgreementBook
@@ -149,6 +150,7 @@ async def captured(path: Path, peer: NodeId) -> AsyncIterator[CapturedNode]:
         WORKERS,
         now_ms,
         _nothing_newer,
+        Unsettled(lambda _: None),
     )
     credentials = grpc.ssl_channel_credentials(
         to_pem(*view.policy.tls_authorities), home.read_pem(KeyName.TLS), home.read_chain()

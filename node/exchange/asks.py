@@ -11,9 +11,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
-from node.calls import Cancelled, HalfClose, Headers, InboundCall, Message, Trailers
+from node.calls import (
+    Cancelled,
+    HalfClose,
+    Headers,
+    InboundCall,
+    Message,
+    RequestEvent,
+    Trailers,
+)
 from node.exchange.metadata import passed_on, with_call_id
 from node.exchange.routing import Route
 from node.link.contents import persons_of
@@ -26,6 +35,9 @@ from security.kinds import HalfClose as HalfCloseKind
 from security.kinds import Message as MessageKind
 from security.private import Private, make_private
 
+# Of a stream's first messages, until the provider's node says something of the call.
+MAX_KEPT_BYTES: Final = 64 * 1024
+
 
 @dataclass(slots=True, eq=False)
 class Asked:
@@ -35,7 +47,12 @@ class Asked:
     call_id: bytes
     # In the event loop's time; None where the app set none.
     deadline_s: float | None
-    # Something of a stream was taken from the app: it can't be taken again for another node.
+    # Of a stream: what was taken from the app and is kept, should another node be asked.
+    kept: list[Message | HalfClose] = field(default_factory=list)
+    kept_bytes: int = 0
+    # Of the kept, how many the node that is asked now has got.
+    again: int = 0
+    # More was taken than is kept: it can't be taken again for another node.
     taken: bool = False
     # Once it is known where it goes.
     route: Route | None = None
@@ -51,6 +68,28 @@ class Asked:
         if self.deadline_s is None:
             return None
         return max(0, int((self.deadline_s - asyncio.get_running_loop().time()) * 1000))
+
+    async def receive(self) -> RequestEvent:
+        """The app's next event, or one that a node got which then proved not to have begun."""
+        if self.again < len(self.kept):
+            self.again += 1
+            return self.kept[self.again - 1]
+        event = await self.call.receive()
+        if isinstance(event, Cancelled) or self.taken:
+            return event
+        self.kept_bytes += len(event.data) if isinstance(event, Message) else 0
+        if self.kept_bytes > MAX_KEPT_BYTES:
+            self.begun()
+        else:
+            self.kept.append(event)
+            self.again += 1
+        return event
+
+    def begun(self) -> None:
+        """Keep nothing more: the call has begun, or too much would have to be kept."""
+        self.taken = True
+        self.kept.clear()
+        self.again = 0
 
 
 class _Ask:
@@ -71,7 +110,8 @@ class _Ask:
     def on_lost(self, error: SimpulError) -> None:
         """The link broke before the provider's close came."""
         self._closed.set()
-        if error.code is Code.NOT_STARTED:
+        if self._opening is None or not self._opening.sealed:
+            # No entry says it.
             self._asked.opening = None
             if self._asked.never_left is not None:
                 self._asked.never_left()
@@ -239,6 +279,8 @@ class StreamAsk(_Ask):
 
     async def on_entry(self, entry: ReceivedEntry) -> None:
         """Take the next entry of the provider; waits while the app reads slowly."""
+        if not isinstance(entry.kind, Refuse):
+            self._asked.begun()
         if self._opening is not None:
             await self._link.durable(self._opening)
         if entry.fault is not None:
@@ -251,11 +293,11 @@ class StreamAsk(_Ask):
         self._take_end(entry)
 
     async def _carry_requests(self) -> None:
-        # What is taken from the app can't be taken again: not before the call has surely begun.
+        # Not before the open is sealed: what is taken from the app then has somewhere to go.
         await self._link.begun()
+        self._asked.again = 0
         try:
-            while not isinstance(event := await self._call.receive(), Cancelled):
-                self._asked.taken = True
+            while not isinstance(event := await self._asked.receive(), Cancelled):
                 await self._link.room()
                 self._carry(event)
         except SimpulError as error:

@@ -148,6 +148,14 @@ class Consuming:
                 asked.opening = asked.link = None
                 # Never the same id twice: the first node may still hear of it.
                 asked.call_id = self._new_call_id()
+        try:
+            return await self._ask(asked, route, route.nodes[-1], request)
+        except SimpulError as error:
+            # The link was broken, and the call never left: it gets a new one, once.
+            if error.code is not Code.NOT_STARTED or asked.taken:
+                raise
+            asked.opening = asked.link = None
+            asked.call_id = self._new_call_id()
         return await self._ask(asked, route, route.nodes[-1], request)
 
     async def _ask(

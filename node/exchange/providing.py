@@ -38,8 +38,7 @@ from node.exchange.metadata import (
     passed_on,
 )
 from node.exchange.watch import CallMetrics
-from node.link.link import Link
-from node.link.model import CallHandler, ReceivedEntry
+from node.link.model import CallHandler, CallLink, ReceivedEntry
 from node.model import Current
 from node.policy.allowance import Side
 from node.policy.rules import check_open
@@ -88,7 +87,7 @@ class Providing:
         """How many calls are being answered."""
         return len(self._tasks)
 
-    def on_open(self, link: Link, entry: ReceivedEntry) -> CallHandler:
+    def on_open(self, link: CallLink, entry: ReceivedEntry) -> CallHandler:
         """Begin to answer a call whose open is durable. Never waits."""
         if not isinstance(entry.kind, kinds.Open):
             raise TypeError("an open was promised")
@@ -97,7 +96,7 @@ class Providing:
         if entry.fault is not None:
             answer.refuse(entry.fault)
             return handler
-        full = self._refusal()
+        full = self._refusal(link)
         if full is not None:
             answer.refuse(full)
             return handler
@@ -115,15 +114,22 @@ class Providing:
         self._tasks.discard(task)
         self._request_bytes -= request_bytes
 
+    def stop_beginning(self) -> None:
+        """Begin no more calls of peers: from now on they are refused."""
+        self._draining = True
+
     async def drain(self) -> None:
         """Begin no more calls, and wait until every one that was begun has ended."""
-        self._draining = True
+        self.stop_beginning()
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    def _refusal(self) -> SimpulError | None:
-        """Why no call is begun now, if so."""
-        if self._draining:
+    def _refusal(self, link: CallLink) -> SimpulError | None:
+        """Why no call is begun now, if so.
+
+        A call that this node's own gateway still lets through was under way when the drain began.
+        """
+        if self._draining and not link.local:
             return SimpulError(
                 Code.NODE_DRAINING, "the provider's node is about to stop; try again in a moment"
             )
@@ -215,7 +221,7 @@ class Providing:
 class _Answer:
     """One call on the provider's side; the link delivers its later entries here."""
 
-    def __init__(self, link: Link, entry: ReceivedEntry, opened: kinds.Open) -> None:
+    def __init__(self, link: CallLink, entry: ReceivedEntry, opened: kinds.Open) -> None:
         self.link = link
         self.opened = opened
         self.call_id = entry.call_id

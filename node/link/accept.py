@@ -8,7 +8,7 @@ them to the peer, and to this worker process, without a new greeting for each ca
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Final
 
 import grpc
@@ -17,9 +17,9 @@ from grpc import aio
 
 from node.journal.model import LinkEnd
 from node.link.frames import max_frame_bytes, parse_frame
-from node.link.greet import GREETING_TIMEOUT_S, Greeter, child_context
+from node.link.greet import GREETING_TIMEOUT_S, Greeter, child_context, require_spoken_to
 from node.link.link import Link
-from node.link.model import LinkRooms
+from node.link.model import LinkRooms, draining
 from node.link.stream import AcceptedStream, abort
 from runtime.grpc_options import refuse_old_tls, server_options
 from security.errors import Code, LinkFault, SimpulError
@@ -32,8 +32,12 @@ from simpul.v1 import exchange_pb2
 _log = structlog.get_logger(__name__)
 
 METHOD: Final = "/simpul.v1.Exchange/Link"
-# Greeted links and children of one peer at once, over all its workers.
+# Links of one peer at once, those included of which nothing has come yet.
 MAX_LINKS_PER_PEER: Final = 20_000
+# How long a link that the peer calls broken may take to end here.
+BROKEN_TIMEOUT_S: Final = 1.0
+# Calls that had links of their own under one greeted link: their ids are kept as long as it lives.
+MAX_CHILDREN: Final = 100_000
 
 
 class LinkServer(grpc.GenericRpcHandler):
@@ -42,11 +46,14 @@ class LinkServer(grpc.GenericRpcHandler):
     def __init__(self, greeter: Greeter, rooms: LinkRooms) -> None:
         self._greeter = greeter
         self._rooms = rooms
-        # Greeted links, by id: those that may have children.
+        # Greeted links, by id: those that may have children; and the calls that had one.
         self._greeted: dict[bytes, Link] = {}
-        self._open: dict[NodeId, int] = {}
+        self._called: dict[bytes, set[bytes]] = {}
+        # By the names in the certificate.
+        self._open: dict[frozenset[str], int] = {}
         self._draining = False
         self._running: set[Link] = set()
+        rooms.refusals.on_exceeded(self._expel)
 
     @property
     def links(self) -> tuple[Link, ...]:
@@ -61,16 +68,44 @@ class LinkServer(grpc.GenericRpcHandler):
             return None
         return grpc.stream_stream_rpc_method_handler(self._link)
 
-    async def drain(self) -> None:
-        """Take no more links, and end in order those that have no call left."""
+    def announce_drain(self) -> None:
+        """Take no more links, and tell the peers that nothing more is begun on those they have.
+
+        The caller has seen to it that the opener begins nothing.
+        """
         self._draining = True
+        for link in self.links:
+            link.drain()
+
+    async def drain(self) -> None:
+        """Take no more links, and end in order those that are up: no call may be under way."""
+        self.announce_drain()
         await asyncio.gather(*(link.finish() for link in self.links))
+
+    async def broke(self, peer: NodeId, link_ids: Iterable[bytes]) -> None:
+        """The peer says that these links broke; end those that this end thinks alive."""
+        wanted = set(link_ids)
+        broken = [
+            link for link in self.links if link.peer == peer and link.context.link_id in wanted
+        ]
+        for link in broken:
+            link.cut()
+        if broken:
+            await asyncio.wait(
+                [asyncio.ensure_future(link.over()) for link in broken], timeout=BROKEN_TIMEOUT_S
+            )
 
     def sever(self, unwanted: Callable[[NodeId], SimpulError | None]) -> None:
         """Cut the links to nodes that must not be spoken to any more."""
         for link in self.links:
             error = unwanted(link.peer)
             if error is not None:
+                link.cut(error)
+
+    def _expel(self, name: str, error: SimpulError) -> None:
+        """A peer spent its budget: every link that it opened ends."""
+        for link in self.links:
+            if link.peer.dns_name == name:
                 link.cut(error)
 
     async def _link(
@@ -102,20 +137,47 @@ class LinkServer(grpc.GenericRpcHandler):
         # Otherwise they go with the first frame; and where that is given up half-way, grpcio sends
         # them twice, which fails, and the stream gets no end.
         await context.send_initial_metadata(())
-        link = await self._begin(stream, _tls_names(context))
-        peer = link.peer
-        self._open[peer] = self._open.get(peer, 0) + 1
+        names = _tls_names(context)
+        self._open[names] = self._open.get(names, 0) + 1
+        try:
+            link = await self._begun(stream, names)
+            await self._carry(link)
+        finally:
+            self._open[names] -= 1
+            if not self._open[names]:
+                del self._open[names]
+
+    async def _begun(self, stream: AcceptedStream, names: frozenset[str]) -> Link:
+        """A link, if it may begin; a peer that may not is counted, and logged by its name."""
+        name = min(names, default="nobody")
+        try:
+            self._rooms.refusals.check(name)
+            return await self._begin(stream, names)
+        except SimpulError as error:
+            self._rooms.metrics.refused(error)
+            if error.code is not Code.NODE_DRAINING:
+                self._rooms.refusals.complain(name, error)
+            if isinstance(error, LinkFault):
+                self._rooms.refusals.spend(name, error.code)
+            raise
+
+    async def _carry(self, link: Link) -> None:
+        link_id = link.context.link_id
         self._running.add(link)
         if link.shared:
-            self._greeted[link.context.link_id] = link
+            self._greeted[link_id] = link
+            self._called[link_id] = set()
         try:
+            # What was decided while the greeting was under way met no link to end.
+            require_spoken_to(self._rooms.current.directory, link.peer)
+            if self._draining:
+                link.drain()
             await link.run()
         finally:
             self._running.discard(link)
-            self._greeted.pop(link.context.link_id, None)
-            self._open[peer] -= 1
-            if not self._open[peer]:
-                del self._open[peer]
+            if link.shared:
+                del self._greeted[link_id]
+                del self._called[link_id]
 
     def _check_journal(self) -> None:
         try:
@@ -126,9 +188,11 @@ class LinkServer(grpc.GenericRpcHandler):
                 error.code, "this node can't record calls now; its operators must make room"
             ) from None
 
-    async def _begin(self, stream: AcceptedStream, tls_names: frozenset[str]) -> Link:
+    async def _begin(self, stream: AcceptedStream, names: frozenset[str]) -> Link:
         if self._draining:
-            raise SimpulError(Code.NODE_DRAINING, "this node is about to stop; dial again later")
+            raise draining(self._greeter.identity.node)
+        if self._open[names] > MAX_LINKS_PER_PEER:
+            raise SimpulError(Code.OVERLOADED, "this peer has too many links open here; end some")
         self._check_journal()
         try:
             data = await asyncio.wait_for(stream.read(), GREETING_TIMEOUT_S)
@@ -139,29 +203,37 @@ class LinkServer(grpc.GenericRpcHandler):
         frame = parse_frame(data, self._greeter.limits)
         match frame.WhichOneof("kind"):
             case "greeting":
-                context = await self._greeter.accept(
-                    stream, frame.greeting, tls_names, self._rooms.refusals.check
-                )
+                context = await self._greeter.accept(stream, frame.greeting, names, self.broke)
                 _log.info("link accepted", peer=str(context.peer_node), link=context.link_id.hex())
             case "child":
-                context = self._child(frame.child, tls_names)
+                context = self._child(frame.child, names)
             case _:
                 raise LinkFault(
                     Code.GREETING_MALFORMED, "a link begins with a greeting or a child", step=2
                 )
-        if self._open.get(context.peer_node, 0) >= MAX_LINKS_PER_PEER:
-            raise SimpulError(
-                Code.OVERLOADED, f"{context.peer_node} has too many links open here; end some"
-            )
         return Link(context, stream, self._rooms, LinkEnd.ACCEPTOR)
 
-    def _child(self, child: exchange_pb2.Child, tls_names: frozenset[str]) -> LinkContext:
+    def _child(self, child: exchange_pb2.Child, names: frozenset[str]) -> LinkContext:
         parent = self._greeted.get(child.parent)
-        if parent is None or parent.peer.dns_name not in tls_names:
+        called = self._called.get(child.parent, set())
+        if (
+            parent is None
+            or parent.peer.dns_name not in names
+            or not parent.alive
+            or len(called) >= MAX_CHILDREN
+        ):
+            # No fault: a link that ends may cross with a call that begins.
+            raise SimpulError(
+                Code.LINK_UNKNOWN, "the child's parent is no link of this connection; greet again"
+            )
+        if child.call_id in called:
             raise LinkFault(
-                Code.LINK_UNKNOWN, "the child's parent is no link of this connection; greet again",
-                step=3,
-            )  # fmt: skip
+                Code.ENTRY_STATE,
+                "a call has had a link of its own already; begin a new call",
+                step=10,
+                call_id=child.call_id.hex(),
+            )
+        called.add(child.call_id)
         link = child_link_id(child.parent, child.call_id)
         return child_context(parent.context, link, child.call_id, dialled=False)
 
@@ -192,8 +264,6 @@ async def _first_of(one: asyncio.Future[Any], other: asyncio.Future[Any]) -> Non
 def _outcome(serving: asyncio.Future[None]) -> SimpulError | None:
     error = serving.exception()
     if error is None or isinstance(error, SimpulError):
-        if isinstance(error, LinkFault):
-            _log.warning("link refused", code=error.code, step=error.step, why=error.message)
         return error
     _log.error("link failed", exc_info=error)
     return SimpulError(Code.INTERNAL, "the other node failed; its log says why")

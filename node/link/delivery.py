@@ -24,7 +24,7 @@ MAX_WAITING: Final = 64
 # Bytes of one streaming call that wait for it before the reader does.
 MAX_WAITING_BYTES: Final = 1024 * 1024
 
-_Pending = tuple[asyncio.Future[None], AcceptedParcel, list[asyncio.Future[bytes] | None]]
+_Pending = tuple[asyncio.Future[None], AcceptedParcel, int, list[asyncio.Future[bytes] | None]]
 
 
 class Delivery:
@@ -34,7 +34,7 @@ class Delivery:
         self,
         *,
         shared: bool,
-        durable: Callable[[AcceptedParcel], None],
+        durable: Callable[[AcceptedParcel, int], None],
         hand_on: Callable[[ReceivedEntry], Awaitable[None] | None],
         keep: Callable[[AcceptedParcel, int, bytes], asyncio.Future[None] | None],
     ) -> None:
@@ -55,9 +55,12 @@ class Delivery:
         self,
         durable: asyncio.Future[None],
         accepted: AcceptedParcel,
+        size_bytes: int,
         kept: Collection[int] = (),
     ) -> None:
-        """Take a parcel; waits while too much waits. `kept` are the entries whose content is kept.
+        """Take a parcel, whose frame had so many bytes; waits while too much waits.
+
+        `kept` are the entries whose content is kept.
 
         Raises:
             LinkFault: The peer goes on and on while it owes a payload (CREDIT_EXCEEDED, step 4).
@@ -78,7 +81,7 @@ class Delivery:
             if whole is not None:
                 wholes[number] = self._kept_first(whole, accepted, number)
         self._bytes += _weight(accepted)
-        await self._pending.put((durable, accepted, wholes))
+        await self._pending.put((durable, accepted, size_bytes, wholes))
 
     def chunk(self, chunk: exchange_pb2.Chunk) -> int | None:
         """Take a piece of a payload; see `Assembly.take`."""
@@ -91,9 +94,9 @@ class Delivery:
             SimpulError: The journal failed.
         """
         while True:
-            durable, accepted, wholes = await self._pending.get()
+            durable, accepted, size_bytes, wholes = await self._pending.get()
             await durable
-            self._durable(accepted)
+            self._durable(accepted, size_bytes)
             for entry, whole in zip(accepted.entries, wholes, strict=True):
                 await self._deliver(entry, whole, accepted.fields.member)
             self._bytes -= _weight(accepted)

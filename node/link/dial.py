@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -21,12 +21,12 @@ import structlog
 from grpc import aio
 
 from node.journal.model import LinkEnd
-from node.link.accept import METHOD
+from node.link.accept import MAX_CHILDREN, METHOD
 from node.link.frames import child_frame, max_frame_bytes
-from node.link.greet import Greeter, child_context, require_active
+from node.link.greet import Greeter, child_context, require_active, require_spoken_to
 from node.link.link import Link
 from node.link.local import LocalLinks
-from node.link.model import LinkRooms
+from node.link.model import LinkRooms, not_started
 from node.link.stream import DialledStream
 from runtime.grpc_options import channel_options
 from security.directory import NodeView
@@ -56,13 +56,15 @@ class _Dialled:
     born_s: float
     # The directory's node, as it was dialled.
     node: NodeView
-    # Of a bulk connection: the streaming calls on it.
-    children: set[asyncio.Task[None]]
+    # Of a bulk connection: the streaming calls on it, and how many there were.
+    children: set[asyncio.Task[None]] = field(default_factory=set)
+    begun: int = 0
 
     def serves(self, node: NodeView, now_s: float) -> bool:
         """New calls may go out on it."""
         same = self.node.link_address == node.link_address and self.node.node_key == node.node_key
-        return same and self.link.alive and now_s - self.born_s < MAX_LINK_AGE_S
+        young = now_s - self.born_s < MAX_LINK_AGE_S and self.begun < MAX_CHILDREN
+        return same and self.link.alive and young
 
 
 class Dialler:
@@ -108,10 +110,14 @@ class Dialler:
         if node.id == self._greeter.identity.node:
             return self._local.child(call_id)
         bulk = await self._get(node, _Purpose.BULK)
+        bulk.begun += 1
         parent = bulk.link.context
         stream = DialledStream(_stream(bulk.channel), str(node.id))
         try:
             await stream.write(child_frame(parent.link_id, call_id))
+            if not bulk.link.alive:
+                # It ended meanwhile: because of what it did, or because of who it is.
+                raise not_started(node.id)
         except BaseException:
             stream.close()
             raise
@@ -173,17 +179,30 @@ class Dialler:
             raise
         link = Link(context, stream, self._rooms, LinkEnd.DIALLER)
         dialled = _Dialled(
-            channel, link, self._start(link), asyncio.get_running_loop().time(), node, set()
+            channel, link, self._start(link), asyncio.get_running_loop().time(), node
         )
+        try:
+            # What was decided while the greeting was under way met no link to end.
+            require_spoken_to(self._rooms.current.directory, node.id)
+        except SimpulError as error:
+            link.cut(error)
+            self._keep(asyncio.create_task(_see_off(dialled)))
+            raise
         _log.info("link dialled", peer=str(node.id), link=context.link_id.hex(), purpose=purpose)
-        self._replace((node.id, purpose), dialled)
-        return dialled
-
-    def _replace(self, key: tuple[NodeId, _Purpose], dialled: _Dialled) -> None:
+        key = (node.id, purpose)
         old = self._dialled.get(key)
         self._dialled[key] = dialled
         if old is not None:
-            self._keep(asyncio.create_task(_retire(old)))
+            old.link.retire()
+        self._keep(asyncio.create_task(self._follow(key, dialled)))
+        return dialled
+
+    async def _follow(self, key: tuple[NodeId, _Purpose], dialled: _Dialled) -> None:
+        """When it takes no more calls, for whatever reason: end it after those it has."""
+        await dialled.link.left()
+        if self._dialled.get(key) is dialled:
+            del self._dialled[key]
+        await _see_off(dialled)
 
     def _start(self, link: Link) -> asyncio.Task[None]:
         self._running.add(link)
@@ -197,10 +216,11 @@ class Dialler:
         task.add_done_callback(self._children.discard)
 
 
-async def _retire(old: _Dialled) -> None:
-    """End a link that a new one took the place of, when its calls are done."""
-    while old.link.alive and (old.children or not old.link.idle):  # noqa: ASYNC110 - it is in no hurry
-        await asyncio.sleep(1.0)
+async def _see_off(old: _Dialled) -> None:
+    """End a link and its connection when the calls on them are done."""
+    await old.link.quiet()
+    while old.children:
+        await asyncio.wait(set(old.children))
     await old.link.finish()
     with contextlib.suppress(asyncio.CancelledError):
         await old.running

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from node.link.frames import greeting_frame, parse_frame
 from node.link.stream import FrameStream
+from node.link.unsettled import Unsettled
 from node.model import Current, NodeIdentity
-from security.directory import NodeState, NodeView
+from security.directory import DirectoryView, NodeState, NodeView
 from security.errors import Code, LinkFault, SimpulError
 from security.greeting import (
     NONCE_BYTES,
@@ -30,6 +31,7 @@ from security.greeting import (
     make_greeting,
     verify_greeting,
 )
+from security.greeting import Unsettled as UnsettledLink
 from security.identifiers import NodeId
 from security.keys import PrivateKey
 from security.limits import Limits
@@ -59,6 +61,7 @@ class Greeter:
     now_ms: Callable[[], int]
     # Asks for the directory with this hash; at most 2 s.
     refresh: Callable[[bytes], Awaitable[None]]
+    unsettled: Unsettled
 
     @property
     def limits(self) -> Limits:
@@ -71,13 +74,17 @@ class Greeter:
         Raises:
             SimpulError: The peer is not who it should be, does not answer, or refuses.
         """
-        mine = make_greeting(self._fields(peer.id, in_reply_to=None, credit=0), self.node_key)
+        named = self.unsettled.name(peer.id)
+        mine = make_greeting(
+            self._fields(peer.id, in_reply_to=None, credit=0, unsettled=named), self.node_key
+        )
         await stream.write(greeting_frame(mine))
         theirs = await _first_greeting(stream, self.limits)
         expected = Expected(
             self.identity.federation, self.identity.node, peer.id, greeting_hash(mine.greeting)
         )
         verified = await self._verified(theirs, expected)
+        self.unsettled.hear(peer.id, verified.fields.unsettled)
         return self._context(verified, link_id(mine.greeting, verified.greeting), given=0)
 
     async def accept(
@@ -85,9 +92,11 @@ class Greeter:
         stream: FrameStream,
         theirs: exchange_pb2.SignedGreeting,
         tls_names: frozenset[str],
-        admit: Callable[[NodeId], None],
+        broke: Callable[[NodeId, Iterable[bytes]], Awaitable[None]],
     ) -> LinkContext:
-        """Take a dialler's greeting, and answer it, unless `admit` raises.
+        """Take a dialler's greeting, and answer it.
+
+        `broke` ends the links that the peer says broke, and that this end may think alive.
 
         Raises:
             SimpulError: The peer is not who it says, or not one to speak to.
@@ -102,9 +111,16 @@ class Greeter:
                 "use the certificate that the registry issued to this node",
                 step=4,
             )
-        require_active(self.current.directory.node(peer))
-        admit(peer)
-        reply = self._fields(peer, in_reply_to=greeting_hash(theirs.greeting), credit=CREDIT)
+        require_spoken_to(self.current.directory, peer)
+        named = verified.fields.unsettled
+        await broke(peer, (each.link_id for each in named))
+        reply = self._fields(
+            peer,
+            in_reply_to=greeting_hash(theirs.greeting),
+            credit=CREDIT,
+            unsettled=self.unsettled.name(peer, named),
+        )
+        self.unsettled.hear(peer, named)
         mine = make_greeting(reply, self.node_key)
         await stream.write(greeting_frame(mine))
         return self._context(verified, link_id(theirs.greeting, mine.greeting), given=CREDIT)
@@ -129,7 +145,14 @@ class Greeter:
             now_ms=self.now_ms(),
         )
 
-    def _fields(self, peer: NodeId, *, in_reply_to: bytes | None, credit: int) -> GreetingFields:
+    def _fields(
+        self,
+        peer: NodeId,
+        *,
+        in_reply_to: bytes | None,
+        credit: int,
+        unsettled: tuple[UnsettledLink, ...],
+    ) -> GreetingFields:
         directory = self.current.directory
         return GreetingFields(
             federation=self.identity.federation,
@@ -144,6 +167,7 @@ class Greeter:
             worker=self.worker,
             workers=self.workers,
             limits=self.limits,
+            unsettled=unsettled,
         )
 
     def _context(self, theirs: VerifiedGreeting, link: bytes, *, given: int) -> LinkContext:
@@ -171,6 +195,11 @@ def child_context(
         credit_taken=1 if dialled else 0,
         child_call_id=call_id,
     )
+
+
+def require_spoken_to(directory: DirectoryView, node: NodeId) -> None:
+    """Raise SimpulError NODE_UNKNOWN or NODE_REVOKED for a node that isn't to be spoken to."""
+    require_active(directory.node(node))
 
 
 def require_active(node: NodeView) -> None:

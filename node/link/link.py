@@ -13,50 +13,48 @@ flow control does the rest (docs/spec, "Links: children").
 from __future__ import annotations
 
 import asyncio
-import os
-from collections import deque
-from collections.abc import Awaitable
-from typing import Final
+import contextlib
+from collections.abc import Awaitable, Coroutine
+from typing import Any, Final
 
 import structlog
 
-from node.journal.model import Direction, LinkEnd, LinkNote, ParcelRecord
+from node.journal.model import LinkEnd, LinkNote
 from node.link.contents import Contents
 from node.link.delivery import Delivery
-from node.link.frames import parcel_frame, parse_frame, taken_frame
+from node.link.frames import parse_frame
 from node.link.model import (
     CallHandler,
     LinkRooms,
     Opening,
     ReceivedEntry,
+    draining,
     not_started,
-    outcome_unknown,
 )
-from node.link.outbox import Outbox, Ticket, ticket
-from node.link.outgoing import Outgoing
-from node.link.receipts import Receipts
-from node.link.sealer import Drawn
+from node.link.ongoing import Ongoing
+from node.link.records import received_record
+from node.link.sending import Sending
 from node.link.stream import FrameStream
+from node.link.unsettled import Broken
 from security.call_state import Side
-from security.commitment import commit_payload
-from security.entry import ENTRY_SALT_BYTES
 from security.errors import ERRORS, Code, LinkFault, SimpulError
-from security.identifiers import MemberId, NodeId
+from security.identifiers import NodeId
 from security.kinds import Close, EntryKind, Kind, Open, Refuse
-from security.limits import INLINE_MAX_BYTES
 from security.parcel import Received
 from security.receiver import AcceptedParcel, Receiver, UnknownKey
-from security.sender import MAX_UNACKNOWLEDGED, LinkContext, PreparedParcel, Sender
+from security.sender import LinkContext, Sender
 from simpul.v1 import parcel_pb2
 
 _log = structlog.get_logger(__name__)
 
 # Opens that wait here for the peer's credit; more are refused, because the peer is overloaded.
 MAX_WAITING_OPENS: Final = 10_000
-# Bytes that wait for the connection before `room` waits too.
-MAX_UNSENT_BYTES: Final = 1024 * 1024
-# How long the peer gets to end its side of a link that this side has finished.
+# Of messages that wait on a shared link for its peer; one more is refused, with its call.
+MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
+# How long each step of an end in order may take.
 FINISH_TIMEOUT_S: Final = 5.0
+# An acceptor ends a link with these only while it has taken no parcel on it.
+_TOOK_NOTHING: Final = frozenset({Code.NODE_DRAINING, Code.LINK_UNKNOWN})
 
 
 class Link:
@@ -69,23 +67,22 @@ class Link:
         self._end = end
         self._stream = stream
         self._rooms = rooms
+        self._calls = Ongoing(context.peer_node)
         self._sender = Sender(context)
         self._receiver = Receiver(self._sender)
-        self._receipts = Receipts(self._sender, context.credit_given, self._wake)
-        self._outbox = Outbox()
         self._contents = Contents(rooms.current, rooms.journal, end, self.cut)
-        self._handlers: dict[bytes, CallHandler] = {}
-        self._openings: deque[Opening] = deque()
-        self._outgoing = Outgoing(shared=self.shared)
-        self._sent, self._begun = asyncio.Event(), asyncio.Event()
+        self._sending = Sending(
+            self._sender, rooms, end, self._contents, made=self._calls.in_parcel, cut=self.cut
+        )
         self._delivery = Delivery(
             shared=self.shared,
             durable=self._now_durable,
             hand_on=self._hand_on,
             keep=self._contents.keep_late,
         )
+        self._leaving = asyncio.Event()
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._finishing = self._cut = False
+        self._finishing = self._cut = self._broken = self._draining = self._in_order = False
         # Once it ended with calls open: done when it is recorded that they are lost.
         self._lost: asyncio.Future[None] | None = None
 
@@ -105,14 +102,19 @@ class Link:
         return self._end is LinkEnd.DIALLER
 
     @property
+    def local(self) -> bool:
+        """Both ends are this node's."""
+        return self.context.peer_node == self.context.my_node
+
+    @property
     def alive(self) -> bool:
         """New calls may go out on it."""
-        return not (self._over.done() or self._finishing or self._cut)
+        return not self._leaving.is_set()
 
     @property
     def idle(self) -> bool:
         """No call is under way on it."""
-        return not self._handlers
+        return not self._calls
 
     @property
     def parcels(self) -> tuple[int, int]:
@@ -132,22 +134,19 @@ class Link:
         self._rooms.journal.check()
         if not self.alive:
             raise not_started(self.peer)
-        if len(self._openings) >= MAX_WAITING_OPENS:
+        if self._calls.waiting >= MAX_WAITING_OPENS:
             raise SimpulError(
                 Code.OVERLOADED, f"{self.peer} takes no more calls now; try again in a moment"
             )
-        self._handlers[opening.call_id] = handler
-        self._openings.append(opening)
+        self._calls.ask(opening, handler)
         self._release()
+        if self._calls.waiting:
+            self._sending.receipts.hurry()
         return opening
 
     def withdraw(self, opening: Opening) -> bool:
         """Take back an open that has not been sealed yet; False where it is too late for that."""
-        if opening.ticket is not None or opening not in self._openings:
-            return False
-        self._openings.remove(opening)
-        self._handlers.pop(opening.call_id, None)
-        return True
+        return self._calls.withdraw(opening)
 
     def say(
         self,
@@ -161,27 +160,18 @@ class Link:
         """Say the next thing of a call; nothing where the call is over by now."""
         if self._over.done() or not self._goes_on(call_id):
             return
-        outgoing = self._sender.add(
-            kind,
-            call_id,
-            os.urandom(ENTRY_SALT_BYTES),
-            payload=payload,
-            compressed=compressed,
-            private=private,
-        )
-        self._outbox.put(ticket(outgoing))
+        self._sending.put(kind, call_id, payload=payload, compressed=compressed, private=private)
         if isinstance(kind, Close | Refuse):
-            self._handlers.pop(call_id, None)
-            self._receipts.call_ended()
-        self._wake()
-        if isinstance(kind, Refuse):
-            self._spend(kind)
+            self._calls.end(call_id)
+        if isinstance(kind, Refuse) and not self.local:
+            self._rooms.refusals.spend(self.peer.dns_name, kind.code)
 
     def check_size(self, payload: bytes | None, private: bytes | None) -> None:
-        """Whether the peer takes a message and a private block of these sizes.
+        """Whether the peer takes a message and a private block of these sizes now.
 
         Raises:
-            SimpulError: MESSAGE_TOO_LARGE or METADATA_TOO_LARGE, with the limit and the hop.
+            SimpulError: MESSAGE_TOO_LARGE or METADATA_TOO_LARGE, with the limit and the hop;
+                OVERLOADED, where too much waits for the peer already.
         """
         limits = self.context.limits
         if payload is not None and len(payload) > limits.max_message_bytes:
@@ -196,17 +186,21 @@ class Link:
                 f"metadata takes {len(private)} bytes, and {limits.max_metadata_bytes} may pass "
                 f"between this node and {self.peer}; send less",
             )
+        # Of a child link's call no more waits than `room` lets by.
+        waiting_bytes = self._calls.waiting_bytes + self._sending.waiting_bytes
+        if self.shared and payload and waiting_bytes + len(payload) > MAX_WAITING_BYTES:
+            raise SimpulError(
+                Code.OVERLOADED,
+                f"{waiting_bytes} bytes wait for {self.peer} to read them; try again when it has",
+            )
 
     async def room(self) -> None:
         """Wait until the peer has taken enough of what was said for more to be said."""
-        await self._outbox.room()
-        while self._outgoing.waiting_bytes >= MAX_UNSENT_BYTES and not self._over.done():
-            self._sent.clear()
-            await self._sent.wait()
+        await self._sending.room()
 
     async def begun(self) -> None:
         """Wait until something was sealed here; on a child link, its call's open."""
-        await self._begun.wait()
+        await self._sending.begun.wait()
 
     async def durable(self, opening: Opening) -> None:
         """Wait until a call's open is durable here.
@@ -230,45 +224,6 @@ class Link:
         if self._lost is not None:
             await asyncio.shield(self._lost)
 
-    # What the sealer asks (`Sealable`).
-
-    def draw(self) -> list[Drawn]:
-        """Take what waits and prepare its parcels; a receipt alone where one is due."""
-        if self._over.done():
-            return []
-        # A peer that acknowledges nothing gets no more, but receipts.
-        stalled = self._sender.unacknowledged >= MAX_UNACKNOWLEDGED
-        waiting = [] if stalled else self._outbox.take()
-        if not waiting and self._receipts.due:
-            waiting = [(self._rooms.member, [])]
-        directory_hash = self._rooms.current.directory.hash if waiting else b""
-        drawn = [self._prepare(member, tickets, directory_hash) for member, tickets in waiting]
-        if drawn:
-            self._begun.set()
-            self._receipts.told()
-        if self._outbox and not stalled:
-            self._wake()
-        return drawn
-
-    def record(self, drawn: Drawn, seal: bytes) -> ParcelRecord:
-        """The journal's record of a parcel of ours."""
-        parcel = drawn.parcel
-        self._rooms.metrics.sent(len(parcel.entries))
-        fields = parcel.fields
-        return ParcelRecord(
-            Direction.SENT, str(self.peer), str(fields.member), fields.link_id, self._end,
-            fields.number, fields.sealed_at_ms, parcel.header, seal, parcel.header_hash,
-            parcel.entries, *drawn.kept,
-        )  # fmt: skip
-
-    def transmit(self, parcel: PreparedParcel, seal: bytes) -> None:
-        """Put a sealed parcel in line for the writer, and its large payloads behind it."""
-        self._outgoing.put(parcel_frame(parcel.header, seal, parcel.entries))
-        for entry in parcel.entries:
-            if entry.payload is not None and len(entry.payload) > INLINE_MAX_BYTES:
-                commitment = commit_payload(entry.payload_salt, entry.payload)
-                self._outgoing.put_payload(commitment.hash, entry.payload)
-
     # Its life.
 
     async def run(self) -> None:
@@ -280,36 +235,104 @@ class Link:
         error: SimpulError | None = None
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            self._leaving.set()
             error = _first_error(tasks)
-            if error is None:
+            if error is None and not self._cut:
                 # The peer ended in order; what it said before is still handed on.
-                await self._handed_on(tasks[1])
+                await self._wind_up(tasks[1:])
+                error = _first_error(tasks)
+            elif not self._cut and self.dialled:
+                # It broke; an answer that came before is still one.
+                self._broken = True
+                self._stream.close(error)
+                handed_on = self._delivery.all_handed_on()
+                await self._unless_over(handed_on, tasks[1:2], FINISH_TIMEOUT_S)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._conclude(error)
 
+    def retire(self) -> None:
+        """Take no new calls: another link took this one's place."""
+        self._leaving.set()
+
+    async def left(self) -> None:
+        """Wait until it takes no new calls: it was retired, its peer drains, or it ended."""
+        await self._leaving.wait()
+
+    async def over(self) -> None:
+        """Wait until it has ended."""
+        await asyncio.shield(self._over)
+
+    async def quiet(self) -> None:
+        """Wait until no call is under way on it."""
+        await self._calls.quiet()
+
+    def drain(self) -> None:
+        """Tell the peer that nothing which comes from now on is begun. The opener sees to that.
+
+        Only the dialler opens calls; what it had sent when it hears is begun elsewhere.
+        """
+        if self.dialled or self._draining or not self.alive:
+            return
+        self._draining = True
+        if self._receiver.state.number == 0:
+            # No parcel came, which a header could name; and that is all there is to say.
+            self.cut(draining(self.context.my_node))
+        elif self._sender.received is not None:
+            self._say_drain()
+
     async def finish(self) -> None:
         """End in order: a last receipt, no more frames, then the peer's own end."""
-        if self._finishing or self._over.done():
-            return
-        self._finishing = True
-        self._receipts.ask()
-        told = asyncio.create_task(self._receipts.told_all())
-        await asyncio.wait({told, self._over}, return_when=asyncio.FIRST_COMPLETED)
-        told.cancel()
-        self._outgoing.finish()
+        if not self._finishing and not self._over.done():
+            self._finishing = True
+            self._leaving.set()
+            await self._flush()
+            if self.dialled or not self._draining:
+                self._sending.finish()
         await asyncio.wait({self._over}, timeout=FINISH_TIMEOUT_S)
-        self._stream.close()
+        if not self._over.done():
+            # The peer doesn't end its side, though it was asked to.
+            self._sending.finish()
+            self._stream.close()
 
     def cut(self, error: SimpulError | None = None) -> None:
         """End at once; the peer is told the error's code, if the stream can."""
+        if not self._cut and error is not None:
+            self._rooms.metrics.refused(error)
         self._cut = True
+        self._leaving.set()
         self._stream.close(error)
 
+    async def _wind_up(self, others: list[asyncio.Task[None]]) -> None:
+        """The peer ended its side: hand on what it said, answer it, and end this side too."""
+        await self._unless_over(self._delivery.all_handed_on(), others)
+        if not self._sending.finished:
+            if not self.dialled:
+                await self._unless_over(self._calls.quiet(), others, FINISH_TIMEOUT_S)
+            await self._flush()
+            self._sending.finish()
+            await self._unless_over(self._sending.written_all.wait(), others, FINISH_TIMEOUT_S)
+        self._in_order = True
+
+    async def _unless_over(
+        self,
+        waiting: Coroutine[Any, Any, object],
+        others: list[asyncio.Task[None]],
+        timeout_s: float | None = None,
+    ) -> None:
+        """Wait, unless one of the link's other tasks ends meanwhile."""
+        task = asyncio.ensure_future(waiting)
+        await asyncio.wait({task, *others}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        task.cancel()
+
+    async def _flush(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await self._sending.flush(FINISH_TIMEOUT_S)
+
     async def _read(self) -> None:
-        while (data := await self._stream.read()) is not None:
+        while (data := await self._stream.read()) is not None and not self._cut:
             frame = parse_frame(data, self.context.limits)
             match frame.WhichOneof("kind"):
                 case "parcel":
@@ -317,9 +340,9 @@ class Link:
                 case "chunk":
                     taken_bytes = self._delivery.chunk(frame.chunk)
                     if taken_bytes is not None:
-                        self._outgoing.put_first(taken_frame(taken_bytes))
+                        self._sending.put_taken(taken_bytes)
                 case "taken":
-                    self._outgoing.taken(frame.taken.bytes)
+                    self._sending.taken(frame.taken.bytes)
                 case _:
                     raise LinkFault(
                         Code.PARCEL_MALFORMED, "a link is greeted once; send parcels now", step=2
@@ -333,12 +356,13 @@ class Link:
                 step=10,
             )
         self._rooms.metrics.received(len(accepted.entries))
+        self._sending.receipts.heard(self._receiver.state.opens)
         self._release()
-        record = self._received(accepted)
+        record = received_record(
+            self.peer, self._end, accepted, self._contents.of_received(accepted)
+        )
         durable = self._rooms.journal.append_nowait([record])
-        if accepted.entries:
-            self._receipts.owe(size)
-        await self._delivery.put(durable, accepted, record.kept)
+        await self._delivery.put(durable, accepted, size, record.kept)
 
     async def _accept(self, parcel: parcel_pb2.Parcel) -> AcceptedParcel:
         """The receiver's checks 1 to 12; for a key that nobody listed here yet, look once."""
@@ -357,114 +381,96 @@ class Link:
             )
 
     async def _write(self) -> None:
-        while True:
-            frame = await self._outgoing.next()
-            if frame is None:
-                await self._stream.finish()
-            else:
-                await self._stream.write(frame)
-                self._sent.set()
+        await self._sending.run(self._stream)
+        # The peer may go on.
+        await asyncio.shield(self._over)
 
-    def _now_durable(self, accepted: AcceptedParcel) -> None:
-        self._sender.durable(Received(accepted.fields.number, accepted.header_hash))
-        self._receipts.arrived()
+    def _now_durable(self, accepted: AcceptedParcel, size_bytes: int) -> None:
+        fields = accepted.fields
+        self._sender.durable(Received(fields.number, accepted.header_hash))
+        if accepted.entries:
+            ends = sum(
+                entry.parsed.kind.kind in {EntryKind.CLOSE, EntryKind.REFUSE}
+                for entry in accepted.entries
+            )
+            self._sending.receipts.owe(size_bytes, ends)
+            if self._calls.waiting:
+                self._sending.receipts.hurry()
+        if self._draining and self._sender.draining is None:
+            self._say_drain()
+        if fields.drain is not None:
+            self._heard_drain(fields.drain)
+
+    def _say_drain(self) -> None:
+        self._sender.drain()
+        self._sending.receipts.ask()
+
+    def _heard_drain(self, number: int) -> None:
+        """The peer begins nothing more: what it did not begin may go elsewhere, at once."""
+        self._leaving.set()
+        for call_id in self._calls.drain(number, draining(self.peer)):
+            self._sender.calls.forget(call_id)
 
     def _hand_on(self, entry: ReceivedEntry) -> Awaitable[None] | None:
         if isinstance(entry.kind, Open):
+            if self._broken:
+                return None
             handler = self._rooms.opener(self, entry)
             # It may have answered already, and so ended the call.
             if self._goes_on(entry.call_id):
-                self._handlers[entry.call_id] = handler
+                self._calls.begin(entry.call_id, handler)
             return None
         if entry.kind.kind in {EntryKind.CLOSE, EntryKind.REFUSE}:
-            found = self._handlers.pop(entry.call_id, None)
+            found = self._calls.end(entry.call_id)
         else:
-            found = self._handlers.get(entry.call_id)
+            found = self._calls.get(entry.call_id)
         return None if found is None else found.on_entry(entry)
-
-    def _prepare(self, member: MemberId, tickets: list[Ticket], directory_hash: bytes) -> Drawn:
-        parcel = self._sender.prepare(
-            [each.outgoing for each in tickets],
-            member=member,
-            seal_key_id=self._rooms.sealer.key_id(member),
-            directory_hash=directory_hash,
-            now_ms=self._rooms.now_ms(),
-        )
-        return Drawn(parcel, tickets, self._contents.of_sent(tickets))
-
-    def _received(self, accepted: AcceptedParcel) -> ParcelRecord:
-        fields = accepted.fields
-        return ParcelRecord(
-            Direction.RECEIVED, str(self.peer), str(fields.member), fields.link_id, self._end,
-            fields.number, fields.sealed_at_ms, accepted.header, accepted.seal,
-            accepted.header_hash, tuple(entry.sealed for entry in accepted.entries),
-            *self._contents.of_received(accepted),
-        )  # fmt: skip
 
     def _release(self) -> None:
         """Let go what the peer's last header allows: opens by credit, entries by receipt."""
-        if self._outbox:
-            self._wake()
-        while self._openings and self._sender.opens_left > 0:
-            opening = self._openings.popleft()
-            outgoing = self._sender.add(
+        self._sending.acknowledged()
+        while self._calls.waiting and self._sender.opens_left > 0:
+            opening = self._calls.next()
+            self._contents.begin(opening.kind, opening.call_id, opening.persons)
+            opening.ticket = self._sending.put(
                 opening.kind,
                 opening.call_id,
-                os.urandom(ENTRY_SALT_BYTES),
                 payload=opening.payload,
                 compressed=opening.compressed,
                 private=opening.private,
             )
-            self._contents.begin(opening.kind, opening.call_id, opening.persons)
-            opening.ticket = ticket(outgoing)
-            self._outbox.put(opening.ticket)
-            self._wake()
-
-    def _spend(self, refusal: Refuse) -> None:
-        try:
-            self._rooms.refusals.spend(self.peer, refusal.code)
-        except SimpulError as error:
-            if not self._cut:
-                _log.warning("peer over its budget of refusals", peer=str(self.peer))
-            self.cut(error)
 
     def _goes_on(self, call_id: bytes) -> bool:
         call = self._sender.calls.get(call_id)
         return call is not None and not call.closed
 
-    def _wake(self) -> None:
-        self._rooms.sealer.wake(self)
-
-    async def _handed_on(self, deliverer: asyncio.Task[None]) -> None:
-        joined = asyncio.create_task(self._delivery.all_handed_on())
-        await asyncio.wait({joined, deliverer}, return_when=asyncio.FIRST_COMPLETED)
-        joined.cancel()
-
     def _conclude(self, error: SimpulError | None) -> None:
         self._over.set_result(None)
+        self._leaving.set()
         self._rooms.metrics.down(shared=self.shared, error=error)
-        self._receipts.stop()
+        self._sending.stop()
         self._delivery.cancel()
-        self._sent.set()
         if error is not None:
-            _log.warning(
-                "link ended", peer=str(self.peer), link=self.context.link_id.hex(),
-                code=error.code, step=getattr(error, "step", None), why=error.message,
-            )  # fmt: skip
-        self._stream.close(error)
-        unsent = {
-            each.outgoing.call_id
-            for each in self._outbox.drop()
-            if each.outgoing.kind is EntryKind.OPEN
-        }
-        unsent.update(opening.call_id for opening in self._openings)
-        self._openings.clear()
-        self._note_lost()
-        handlers, self._handlers = self._handlers, {}
-        for call_id, handler in handlers.items():
-            handler.on_lost(
-                not_started(self.peer) if call_id in unsent else outcome_unknown(self.peer)
+            self._rooms.refusals.complain(
+                self.peer.dns_name, error, link=self.context.link_id.hex()
             )
+        if isinstance(error, LinkFault):
+            self._rooms.refusals.spend(self.peer.dns_name, error.code)
+        self._stream.close(error)
+        untaken = error is not None and error.code in _TOOK_NOTHING and self.dialled
+        nothing = untaken and self._receiver.state.number == 0
+        self._note_lost()
+        unknown = self._calls.lose(-1 if nothing else self._sending.last_written)
+        in_order = self._in_order or (self._sending.written_all.is_set() and not self.dialled)
+        if not self.local and (not in_order or error is not None or unknown):
+            self._rooms.unsettled.add(self._as_broken(unknown))
+
+    def _as_broken(self, unknown: dict[bytes, int]) -> Broken:
+        sender = self._sender
+        return Broken(
+            self.peer, self.context.link_id, self._end, sender.number, sender.received,
+            sender.sent_hash, unknown, sender.calls.unheard(),
+        )  # fmt: skip
 
     def _note_lost(self) -> None:
         """What is open now stays without an end: say so where the calls are listed."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from node.calls import Message
 from node.link.notes import Notes
 from node.link.outbox import Ticket
 from node.link.refusals import Refusals
 from node.link.sealer import Recorder, Sealer
+from node.link.unsettled import Unsettled
 from node.link.watch import LinkMetrics
 from node.model import Current
 from security.errors import CallFault, Code, SimpulError
@@ -19,9 +20,6 @@ from security.kinds import Kind, Open
 from security.persons import Persons
 from security.private import NOTHING_PRIVATE, Private
 from security.receiver import AcceptedEntry
-
-if TYPE_CHECKING:
-    from node.link.link import Link
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +69,51 @@ class CallHandler(Protocol):
         ...
 
 
+class CallLink(Protocol):
+    """A link, as the provider's end of a call on it sees it."""
+
+    @property
+    def peer(self) -> NodeId:
+        """The node at the other end."""
+        ...
+
+    @property
+    def local(self) -> bool:
+        """Both ends are this node's."""
+        ...
+
+    @property
+    def shared(self) -> bool:
+        """It carries the unary calls of many; otherwise it is one streaming call's."""
+        ...
+
+    def say(
+        self,
+        kind: Kind,
+        call_id: bytes,
+        *,
+        payload: bytes | None = None,
+        compressed: bool = False,
+        private: bytes | None = None,
+    ) -> None:
+        """Say the next thing of a call; nothing where the call is over by now."""
+        ...
+
+    def check_size(self, payload: bytes | None, private: bytes | None) -> None:
+        """Whether the peer takes a message and a private block of these sizes now.
+
+        Raises:
+            SimpulError: MESSAGE_TOO_LARGE, METADATA_TOO_LARGE, or OVERLOADED, with the hop.
+        """
+        ...
+
+    async def room(self) -> None:
+        """Wait until the peer has taken enough of what was said for more to be said."""
+        ...
+
+
 # Takes an open that is durable here, and returns the handler of the entries that follow.
-Opener = Callable[["Link", ReceivedEntry], CallHandler]
+Opener = Callable[[CallLink, ReceivedEntry], CallHandler]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +126,7 @@ class LinkRooms:
     opener: Opener
     metrics: LinkMetrics
     refusals: Refusals
+    unsettled: Unsettled
     # Asks for the directory with this hash; at most 2 s.
     refresh: Callable[[bytes], Awaitable[None]]
     # The member in whose name receipts go out.
@@ -111,6 +153,11 @@ class Opening:
     def sealed(self) -> bool:
         """It is part of a parcel, sent or about to be."""
         return self.ticket is not None and self.ticket.durable is not None
+
+
+def draining(node: NodeId) -> SimpulError:
+    """A node is about to stop, and began nothing of this."""
+    return SimpulError(Code.NODE_DRAINING, f"{node} is about to stop; try again in a moment")
 
 
 def not_started(peer: NodeId) -> SimpulError:

@@ -67,6 +67,11 @@ class Outbox:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
+    @property
+    def bytes(self) -> int:
+        """What waits, all that will be sent of it."""
+        return self._bytes
+
     def put(self, ticket: Ticket) -> None:
         """Add an entry; it never waits."""
         self._waiting.setdefault(ticket.outgoing.member, deque()).append(ticket)
@@ -90,13 +95,11 @@ class Outbox:
             self._room.set()
         return parcels
 
-    def drop(self) -> list[Ticket]:
-        """Empty the outbox of a dead link: these entries were never sealed, and so never sent."""
-        unsent = [ticket for queue in self._waiting.values() for ticket in queue]
+    def drop(self) -> None:
+        """Empty the outbox of a dead link."""
         self._waiting.clear()
         self._bytes = 0
         self._room.set()
-        return unsent
 
     def _fill(self, queue: deque[Ticket]) -> Iterator[Ticket]:
         taken_bytes = taken = 0

@@ -23,6 +23,14 @@ CHUNK_BYTES: Final = 64 * 1024
 MAX_UNTAKEN_BYTES: Final = 256 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame to be written; `parcel` is the number of the parcel in it, if there is one."""
+
+    data: bytes
+    parcel: int | None = None
+
+
 @dataclass(slots=True, eq=False)
 class _Payload:
     commitment: bytes
@@ -36,8 +44,8 @@ class Outgoing:
     def __init__(self, *, shared: bool) -> None:
         self._shared = shared
         # What goes first; and on a child link, what keeps its place behind payloads.
-        self._frames: deque[bytes] = deque()
-        self._payloads: deque[_Payload | bytes] = deque()
+        self._frames: deque[Frame] = deque()
+        self._payloads: deque[_Payload | Frame] = deque()
         self._changed = asyncio.Event()
         self._finished = False
         self._chunked = self._taken = 0
@@ -48,19 +56,20 @@ class Outgoing:
         """How much waits."""
         return self._bytes
 
-    def put(self, frame: bytes) -> None:
-        """A parcel's frame."""
+    def put(self, data: bytes, parcel: int) -> None:
+        """The frame of our parcel of this number."""
+        frame = Frame(data, parcel)
         if self._shared or not self._payloads:
             self._frames.append(frame)
         else:
             self._payloads.append(frame)
-        self._bytes += len(frame)
+        self._bytes += len(data)
         self._changed.set()
 
-    def put_first(self, frame: bytes) -> None:
+    def put_first(self, data: bytes) -> None:
         """A frame without which the peer can't go on: it waits for nothing."""
-        self._frames.appendleft(frame)
-        self._bytes += len(frame)
+        self._frames.appendleft(Frame(data))
+        self._bytes += len(data)
         self._changed.set()
 
     def put_payload(self, commitment: bytes, data: bytes) -> None:
@@ -84,35 +93,39 @@ class Outgoing:
         self._taken = taken_bytes
         self._changed.set()
 
+    @property
+    def finished(self) -> bool:
+        """Nothing more will be put."""
+        return self._finished
+
     def finish(self) -> None:
         """Nothing more will be put."""
         self._finished = True
         self._changed.set()
 
-    async def next(self) -> bytes | None:
-        """Wait for the next frame to send; None at the end, once."""
+    async def next(self) -> Frame | None:
+        """Wait for the next frame to send; None at the end."""
         while True:
             if self._frames:
                 frame = self._frames.popleft()
-                self._bytes -= len(frame)
+                self._bytes -= len(frame.data)
                 return frame
             if self._payloads:
                 first = self._payloads[0]
-                if isinstance(first, bytes):
+                if isinstance(first, Frame):
                     self._payloads.popleft()
                     self._frames.append(first)
                     continue
                 if self._chunked - self._taken < MAX_UNTAKEN_BYTES:
                     return self._chunk(first)
             if self._finished and not self._payloads:
-                self._finished = False
                 return None
             self._changed.clear()
             await self._changed.wait()
 
-    def _chunk(self, payload: _Payload) -> bytes:
+    def _chunk(self, payload: _Payload) -> Frame:
         data = payload.data[payload.offset : payload.offset + CHUNK_BYTES]
-        frame = chunk_frame(payload.commitment, payload.offset, data)
+        frame = Frame(chunk_frame(payload.commitment, payload.offset, data))
         payload.offset += len(data)
         self._chunked += len(data)
         self._bytes -= len(data)

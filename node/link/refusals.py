@@ -1,22 +1,30 @@
-"""How many refusals a peer may cause: 10 a second, and 100 at once.
+"""What a peer's bad manners may cost: 10 refusals or faults a second, and 100 at once.
 
-Every refusal is sealed and journaled, so a peer that only ever asks what it may not could fill a
-disk. Past its budget its links are closed, with one line in the log, and it may greet again when
+Every refusal is sealed and journaled, and every fault verified, so a peer that only ever asks what
+it may not, or sends what no honest node does, could fill a disk or keep a processor busy. Past its
+budget all links that it opened here end, with one line in the log, and it may open one again when
 half of the burst has come back. What this node says no to for its own reasons (it is full, it
 stops) costs nothing.
+
+Accounts are by the DNS name in the peer's certificate: a stream has one before it is greeted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+import structlog
+
 from security.errors import Code, SimpulError
-from security.identifiers import NodeId
+
+_log = structlog.get_logger(__name__)
 
 PER_S: Final = 10.0
 BURST: Final = 100.0
+# Lines about the same of one peer are this far apart; those between are counted.
+QUIET_S: Final = 60.0
 _FREE: Final = frozenset({Code.OVERLOADED, Code.NODE_DRAINING, Code.INTERNAL})
 
 
@@ -24,6 +32,10 @@ _FREE: Final = frozenset({Code.OVERLOADED, Code.NODE_DRAINING, Code.INTERNAL})
 class _Account:
     tokens: float
     at_s: float
+    # The budget was spent, and half of it isn't back yet.
+    expelled: bool = False
+    # By code: when it was last logged, and how often it was not since.
+    said: dict[str, tuple[float, int]] = field(default_factory=dict)
 
 
 class Refusals:
@@ -31,37 +43,56 @@ class Refusals:
 
     def __init__(self, clock_s: Callable[[], float]) -> None:
         self._clock_s = clock_s
-        self._accounts: dict[NodeId, _Account] = {}
+        self._accounts: dict[str, _Account] = {}
+        self._expel: Callable[[str, SimpulError], None] = lambda _name, _error: None
 
-    def spend(self, peer: NodeId, code: str) -> None:
-        """A call of this peer is refused with this code.
+    def on_exceeded(self, expel: Callable[[str, SimpulError], None]) -> None:
+        """Have this called when a peer's budget is gone: end its links."""
+        self._expel = expel
 
-        Raises:
-            SimpulError: Its budget is gone (REFUSALS_EXCEEDED): close the link.
-        """
+    def spend(self, name: str, code: str) -> None:
+        """A call of this peer is refused with this code, or a link of it ended by it."""
         if code in _FREE:
             return
-        account = self._account(peer)
+        account = self._account(name)
         account.tokens -= 1
         if account.tokens < 0:
-            raise _exceeded(peer)
+            if not account.expelled:
+                _log.warning("peer over its budget of refusals", peer=name, code=code)
+            account.expelled = True
+            self._expel(name, _exceeded(name))
 
-    def check(self, peer: NodeId) -> None:
-        """Raise SimpulError REFUSALS_EXCEEDED for a peer that must wait before it greets again."""
-        if peer in self._accounts and self._account(peer).tokens < BURST / 2:
-            raise _exceeded(peer)
+    def check(self, name: str) -> None:
+        """Raise SimpulError REFUSALS_EXCEEDED for a peer that must wait before it opens a link."""
+        if name in self._accounts and self._account(name).expelled:
+            raise _exceeded(name)
 
-    def _account(self, peer: NodeId) -> _Account:
+    def complain(self, name: str, error: SimpulError, **beside: object) -> None:
+        """Log why a link ended, unless the same was logged of this peer a moment ago."""
+        said = self._account(name).said
         now_s = self._clock_s()
-        account = self._accounts.setdefault(peer, _Account(BURST, now_s))
+        at_s, unsaid = said.get(error.code, (now_s - QUIET_S, 0))
+        if now_s - at_s < QUIET_S:
+            said[error.code] = (at_s, unsaid + 1)
+            return
+        _log.warning(
+            "link ended", peer=name, code=error.code, step=getattr(error, "step", None),
+            why=error.message, left_out=unsaid, **beside,
+        )  # fmt: skip
+        said[error.code] = (now_s, 0)
+
+    def _account(self, name: str) -> _Account:
+        now_s = self._clock_s()
+        account = self._accounts.setdefault(name, _Account(BURST, now_s))
         account.tokens = min(BURST, account.tokens + (now_s - account.at_s) * PER_S)
         account.at_s = now_s
+        account.expelled = account.expelled and account.tokens < BURST / 2
         return account
 
 
-def _exceeded(peer: NodeId) -> SimpulError:
+def _exceeded(name: str) -> SimpulError:
     return SimpulError(
         Code.REFUSALS_EXCEEDED,
-        f"{peer} asks for too much that it may not have; see why its calls are refused, then dial "
+        f"{name} asks for too much that it may not have; see why its calls are refused, then dial "
         "again",
     )

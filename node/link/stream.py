@@ -34,7 +34,8 @@ class FrameStream(Protocol):
         """Send one frame; waits for flow control.
 
         Raises:
-            SimpulError: The stream is broken (PEER_UNREACHABLE).
+            SimpulError: The stream was over before, and nothing of the frame left (NOT_STARTED);
+                or it broke meanwhile (PEER_UNREACHABLE).
         """
         ...
 
@@ -72,6 +73,10 @@ class DialledStream:
 
     async def write(self, frame: bytes) -> None:
         """As `FrameStream.write`."""
+        if self._call.done():
+            raise SimpulError(
+                Code.NOT_STARTED, f"the link to {self._peer} is over; the node dials it again"
+            )
         try:
             await self._call.write(frame)
         except (

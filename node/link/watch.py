@@ -30,6 +30,16 @@ class LinkMetrics:
             "simpul_link_faults_total", "Links that a fault ended, by check and code",
             ["step", "code"], registry=registry,
         )  # fmt: skip
+        self._cut = Counter(
+            "simpul_links_refused_total",
+            "Links that this node refused or cut without a fault of the wire, by code",
+            ["code"], registry=registry,
+        )  # fmt: skip
+        self._settled = Counter(
+            "simpul_calls_settled_total",
+            "Calls of broken links of which the next greeting told what came, by what",
+            ["what"], registry=registry,
+        )  # fmt: skip
 
     def sent(self, entries: int) -> None:
         """A parcel was sealed here."""
@@ -49,4 +59,15 @@ class LinkMetrics:
         """A link ended, by a fault where `error` is one."""
         self._links.labels("shared" if shared else "child").dec()
         if isinstance(error, LinkFault):
+            self.refused(error)
+
+    def refused(self, error: SimpulError) -> None:
+        """A link was refused before it began, cut, or ended by a fault."""
+        if isinstance(error, LinkFault):
             self._faults.labels(str(error.step), error.code).inc()
+        else:
+            self._cut.labels(error.code).inc()
+
+    def settled(self, what: str, calls: int) -> None:
+        """A greeting told what came of so many calls."""
+        self._settled.labels(what).inc(calls)

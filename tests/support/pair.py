@@ -37,7 +37,7 @@ from node.exchange.keeping import Keeping
 from node.exchange.providing import BuiltIn, Providing
 from node.exchange.refused import RefusedCalls
 from node.exchange.watch import CallMetrics
-from node.journal.model import LatePayload, Note, ParcelRecord
+from node.journal.model import Direction, LatePayload, Note, ParcelRecord
 from node.link.accept import LinkServer, link_server
 from node.link.dial import Dialler
 from node.link.greet import Greeter
@@ -46,6 +46,7 @@ from node.link.model import LinkRooms
 from node.link.notes import Notes
 from node.link.refusals import Refusals
 from node.link.sealer import Recorder, Sealer
+from node.link.unsettled import Settled, Unsettled
 from node.link.watch import LinkMetrics
 from node.model import Current, NodeIdentity, Snapshot
 from node.policy.allowance import Ledger, Share, Side
@@ -59,13 +60,17 @@ from security.agreement import ServiceTerm
 from security.directory import DirectoryView
 from security.errors import SimpulError
 from security.identifiers import MemberId, NodeId, ServiceId, SubsystemId
+from security.keys import PrivateKey
 from security.limits import Limits
+from security.statement import make_statement
+from simpul.v1 import directory_pb2
 from tests.conformance import fixed
 from tests.support import agreements, directories
 
 WAIT_S = 5.0
 SERVICE_ID = ServiceId(fixed.TOURISM, fixed.SERVICE)
 TARGET = "127.0.0.1:1"
+SECOND_NODE = NodeId.parse("ID/~labuan-bajo-2")
 
 
 class MemoryJournal:
@@ -77,6 +82,7 @@ class MemoryJournal:
         self.late: list[LatePayload] = []
         self.error: SimpulError | None = None
         self.held: list[asyncio.Future[None]] | None = None
+        self.held_only: Direction | None = None
 
     def check(self) -> None:
         """It has room for ever."""
@@ -91,7 +97,8 @@ class MemoryJournal:
             return future
         self.records.extend(records)
         self.notes.extend(notes)
-        if self.held is None:
+        ways = {record.direction for record in records}
+        if self.held is None or (self.held_only is not None and self.held_only not in ways):
             future.set_result(None)
         else:
             self.held.append(future)
@@ -102,9 +109,9 @@ class MemoryJournal:
         self.late.append(late)
         return self.append_nowait(())
 
-    def hold(self) -> None:
-        """Nothing is durable until `release`."""
-        self.held = []
+    def hold(self, only: Direction | None = None) -> None:
+        """Nothing is durable until `release`; or nothing that goes this way."""
+        self.held, self.held_only = [], only
 
     def release(self) -> None:
         """All is durable, and what follows is at once."""
@@ -283,6 +290,8 @@ class Half:
     greeter: Greeter
     credentials: grpc.ChannelCredentials
     registry: CollectorRegistry
+    # What greetings told of links that had broken.
+    settled: list[Settled]
 
     @property
     def address(self) -> str:
@@ -303,10 +312,17 @@ class Half:
 
 @dataclass
 class Pair:
-    """The two of them."""
+    """The two of them; `second` is another node of the provider, where a test asked for it."""
 
     provider: Half
     consumer: Half
+    another: Half | None = None
+
+    @property
+    def second(self) -> Half:
+        """The provider's other node."""
+        assert self.another is not None
+        return self.another
 
 
 ALL_METHODS = ("Get", "List", "Import", "Watch")
@@ -319,17 +335,36 @@ def snapshot(
     services = (ServiceTerm(fixed.SERVICE, methods),)
     terms = replace(agreements.TERMS, services=services, **changed)  # type: ignore[arg-type]
     book = AgreementBook([agreements.signed(terms).agreement] if methods else [])
-    targets = {SERVICE_ID: TARGET} if node == fixed.REGENCY_NODE else {}
+    targets = {SERVICE_ID: TARGET} if node in {fixed.REGENCY_NODE, SECOND_NODE} else {}
     loopback = fixed.SUPER_APP if node == fixed.MINISTRY_NODE else None
     return Snapshot(view, book, AppBook((), loopback), targets)
 
 
-def listed(regency_port: int, ministry_port: int) -> DirectoryView:
-    """The small federation's directory, with these link ports."""
+def listed(regency_port: int, ministry_port: int, second_port: int | None = None) -> DirectoryView:
+    """The small federation's directory, with these link ports; the regency may have two nodes."""
     regency, ministry = directories.regency_record(), directories.ministry_record()
+    if second_port is not None:
+        _add_second(regency, second_port)
     regency.nodes[0].link_address = f"127.0.0.1:{regency_port}"
     ministry.nodes[0].link_address = f"127.0.0.1:{ministry_port}"
     return directories.directory(regency, ministry)
+
+
+def _add_second(regency: directory_pb2.MemberRecord, port: int) -> None:
+    other = directories.member_record(fixed.REGENCY, SECOND_NODE).nodes[0]
+    other.link_address = f"127.0.0.1:{port}"
+    regency.nodes.append(other)
+    identity = fixed.key(f"{fixed.REGENCY} identity")
+    view = directories.statement_view(
+        fixed.REGENCY, fixed.REGENCY_NODE, identity, fixed.key(f"{fixed.REGENCY} seal")
+    )
+    seal = replace(view.seal_keys[0], key=_seal_key(SECOND_NODE).public, node=SECOND_NODE)
+    both = replace(view, seal_keys=(*view.seal_keys, seal))
+    regency.statement.CopyFrom(make_statement(both, identity))
+
+
+def _seal_key(node: NodeId, member: MemberId = fixed.REGENCY) -> PrivateKey:
+    return fixed.key(f"{member} seal" if node != SECOND_NODE else f"{member} second seal")
 
 
 @asynccontextmanager
@@ -338,19 +373,23 @@ async def pair(
     built_in: dict[tuple[str, str], BuiltIn] | None = None,
     limits: Limits | None = None,
     journals: Mapping[NodeId, Recorder] | None = None,
+    second: bool = False,
 ) -> AsyncIterator[Pair]:
     """A provider and a consumer, up; down again at the end. `limits` are both nodes'.
 
+    `second`: the provider has two nodes, each with services of its own.
     `journals` are used where given, instead of lists.
     """
     authority = certificate.make_authority("Test", real_now_ms(), 1)
-    ports = (_free_port(), _free_port())
+    ports = [_free_port() for _ in range(3 if second else 2)]
     view = listed(*ports)
     halves = []
-    for node, member, port in (
-        (fixed.REGENCY_NODE, fixed.REGENCY, ports[0]),
-        (fixed.MINISTRY_NODE, fixed.MINISTRY, ports[1]),
-    ):
+    parties = (
+        (fixed.REGENCY_NODE, fixed.REGENCY),
+        (fixed.MINISTRY_NODE, fixed.MINISTRY),
+        (SECOND_NODE, fixed.REGENCY),
+    )
+    for (node, member), port in zip(parties, ports, strict=False):
         halves.append(
             await _half(
                 node,
@@ -367,8 +406,8 @@ async def pair(
     try:
         yield made
     finally:
-        await made.consumer.dialler.close()
-        await made.provider.dialler.close()
+        for half, _ in halves:
+            await half.dialler.close()
         for half, server in halves:
             await server.stop(0)
             half.sealing.cancel()
@@ -398,7 +437,7 @@ async def _half(
     async def refresh(digest: bytes) -> None:
         refreshed.append(digest)
 
-    sealer = Sealer({member: fixed.key(f"{member} seal")}, journal)
+    sealer = Sealer({member: _seal_key(node, member)}, journal)
     ledger = Ledger()
 
     async def lease(agreement: bytes, side: Side, wanted: int) -> int:
@@ -411,14 +450,17 @@ async def _half(
         current, services, built_in, metrics, keeping,
         max_open=1000, now_ms=lambda: fixed.NOW_MS,
     )  # fmt: skip
+    settled: list[Settled] = []
+    unsettled = Unsettled(settled.append)
     greeter = Greeter(
-        identity, fixed.key(f"{node} node"), current, limits, 0, 1, lambda: fixed.NOW_MS, refresh
-    )
+        identity, fixed.key(f"{node} node"), current, limits, 0, 1, lambda: fixed.NOW_MS, refresh,
+        unsettled,
+    )  # fmt: skip
     clock_s = asyncio.get_running_loop().time
     notes = Notes(journal)
     rooms = LinkRooms(
         current, sealer, journal, providing.on_open, LinkMetrics(registry),
-        Refusals(clock_s), refresh, member, lambda: fixed.NOW_MS, notes,
+        Refusals(clock_s), unsettled, refresh, member, lambda: fixed.NOW_MS, notes,
     )  # fmt: skip
     links = LinkServer(greeter, rooms)
     server = link_server(links, greeter.own_limits)
@@ -440,7 +482,7 @@ async def _half(
     sealing = asyncio.create_task(sealer.run())
     half = Half(
         node, identity, current, memory, services, consuming, providing, links, dialler, keeping,
-        sealing, refreshed, greeter, dialling, registry,
+        sealing, refreshed, greeter, dialling, registry, settled,
     )  # fmt: skip
     return half, server
 

@@ -456,6 +456,8 @@ async def test_a_stream_that_breaks_off_with_a_bad_message() -> None:
         await running
         assert (call.error(), call.trailers.status) == (Code.REQUEST_MALFORMED, 3)
         async with asyncio.timeout(2):
+            while not two.provider.services.sides:
+                await asyncio.sleep(0.001)
             await two.provider.services.sides[0].cancelled.wait()
 
 

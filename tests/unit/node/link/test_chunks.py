@@ -8,13 +8,13 @@ import pytest
 from node.calls import HalfClose, Message, OutboundRequest, Trailers, UnaryAnswer
 from node.link.assembly import Assembly
 from node.link.frames import chunk_frame
-from node.link.outgoing import CHUNK_BYTES, MAX_UNTAKEN_BYTES, Outgoing
+from node.link.outgoing import CHUNK_BYTES, MAX_UNTAKEN_BYTES, Frame, Outgoing
 from security.commitment import commit_payload
 from security.errors import Code, LinkFault
 from security.limits import INLINE_MAX_BYTES
 from simpul.v1 import exchange_pb2
 from tests.support.pair import FakeCall, ServiceSide, pair, unary
-from tests.unit.node.link.test_hostile import greeted, lives_on
+from tests.unit.node.link.hostile import greeted, lives_on
 
 MIB = 1024 * 1024
 SIZES = [
@@ -118,8 +118,8 @@ async def test_outgoing_sends_no_more_than_the_peer_takes() -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     # A parcel passes by the chunks that wait.
-    outgoing.put(b"parcel")
-    assert await waiting == b"parcel"
+    outgoing.put(b"parcel", 7)
+    assert await waiting == Frame(b"parcel", 7)
     outgoing.taken(CHUNK_BYTES)
     assert await outgoing.next() is not None
     with pytest.raises(LinkFault):
@@ -130,13 +130,18 @@ async def test_outgoing_sends_no_more_than_the_peer_takes() -> None:
 
 async def test_on_a_child_link_a_parcel_waits_for_the_payload_before_it() -> None:
     outgoing = Outgoing(shared=False)
-    outgoing.put(b"first")
+    outgoing.put(b"first", 0)
     outgoing.put_payload(bytes(32), bytes(CHUNK_BYTES + 1))
-    outgoing.put(b"second")
+    outgoing.put(b"second", 1)
     outgoing.put_first(b"taken")
     outgoing.finish()
     frames = [await outgoing.next() for _ in range(6)]
-    assert [frames[index] for index in (0, 1, 4, 5)] == [b"taken", b"first", b"second", None]
+    assert [frames[index] for index in (0, 1, 4, 5)] == [
+        Frame(b"taken"),
+        Frame(b"first", 0),
+        Frame(b"second", 1),
+        None,
+    ]
 
 
 async def test_one_large_message_and_then_many_small_ones() -> None:

@@ -2,111 +2,17 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
-from grpc import aio
 
-from node.link.accept import METHOD
 from node.link.frames import child_frame, max_frame_bytes, parcel_frame
-from node.link.stream import DialledStream
-from node.worker import new_call_id
-from runtime.grpc_options import channel_options
-from security.entry import ENTRY_SALT_BYTES
 from security.errors import Code, SimpulError
-from security.identifiers import NodeId, ServiceId
-from security.kinds import Open
+from security.identifiers import NodeId
 from security.seal import make_seals
-from security.sender import LinkContext, PreparedParcel, Sender
 from tests.conformance import fixed
-from tests.support.agreements import TERMS
-from tests.support.pair import Half, Pair, pair, unary
-
-SEAL = fixed.key(f"{fixed.MINISTRY} seal")
-
-
-@dataclass
-class Hostile:
-    """The consumer's node, steered by hand: its stream to the provider's, and its next parcels."""
-
-    stream: DialledStream
-    sender: Sender
-
-    def prepare(
-        self, opens: int = 1, payload: bytes = b"question", *, unary: bool = True
-    ) -> PreparedParcel:
-        """A parcel with so many good opens."""
-        kind = Open(
-            consumer=fixed.SUPER_APP,
-            service=ServiceId(fixed.TOURISM, fixed.SERVICE),
-            method="Get",
-            agreement=bytes(32),
-            purpose=TERMS.purposes[0].id,
-            unary=unary,
-        )
-        entries = [
-            self.sender.add(
-                kind,
-                new_call_id(fixed.NOW_MS, os.urandom(10)),
-                os.urandom(ENTRY_SALT_BYTES),
-                payload=payload if unary else None,
-            )
-            for _ in range(opens)
-        ]
-        return self.sender.prepare(
-            entries,
-            member=fixed.MINISTRY,
-            seal_key_id=SEAL.public.key_id,
-            directory_hash=bytes(32),
-            now_ms=fixed.NOW_MS,
-        )
-
-    async def send(self, parcel: PreparedParcel) -> bytes:
-        """Seal and send it; returns the frame."""
-        seal = make_seals(SEAL, [parcel.header_hash])[0]
-        frame = parcel_frame(parcel.header, seal, parcel.entries)
-        await self.stream.write(frame)
-        return frame
-
-    async def refusal(self) -> Code:
-        """How the provider's node ends the link."""
-        async with asyncio.timeout(5):
-            with pytest.raises(SimpulError) as caught:
-                while await self.stream.read() is not None:
-                    pass
-        return caught.value.code
-
-
-@asynccontextmanager
-async def raw(half: Half, peer: Half) -> AsyncIterator[DialledStream]:
-    """A stream from one node to another's port, on which nothing was said yet."""
-    options = channel_options(
-        max_message_bytes=2 * max_frame_bytes(half.greeter.limits), target_name=peer.node.dns_name
-    )
-    async with aio.secure_channel(peer.address, half.credentials, options=options) as channel:
-        stream = DialledStream(channel.stream_stream(METHOD)(), str(peer.node))
-        try:
-            yield stream
-        finally:
-            stream.close()
-
-
-@asynccontextmanager
-async def greeted(two: Pair, credit: int | None = None) -> AsyncIterator[Hostile]:
-    """A link that was greeted in order; what follows is up to the test."""
-    async with raw(two.consumer, two.provider) as stream:
-        node = two.consumer.current.snapshot.directory.node(two.provider.node)
-        context: LinkContext = await two.consumer.greeter.dial(stream, node)
-        if credit is not None:
-            context = replace(context, credit_taken=credit)
-        yield Hostile(stream, Sender(context))
-
-
-async def lives_on(two: Pair) -> None:
-    """An honest link of the same peer goes on."""
-    assert (await two.consumer.run(unary())).trailers.status == 0
+from tests.support.pair import pair, unary
+from tests.unit.node.link.hostile import SEAL, Hostile, greeted, lives_on, raw
 
 
 async def test_a_good_parcel_passes() -> None:

@@ -1,0 +1,130 @@
+"""Links that ended without their last receipts, and what became of the calls on them.
+
+Neither end knows then how much of what it said arrived. The next greeting of the two nodes settles
+it: each names the links that broke, with how many parcels it sealed and up to which the other's are
+durable at its end (docs/spec, "Links: settling"). Of a call whose open is past that, it is proven
+that it never started; of an answer, that it was never heard.
+
+What is kept is bounded, and gone with the process: the journal keeps the parcels themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from node.journal.model import LinkEnd
+from security.greeting import MAX_UNSETTLED
+from security.greeting import Unsettled as Named
+from security.identifiers import NodeId
+from security.parcel import Received
+
+_log = structlog.get_logger(__name__)
+
+# Broken links of one peer of which the oldest are forgotten: one connection's streaming calls.
+MAX_BROKEN: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A link that broke, as this end knows it."""
+
+    peer: NodeId
+    link_id: bytes
+    end: LinkEnd
+    # How many parcels were sealed here, and the last of the peer's that is durable here.
+    sealed: int
+    received: Received | None
+    # Our header's hash by its number, of those that were not acknowledged.
+    sent_hash: Callable[[int], bytes | None]
+    # Calls asked here whose outcome is unknown, and the number of our parcel that holds the open.
+    asked: Mapping[bytes, int]
+    # Calls answered here, and the number of our parcel that holds the close.
+    answered: Mapping[bytes, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What is known of a broken link's calls now that both ends have spoken."""
+
+    peer: NodeId
+    link_id: bytes
+    end: LinkEnd
+    # Asked here, and proven never to have begun there.
+    not_started: tuple[bytes, ...]
+    # Asked here, and durable there: it may have been served, and its answer is lost.
+    arrived: tuple[bytes, ...]
+    # Answered here; the answer is durable there, or never came.
+    heard: tuple[bytes, ...]
+    unheard: tuple[bytes, ...]
+
+
+def settle(broken: Broken, named: Named) -> Settled | None:
+    """Judge a broken link by what the peer says of it; None where that can't be true."""
+    through = -1
+    if named.received is not None:
+        through = named.received.number
+        if broken.sent_hash(through) != named.received.header_hash:
+            return None
+
+    def part(calls: Mapping[bytes, int], *, durable: bool) -> tuple[bytes, ...]:
+        return tuple(call_id for call_id, made in calls.items() if (made <= through) is durable)
+
+    return Settled(
+        broken.peer,
+        broken.link_id,
+        broken.end,
+        not_started=part(broken.asked, durable=False),
+        arrived=part(broken.asked, durable=True),
+        heard=part(broken.answered, durable=True),
+        unheard=part(broken.answered, durable=False),
+    )
+
+
+class Unsettled:
+    """The broken links of one worker. `tell` hears of each that is settled."""
+
+    def __init__(self, tell: Callable[[Settled], None]) -> None:
+        self._tell = tell
+        self._broken: dict[NodeId, dict[bytes, Broken]] = {}
+        # Settled already; kept for a peer whose greeting, or its answer, was lost on the way.
+        self._done: dict[NodeId, set[bytes]] = {}
+
+    def add(self, broken: Broken) -> None:
+        """A link broke."""
+        of_peer = self._broken.setdefault(broken.peer, {})
+        of_peer[broken.link_id] = broken
+        if len(of_peer) > MAX_BROKEN:
+            oldest = next(iter(of_peer))
+            del of_peer[oldest]
+            self._done.get(broken.peer, set()).discard(oldest)
+
+    def name(self, peer: NodeId, asked: Sequence[Named] = ()) -> tuple[Named, ...]:
+        """What a greeting to this peer says: what it named itself, then the newest of the rest."""
+        of_peer, done = self._broken.get(peer, {}), self._done.get(peer, set())
+        wanted = {each.link_id: None for each in asked if each.link_id in of_peer}
+        rest = [each for each in reversed(of_peer) if each not in wanted and each not in done]
+        return tuple(
+            Named(link_id, of_peer[link_id].sealed, of_peer[link_id].received)
+            for link_id in (*wanted, *rest)[:MAX_UNSETTLED]
+        )
+
+    def hear(self, peer: NodeId, named: Sequence[Named]) -> None:
+        """The peer's greeting names these links; what both ends know of is settled, once."""
+        of_peer, done = self._broken.get(peer, {}), self._done.setdefault(peer, set())
+        for each in named:
+            broken = of_peer.get(each.link_id)
+            if broken is None or each.link_id in done:
+                continue
+            done.add(each.link_id)
+            settled = settle(broken, each)
+            if settled is None:
+                _log.warning(
+                    "a peer names a parcel of a broken link that was never sent",
+                    peer=str(peer), link=each.link_id.hex(),
+                )  # fmt: skip
+            else:
+                self._tell(settled)
