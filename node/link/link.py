@@ -49,8 +49,6 @@ _log = structlog.get_logger(__name__)
 
 # Opens that wait here for the peer's credit; more are refused, because the peer is overloaded.
 MAX_WAITING_OPENS: Final = 10_000
-# Of messages that wait on a shared link for its peer; one more is refused, with its call.
-MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
 # How long each step of an end in order may take.
 FINISH_TIMEOUT_S: Final = 5.0
 # An acceptor ends a link with these only while it has taken no parcel on it.
@@ -173,26 +171,7 @@ class Link:
             SimpulError: MESSAGE_TOO_LARGE or METADATA_TOO_LARGE, with the limit and the hop;
                 OVERLOADED, where too much waits for the peer already.
         """
-        limits = self.context.limits
-        if payload is not None and len(payload) > limits.max_message_bytes:
-            raise SimpulError(
-                Code.MESSAGE_TOO_LARGE,
-                f"a message has {len(payload)} bytes, and {limits.max_message_bytes} may pass "
-                f"between this node and {self.peer}; send less at a time",
-            )
-        if private is not None and len(private) > limits.max_metadata_bytes:
-            raise SimpulError(
-                Code.METADATA_TOO_LARGE,
-                f"metadata takes {len(private)} bytes, and {limits.max_metadata_bytes} may pass "
-                f"between this node and {self.peer}; send less",
-            )
-        # Of a child link's call no more waits than `room` lets by.
-        waiting_bytes = self._calls.waiting_bytes + self._sending.waiting_bytes
-        if self.shared and payload and waiting_bytes + len(payload) > MAX_WAITING_BYTES:
-            raise SimpulError(
-                Code.OVERLOADED,
-                f"{waiting_bytes} bytes wait for {self.peer} to read them; try again when it has",
-            )
+        self._sending.check_size(payload, private, beside=self._calls.waiting_bytes)
 
     async def room(self) -> None:
         """Wait until the peer has taken enough of what was said for more to be said."""
@@ -463,14 +442,7 @@ class Link:
         unknown = self._calls.lose(-1 if nothing else self._sending.last_written)
         in_order = self._in_order or (self._sending.written_all.is_set() and not self.dialled)
         if not self.local and (not in_order or error is not None or unknown):
-            self._rooms.unsettled.add(self._as_broken(unknown))
-
-    def _as_broken(self, unknown: dict[bytes, int]) -> Broken:
-        sender = self._sender
-        return Broken(
-            self.peer, self.context.link_id, self._end, sender.number, sender.received,
-            sender.sent_hash, unknown, sender.calls.unheard(),
-        )  # fmt: skip
+            self._rooms.unsettled.add(Broken.of(self._sender, self._end, unknown))
 
     def _note_lost(self) -> None:
         """What is open now stays without an end: say so where the calls are listed."""

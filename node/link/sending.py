@@ -32,6 +32,8 @@ from security.sender import MAX_UNACKNOWLEDGED, PreparedParcel, Sender
 
 # Bytes that wait for the connection before `room` waits too.
 MAX_UNSENT_BYTES: Final = 1024 * 1024
+# Of messages that wait on a shared link for its peer; one more is refused, with its call.
+MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
 
 
 class Sending:
@@ -75,6 +77,36 @@ class Sending:
     def finished(self) -> bool:
         """Nothing more will be said."""
         return self._outgoing.finished
+
+    def check_size(self, payload: bytes | None, private: bytes | None, *, beside: int) -> None:
+        """Whether the peer takes a message and a private block of these sizes now.
+
+        Raises:
+            SimpulError: MESSAGE_TOO_LARGE or METADATA_TOO_LARGE, with the limit and the hop;
+                OVERLOADED, where with the `beside` bytes too much waits for the peer already.
+        """
+        context = self.sender.context
+        limits, peer = context.limits, context.peer_node
+        if payload is not None and len(payload) > limits.max_message_bytes:
+            raise SimpulError(
+                Code.MESSAGE_TOO_LARGE,
+                f"a message has {len(payload)} bytes, and {limits.max_message_bytes} may pass "
+                f"between this node and {peer}; send less at a time",
+            )
+        if private is not None and len(private) > limits.max_metadata_bytes:
+            raise SimpulError(
+                Code.METADATA_TOO_LARGE,
+                f"metadata takes {len(private)} bytes, and {limits.max_metadata_bytes} may pass "
+                f"between this node and {peer}; send less",
+            )
+        # Of a child link's call no more waits than `room` lets by.
+        waiting_bytes = self.waiting_bytes + beside
+        shared = context.child_call_id is None
+        if shared and payload and waiting_bytes + len(payload) > MAX_WAITING_BYTES:
+            raise SimpulError(
+                Code.OVERLOADED,
+                f"{waiting_bytes} bytes wait for {peer} to read them; try again when it has",
+            )
 
     def put(
         self,

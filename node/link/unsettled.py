@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import structlog
 
@@ -21,6 +21,7 @@ from security.greeting import MAX_UNSETTLED
 from security.greeting import Unsettled as Named
 from security.identifiers import NodeId
 from security.parcel import Received
+from security.sender import Sender
 
 _log = structlog.get_logger(__name__)
 
@@ -44,6 +45,15 @@ class Broken:
     asked: Mapping[bytes, int]
     # Calls answered here, and the number of our parcel that holds the close.
     answered: Mapping[bytes, int]
+
+    @classmethod
+    def of(cls, sender: Sender, end: LinkEnd, asked: Mapping[bytes, int]) -> Self:
+        """A link whose sending half this is."""
+        context = sender.context
+        return cls(
+            context.peer_node, context.link_id, end, sender.number, sender.received,
+            sender.sent_hash, asked, sender.calls.unheard(),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -37,7 +37,6 @@ from node.exchange.keeping import Keeping
 from node.exchange.providing import BuiltIn, Providing
 from node.exchange.refused import RefusedCalls
 from node.exchange.watch import CallMetrics
-from node.journal.model import Direction, LatePayload, Note, ParcelRecord
 from node.link.accept import LinkServer, link_server
 from node.link.dial import Dialler
 from node.link.greet import Greeter
@@ -58,7 +57,6 @@ from runtime.clock import now_ms as real_now_ms
 from security import certificate
 from security.agreement import ServiceTerm
 from security.directory import DirectoryView
-from security.errors import SimpulError
 from security.identifiers import MemberId, NodeId, ServiceId, SubsystemId
 from security.keys import PrivateKey
 from security.limits import Limits
@@ -66,60 +64,12 @@ from security.statement import make_statement
 from simpul.v1 import directory_pb2
 from tests.conformance import fixed
 from tests.support import agreements, directories
+from tests.support.memory_journal import MemoryJournal
 
 WAIT_S = 5.0
 SERVICE_ID = ServiceId(fixed.TOURISM, fixed.SERVICE)
 TARGET = "127.0.0.1:1"
 SECOND_NODE = NodeId.parse("ID/~labuan-bajo-2")
-
-
-class MemoryJournal:
-    """A `Recorder` that keeps records in a list."""
-
-    def __init__(self) -> None:
-        self.records: list[ParcelRecord] = []
-        self.notes: list[Note] = []
-        self.late: list[LatePayload] = []
-        self.error: SimpulError | None = None
-        self.held: list[asyncio.Future[None]] | None = None
-        self.held_only: Direction | None = None
-
-    def check(self) -> None:
-        """It has room for ever."""
-
-    def append_nowait(
-        self, records: Sequence[ParcelRecord], notes: Sequence[Note] = ()
-    ) -> asyncio.Future[None]:
-        """Done at once, unless held or made to fail."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self.error is not None:
-            future.set_exception(self.error)
-            return future
-        self.records.extend(records)
-        self.notes.extend(notes)
-        ways = {record.direction for record in records}
-        if self.held is None or (self.held_only is not None and self.held_only not in ways):
-            future.set_result(None)
-        else:
-            self.held.append(future)
-        return future
-
-    def keep_late_nowait(self, late: LatePayload) -> asyncio.Future[None]:
-        """As `append_nowait`."""
-        self.late.append(late)
-        return self.append_nowait(())
-
-    def hold(self, only: Direction | None = None) -> None:
-        """Nothing is durable until `release`; or nothing that goes this way."""
-        self.held, self.held_only = [], only
-
-    def release(self) -> None:
-        """All is durable, and what follows is at once."""
-        held, self.held = self.held or [], None
-        for future in held:
-            # The link that waited for it may be gone.
-            if not future.done():
-                future.set_result(None)
 
 
 Unary = Callable[[OutboundRequest, Message], Awaitable[UnaryAnswer]]

@@ -6,8 +6,8 @@ import pytest
 
 from node.calls import Message, OutboundRequest, Trailers, UnaryAnswer
 from node.journal.model import Direction
-from node.link import link as link_module
 from node.link.link import Link
+from node.link.sending import MAX_WAITING_BYTES
 from security.errors import Code
 from tests.support.pair import Pair, pair, unary
 from tests.unit.node.link.hostile import counted, greeted, until
@@ -85,11 +85,11 @@ async def test_answers_that_nobody_reads_are_bounded_in_bytes() -> None:
         await until(lambda: len(two.provider.services.seen) == 200)
         await until(lambda: two.provider.providing.open_calls == 0)
         (link,) = two.provider.server.links
-        assert link._sending.waiting_bytes <= link_module.MAX_WAITING_BYTES + 1024 * 1024
+        assert link._sending.waiting_bytes <= MAX_WAITING_BYTES + 1024 * 1024
         refused = counted(
             two.provider, "simpul_calls_total", side="provider", status="", code=Code.OVERLOADED
         )
-        assert refused >= 200 - link_module.MAX_WAITING_BYTES // len(big) - 1
+        assert refused >= 200 - MAX_WAITING_BYTES // len(big) - 1
         # Others are served meanwhile.
         two.provider.services.on_unary = None
         assert (await two.consumer.run(unary())).trailers.status == 0
