@@ -25,12 +25,13 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from node.admin import NodeAdmin
 from node.checkpoints.opening import open_keeper
 from node.checkpoints.watch import CheckpointMetrics
-from node.config import NodeConfig, load_config
+from node.config import NodeConfig, journal_place, load_config
 from node.directory.fetch import HttpFetcher
 from node.directory.model import Generation
 from node.directory.refresh import SharedRefresh
 from node.directory.replica import Replica
 from node.directory.watch import DirectoryWatch, Sources, WatchTiming
+from node.evidence.tidy import keep_tidy
 from node.home import NodeHome
 from node.keyring import KeyRing
 from node.operations import access, successions
@@ -234,6 +235,11 @@ class Supervisor:
             asyncio.create_task(self._watch.run()),
             asyncio.create_task(keep_renewed(self._desk)),
             asyncio.create_task(Siblings(self._desk).run()),
+            asyncio.create_task(
+                keep_tidy(
+                    self._replica, self._home, journal_place(self._config, self._home), now_ms
+                )
+            ),
             asyncio.create_task(stop.wait()),
         ]
         if self.processes is not None:

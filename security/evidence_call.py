@@ -8,11 +8,14 @@ messages themselves: also the counts in between, which no receiver can judge whi
 Source: docs/spec, "Evidence: steps", "Calls"; "Links: receipts".
 """
 
+from collections.abc import Mapping
+
 from security.call_state import Side, after_request, after_response, opened
 from security.commitment import NO_MESSAGES, Tally
 from security.entry import entry_digest
 from security.evidence_case import Case, EntryCase, ParcelCase, share
 from security.evidence_report import CallFacts, Outcome, not_proven, proven, refused
+from security.identifiers import NodeId
 from security.kinds import Cancel, Close, EntryKind, HalfClose, Open, Refuse
 from security.parcel import HeaderFields
 
@@ -62,14 +65,13 @@ def parties(case: Case) -> Outcome:
         for parcel, _ in entries:
             if parcel.header.member != member:
                 raise refused(f"{parcel.title} is not of the {side}, {member}")
-    asked, answered = case.requests[0][0], case.responses[0][0] if case.responses else None
-    if answered is not None and (
-        answered.sender != asked.header.node or asked.sender != answered.header.node
-    ):
-        raise refused("the two sides' parcels went between other nodes")
+    asked = case.requests[0][0]
+    ends = (asked.sender, asked.header.node)
+    _check_nodes(case.requests, ends)
+    _check_nodes(case.responses, (ends[1], ends[0]))
     said = [f"{kind.consumer.member} asked, by its node {asked.sender}"]
-    if answered is not None:
-        said.append(f"{kind.service.subsystem.member} answered, by its node {answered.sender}")
+    if case.responses:
+        said.append(f"{kind.service.subsystem.member} answered, by its node {asked.header.node}")
         return proven(*said)
     return not_proven(*said, "nothing that the provider sealed is shown")
 
@@ -77,12 +79,10 @@ def parties(case: Case) -> Outcome:
 def receipts(case: Case) -> Outcome:
     """15. The other side's node sealed that it had each parcel, durably."""
     used: set[bytes] = set()
+    by_hash = {parcel.hash: parcel for parcel in case.parcels}
     for parcel in case.parcels:
-        if parcel.header.received is not None:
-            acknowledged = _follow(case, parcel, used)
-            if acknowledged == 0 and not parcel.entries and not parcel.offers:
-                raise refused(f"{parcel.title} acknowledges nothing in the file")
-        elif not parcel.entries and not parcel.offers:
+        acknowledged = _follow(case, by_hash, parcel, used)
+        if acknowledged == 0 and not parcel.entries and not parcel.offers:
             raise refused(f"{parcel.title} acknowledges nothing in the file")
     if case.chain.keys() - used:
         raise refused("a header in the chain leads to no receipt")
@@ -110,6 +110,12 @@ def _open(case: Case) -> tuple[Placed, Open]:
     if len(opens) != 1:
         raise refused(f"it holds {len(opens)} opens of the call, not 1")
     return opens[0]
+
+
+def _check_nodes(entries: list[Placed], ends: tuple[NodeId | None, NodeId | None]) -> None:
+    for parcel, _ in entries:
+        if (parcel.sender, parcel.header.node) != ends:
+            raise refused(f"{parcel.title} went between other nodes than the call's")
 
 
 def _is_request(first: Placed, parcel: ParcelCase, item: EntryCase) -> bool:
@@ -208,16 +214,17 @@ def _facts(case: Case, kind: Open, requests: int, responses: int) -> CallFacts:
     )
 
 
-def _follow(case: Case, by: ParcelCase, used: set[bytes]) -> int:
+def _follow(
+    case: Case, by_hash: Mapping[bytes, ParcelCase], by: ParcelCase, used: set[bytes]
+) -> int:
     """Walk back from what a receipt names; the number of parcels in the file that it proves."""
     received = by.header.received
     if received is None:
         return 0
     hashed, number = received.header_hash, received.number
-    parcels = {parcel.hash: parcel for parcel in case.parcels}
     acknowledged = 0
     while True:
-        parcel = parcels.get(hashed)
+        parcel = by_hash.get(hashed)
         header = case.chain.get(hashed) if parcel is None else parcel.header
         if header is None:
             return acknowledged

@@ -13,7 +13,8 @@ generations where the file system has links.
 It verifies nothing: what is kept was verified, and whoever reads evidence does so again.
 
 Rules: a version is on the disk before the generation is used that it is of; its file is written
-last, so that what it names is there.
+last, so that what it names is there; only a version that no parcel in the journal names is ever
+removed (`node.evidence.tidy`).
 """
 
 import json
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.directory.folder import BLOBS, Index, sync_file
-from node.directory.model import METADATA, POLICY
+from node.directory.model import ISSUED_AT, METADATA, POLICY
 from runtime.files import make_private_folder, sync_folder, write_durably
 from security.errors import Code, SimpulError
 
@@ -88,19 +89,33 @@ class DirectoryArchive:
         found = sorted((_root_version(path), path) for path in self._roots.glob(f"*{_ROOT_SUFFIX}"))
         return tuple(path.read_bytes() for version, path in found if version <= up_to)
 
-    def prune(self, named: Collection[bytes]) -> int:
-        """Remove the versions that are not named, and what only they needed; how many went.
+    def prune(self, named: Collection[bytes], before_ms: int) -> int:
+        """Remove old versions that nothing names, and what only they needed; how many went.
 
-        `named` holds every hash that a parcel in the journal names, and those of the generations.
+        Args:
+            named: Every hash that a parcel in the journal names.
+            before_ms: A version that was in force at this time or later stays: a parcel that names
+                it may still come.
+
+        Raises:
+            SimpulError: DIRECTORY_ABSENT, where the archive is damaged: nothing more is removed.
         """
-        gone = [path for path in self._versions.glob("*.json") if _hash(path) not in named]
+        gone = [
+            path
+            for path in self._versions.glob("*.json")
+            if _hash(path) not in named and _last_issued_ms(path) < before_ms
+        ]
+        if not gone:
+            return 0
+        left = [path for path in self._versions.glob("*.json") if path not in gone]
+        needed = {name for path in left for name in self._needs(path)}
         for path in gone:
             path.unlink()
-        if gone:
-            needed = {name for path in self._versions.glob("*.json") for name in self._needs(path)}
-            for blob in self._blobs.iterdir():
-                if blob.name not in needed:
-                    blob.unlink()
+        # Only after the versions are gone for good may what they name go.
+        sync_folder(self._versions)
+        for blob in self._blobs.iterdir():
+            if blob.name not in needed:
+                blob.unlink()
         return len(gone)
 
     def hashes(self) -> frozenset[bytes]:
@@ -168,6 +183,13 @@ def _read(file: Path) -> KeptVersion | None:
         return None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise _damaged(file) from error
+
+
+def _last_issued_ms(file: Path) -> int:
+    kept = _read(file)
+    if kept is None:
+        raise _damaged(file)
+    return int(json.loads(kept.timestamps[-1])["signed"][ISSUED_AT])
 
 
 def _write(file: Path, root: int, timestamps: Sequence[bytes]) -> None:

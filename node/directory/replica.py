@@ -14,6 +14,7 @@ Synchronous, and slow: call it through `asyncio.to_thread`. Calls queue behind o
 
 import secrets
 import shutil
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -115,6 +116,11 @@ class Replica:
                 return self._commit(base, work, _index(self._federation, verified), verified.floors)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
+
+    def prune_archive(self, named: Collection[bytes], before_ms: int) -> int:
+        """Remove archived versions that nothing names (`DirectoryArchive.prune`)."""
+        with self._lock:
+            return self._archive.prune(named, before_ms)
 
     def _verify_local(self, path: Path) -> Verified:
         scratch = self._folder.scratch()
