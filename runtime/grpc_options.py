@@ -24,6 +24,11 @@ DEFAULT_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 PING_EVERY_MS = 10_000
 PING_TIMEOUT_MS = 5_000
 
+# What a peer may send on one stream before it is read here. The default follows the line's speed
+# and holds 4 to 6 MB for each stream that nobody reads: a hundred stalled calls, half a gigabyte.
+# This is 100 Mbit/s for one stream over 80 ms, the length of the country; calls add up.
+STREAM_WINDOW_BYTES = 1024 * 1024
+
 # Calls that the event loop has not accepted yet. The default is about 1,000, and what is over it is
 # answered CANCELLED, as if the caller had given up: a burst of 6,000 lost 2,364 calls that way.
 MAX_PENDING_REQUESTS = 100_000
@@ -94,6 +99,9 @@ def _both_ends(max_message_bytes: int) -> Options:
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES * 5 // 4),
+        # Without the probe, windows stay as they are set; without it alone, at 64 KiB.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", STREAM_WINDOW_BYTES),
         ("grpc.keepalive_time_ms", PING_EVERY_MS),
         ("grpc.keepalive_timeout_ms", PING_TIMEOUT_MS),
         # The timeout above is not honoured by itself: without this one it is 60 s.

@@ -22,6 +22,9 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from runtime.clock import now_ms
 from runtime.redaction import redact
 
+_GRPC = "grpc._cython.cygrpc"
+_STATUS_NOT_SENT = "ExecuteBatchError raised in core by servicer method"
+
 Form = Literal["auto", "json", "console"]
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -86,6 +89,7 @@ def configure(
     root.setLevel(level.upper())
     # It tells each of its plugins and steps, at every first start.
     logging.getLogger("alembic").setLevel("WARNING")
+    logging.getLogger(_GRPC).addFilter(_nobody_left_to_tell)
 
 
 @contextmanager
@@ -106,6 +110,11 @@ def _renderer(*, console: bool, colors: bool) -> Processor:
             exception_formatter=structlog.dev.plain_traceback,
         )
     return structlog.processors.JSONRenderer(sort_keys=False, default=str)
+
+
+def _nobody_left_to_tell(record: logging.LogRecord) -> bool:
+    """A peer that cancelled gets no status: grpcio makes an error and a traceback of that."""
+    return not record.getMessage().startswith(_STATUS_NOT_SENT)
 
 
 class _Program:

@@ -5,6 +5,7 @@ The consumer's gateway is reached as any app reaches it: an address, `simpul-to`
 
 import re
 import shutil
+import socket
 import tempfile
 import urllib.request
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from pathlib import Path
 from tests.interop.generate import PROTOSET
 from tests.interop.probe import Probe, running
 from tests.scenario.harness import Place, Process, done, read_json, serving, until
+from tests.support import slow_line
+from tests.support.slow_line import Line
 
 PROVIDER = "ID/DAERAH/53.15"
 CONSUMER = "ID/KEMENTERIAN/KOMDIGI"
@@ -77,30 +80,36 @@ def samples(address: str) -> list[tuple[str, str, float]]:
 
 
 @contextmanager
-def federation() -> Iterator[Ways]:
-    """A registry and two nodes for a block; gone at its end."""
+def federation(line: Line | None = None) -> Iterator[Ways]:
+    """A registry and two nodes for a block; gone at its end. `line` lies between the nodes."""
     # A short path: sockets have room for about a hundred bytes.
     place = Path(tempfile.mkdtemp(prefix="simpul-", dir="/tmp"))
     try:
         with ExitStack() as stack:
-            yield _start(place, stack)
+            yield _start(place, stack, line)
         _no_traceback(place)
     finally:
         shutil.rmtree(place)
 
 
-def _start(place: Path, stack: ExitStack) -> Ways:
+def _start(place: Path, stack: ExitStack, line: Line | None) -> Ways:
     registry = place / "r"
     done("registry", "init", "--home", registry)
     process = Process(place / "registry.log", "registry", "serve", "--home", registry)
     stack.callback(process.stop)
     grpc = process.until_file(registry / "run" / "endpoints.json")["grpc"]
 
+    more: dict[str, tuple[object, ...]] = {}
+    if line is not None:
+        near = f"127.0.0.1:{free_port()}"
+        far = stack.enter_context(slow_line.running(line, near))
+        more["penyedia"] = ("--listen", near, "--advertise", f"127.0.0.1:{far.port}")
+
     def join(member: str, name: str) -> AbstractContextManager[tuple[Place, Process]]:
         token = done("registry", "enrol", member, "--node", name, "--home", registry).out.strip()
         done(
             "node", "init", "--home", place / name, "--registry", grpc,
-            "--root", registry / "root.json", "--token", token,
+            "--root", registry / "root.json", "--token", token, *more.get(name, ()),
         )  # fmt: skip
         return serving(place / name, place / f"{name}.log")
 
@@ -145,6 +154,14 @@ def _publish(consumer: Place, provider: Place, target: str) -> str:
         what="the directory to reach the consumer",
     )
     return token
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _no_traceback(place: Path) -> None:

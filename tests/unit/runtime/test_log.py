@@ -146,3 +146,13 @@ def test_the_c_core_of_grpc_is_quiet_unless_an_operator_wants_it() -> None:
     os.environ["GRPC_VERBOSITY"] = "DEBUG"
     log.configure("node", stream=io.StringIO())
     assert os.environ["GRPC_VERBOSITY"] == "DEBUG"
+
+
+def test_that_nobody_was_left_to_tell_is_no_error() -> None:
+    out = io.StringIO()
+    log.configure("node", stream=out)
+    core = logging.getLogger("grpc._cython.cygrpc")
+    core.error("ExecuteBatchError raised in core by servicer method [/%s]", "simpul.v1.Exchange/L")
+    core.error("another fault of the core")
+    (line,) = lines(out)
+    assert line["event"] == "another fault of the core"
