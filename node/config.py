@@ -229,6 +229,23 @@ class LogSection(Section):
     )
 
 
+class TracingSection(Section):
+    """The node's own spans in its callers' traces (OpenTelemetry)."""
+
+    endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s?#]+$",
+        description="A collector's URL for OTLP over HTTP, http://127.0.0.1:4318/v1/traces; "
+        "none: off. Needs the extra simpul[tracing].",
+    )
+    sample: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Of calls whose app sends no traceparent, the part that is traced.",
+    )
+
+
 class NodeConfig(Section):
     """All of `node.toml`."""
 
@@ -243,6 +260,7 @@ class NodeConfig(Section):
     services: ServicesSection = ServicesSection()
     apps: AppsSection = AppsSection()
     agreements: AgreementsSection = AgreementsSection()
+    tracing: TracingSection = TracingSection()
     log: LogSection = LogSection()
 
     @property

@@ -49,6 +49,7 @@ from node.model import Current, NodeIdentity, Snapshot
 from node.policy.apps import AppBook, AppCredential
 from node.policy.rules import AgreementBook
 from node.standard.table import own_services
+from runtime import tracing
 from runtime.clock import now_ms
 from runtime.grpc_options import channel_options
 from security.agreement import parse_agreement
@@ -99,6 +100,12 @@ class Worker:
         config = place.config
         self._place = place
         self._journal = journal
+        self._tracing = tracing.start(
+            config.tracing.endpoint,
+            config.tracing.sample,
+            {"service_name": "simpul-node", "simpul_node": config.node.id,
+             "simpul_worker": place.index},
+        )  # fmt: skip
         self._end_gateway = end_gateway
         self._identity = NodeIdentity(config.node_id, frozenset(config.member_ids))
         self._current = Current()
@@ -108,7 +115,7 @@ class Worker:
         self._taking = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
         registry = CollectorRegistry()
-        metrics = CallMetrics(registry)
+        metrics = CallMetrics(registry, self._tracing)
         self._ring = KeyRing(place.home, config.member_ids)
         # By `_take_keys` only, in the event loop: within a round of the sealer it doesn't change.
         self._seal_keys: dict[MemberId, PrivateKey] = {}
@@ -157,6 +164,7 @@ class Worker:
             config.member_ids[0],
             now_ms,
             self._notes,
+            self._tracing.now_ns,
         )
         self._links = LinkServer(greeter, rooms)
         self._server = link_server(self._links, greeter.own_limits)

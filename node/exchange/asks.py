@@ -23,11 +23,12 @@ from node.calls import (
     RequestEvent,
     Trailers,
 )
-from node.exchange.metadata import passed_on, with_call_id
+from node.exchange.metadata import passed_on, with_call_id, with_span
 from node.exchange.routing import Route
 from node.link.contents import persons_of
 from node.link.link import Link
 from node.link.model import Opening, ReceivedEntry
+from runtime.tracing import NO_SPAN, Span
 from security.errors import Code, SimpulError
 from security.identifiers import ServiceId
 from security.kinds import Cancel, CancelReason, Close, Head, Open, Refuse
@@ -59,6 +60,9 @@ class Asked:
     # Of the last attempt: its open, from when the link has it, and for as long as it may leave.
     opening: Opening | None = None
     link: Link | None = None
+    # Of the whole call, at the gateway; and of the last attempt.
+    gateway_span: Span = NO_SPAN
+    span: Span = NO_SPAN
     # Told where the open of a call that was given up never left.
     never_left: Callable[[], None] | None = None
 
@@ -124,7 +128,10 @@ class _Ask:
     def _open(self, message: Message | None) -> Opening:
         route, address = self._route, self._route.address
         private = Private(
-            metadata=passed_on(route.fields.asked_metadata(self._call.request.metadata)),
+            metadata=with_span(
+                passed_on(route.fields.asked_metadata(self._call.request.metadata)),
+                self._asked.span,
+            ),
             user=address.user or "",
             issue=address.issue or "",
             subject=address.subject or "",
@@ -145,6 +152,7 @@ class _Ask:
             compressed=message is not None and message.compressed,
             private=make_private(private),
             persons=persons_of(private),
+            on_sealed=self._asked.span.child("link.send").ends_with,
         )
         self._link.check_size(opening.payload, opening.private)
         opened = self._link.open(opening, self)  # type: ignore[arg-type]  # each kind has on_entry

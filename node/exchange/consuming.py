@@ -17,7 +17,7 @@ import structlog
 from node.calls import CallRequest, HalfClose, InboundCall, Message
 from node.exchange.asks import Asked, StreamAsk, UnaryAsk, app_gone, too_late
 from node.exchange.keeping import Keeping
-from node.exchange.metadata import error_trailers
+from node.exchange.metadata import error_trailers, traceparents
 from node.exchange.refused import RefusedCalls
 from node.exchange.routing import Route, find_route
 from node.exchange.watch import CallMetrics
@@ -31,6 +31,8 @@ _log = structlog.get_logger(__name__)
 
 # What proves that the provider's service has not heard of a call.
 _NOT_BEGUN = frozenset({Code.NOT_STARTED, Code.PEER_UNREACHABLE, Code.NODE_DRAINING})
+# Of a path, in a span.
+MAX_SHOWN_CHARS: Final = 512
 # How long the provider gets to close a call that its app, or the clock, has given up.
 CLOSE_TIMEOUT_S: Final = 5.0
 # Every busy app has these: they are counted, and not worth a line each.
@@ -88,7 +90,13 @@ class Consuming:
     async def run(self, call: InboundCall) -> None:
         """Carry one call from its first event to its last; the app always gets a status."""
         asked = Asked(call, self._new_call_id(), _deadline_s(call.request))
-        with self._metrics.around("consumer") as outcome:
+        asked.gateway_span = self._metrics.tracing.begin(
+            "gateway",
+            traceparents(call.request.metadata),
+            rpc_system="grpc",
+            rpc_method=call.request.path[1:MAX_SHOWN_CHARS],
+        )
+        with self._metrics.around("consumer", asked.gateway_span) as outcome:
             own = self._own.get(call.request.path)
             try:
                 if own is not None:
@@ -159,6 +167,21 @@ class Consuming:
         return await self._ask(asked, route, route.nodes[-1], request)
 
     async def _ask(
+        self, asked: Asked, route: Route, node: NodeView, request: Message | None
+    ) -> int:
+        """Try one node."""
+        asked.span = asked.gateway_span.child(
+            "exchange.ask",
+            simpul_peer=node.id,
+            simpul_provider=route.provider,
+            simpul_call_id=asked.call_id,
+        )
+        with asked.span as span:
+            status = await self._ask_node(asked, route, node, request)
+            span.end(status=status)
+            return status
+
+    async def _ask_node(
         self, asked: Asked, route: Route, node: NodeView, request: Message | None
     ) -> int:
         try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from node.calls import Metadata, Trailers
 from runtime.grpc_errors import message_of, trailers_of
+from runtime.tracing import TRACEPARENT, Span
 from security.errors import ERRORS, Code, SimpulError
 from security.private import MAX_PERSON_CHARS
 
@@ -85,6 +86,20 @@ def read_address(metadata: Metadata) -> Address:
 def passed_on(metadata: Metadata) -> Metadata:
     """The metadata without the nodes' own keys."""
     return tuple(item for item in metadata if not item[0].startswith(PREFIX))
+
+
+def with_span(metadata: Metadata, span: Span) -> Metadata:
+    """The metadata with this node's span as the caller's; as it came where nothing is traced."""
+    traceparent = span.traceparent
+    if traceparent is None:
+        return metadata
+    others = tuple(item for item in metadata if item[0] != TRACEPARENT)
+    return (*others, (TRACEPARENT, traceparent))
+
+
+def traceparents(metadata: Metadata) -> list[bytes]:
+    """The caller's span, as it came: one value, if the caller keeps to the standard."""
+    return [value for key, value in metadata if key == TRACEPARENT]
 
 
 def with_call_id(metadata: Metadata, call_id: bytes) -> Metadata:

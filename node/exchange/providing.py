@@ -36,12 +36,15 @@ from node.exchange.metadata import (
     USER,
     error_trailers,
     passed_on,
+    traceparents,
+    with_span,
 )
 from node.exchange.watch import CallMetrics
 from node.link.model import CallHandler, CallLink, ReceivedEntry
 from node.model import Current
 from node.policy.allowance import Side
 from node.policy.rules import check_open
+from runtime.tracing import NO_SPAN, Span
 from security import kinds
 from security.errors import ERRORS, Code, SimpulError
 from security.identifiers import MemberId, SubsystemId
@@ -141,7 +144,19 @@ class Providing:
 
     async def _serve(self, answer: _Answer) -> None:
         opened = answer.opened
-        with self._metrics.around("provider") as outcome:
+        span = answer.span = self._metrics.tracing.begin(
+            "exchange.provide",
+            traceparents(answer.private.metadata),
+            began_ns=answer.arrived_ns,
+            rpc_system="grpc",
+            rpc_service=opened.service.service,
+            rpc_method=opened.method,
+            simpul_peer=answer.link.peer,
+            simpul_consumer=opened.consumer,
+            simpul_call_id=answer.call_id,
+        )
+        span.child("link.receive", began_ns=answer.arrived_ns).end()
+        with self._metrics.around("provider", span) as outcome:
             try:
                 status = await self._dispatch(answer)
             except SimpulError as error:
@@ -187,8 +202,14 @@ class Providing:
             contract.descriptor_set,
         )  # fmt: skip
         await self._keeping.allowance.take(opened.agreement, terms.rate, Side.PROVIDER)
-        request = _request(answer)
-        if opened.unary and answer.link.shared:
+        with answer.span.child("service") as span:
+            status = await self._call_service(answer, target, span)
+            span.end(status=status)
+            return status
+
+    async def _call_service(self, answer: _Answer, target: str, span: Span) -> int:
+        request = _request(answer, span)
+        if answer.opened.unary and answer.link.shared:
             return await self._answer_unary(answer, target, request)
         if answer.cancelled:
             # Before the service heard of it: it need not.
@@ -225,6 +246,8 @@ class _Answer:
         self.link = link
         self.opened = opened
         self.call_id = entry.call_id
+        self.arrived_ns = entry.arrived_ns
+        self.span = NO_SPAN
         self.member = entry.member
         self.private = entry.private
         self.request = entry.message
@@ -362,7 +385,7 @@ class _Answer:
         )
 
 
-def _request(answer: _Answer) -> OutboundRequest:
+def _request(answer: _Answer, span: Span) -> OutboundRequest:
     """What the service gets to see: the app's metadata, and the nodes' own word on the call."""
     opened, private = answer.opened, answer.private
     own = [
@@ -374,7 +397,7 @@ def _request(answer: _Answer) -> OutboundRequest:
         (ISSUE, private.issue),
     ]
     metadata: Metadata = (
-        *passed_on(answer.fields.asked_metadata(private.metadata)),
+        *with_span(passed_on(answer.fields.asked_metadata(private.metadata)), span),
         *((key, value.encode("ascii", "replace")) for key, value in own if value),
     )
     return OutboundRequest(

@@ -10,6 +10,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from runtime.tracing import NO_SPAN, OFF, Span, Tracing
 from security.errors import Code
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -43,9 +44,11 @@ class Outcome:
 
 
 class CallMetrics:
-    """Counts the calls of one worker, on either side."""
+    """Counts the calls of one worker, on either side, and ends their spans."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, tracing: Tracing = OFF) -> None:
+        # Where calls' spans begin.
+        self.tracing = tracing
         # Statuses are 17 and codes are a fixed table: the labels are bounded by construction.
         self._calls = Counter(
             "simpul_calls_total", "Calls that ended, by side, gRPC status, and code of ours",
@@ -69,8 +72,8 @@ class CallMetrics:
         self._unrecorded.labels(why.value).inc()
 
     @contextmanager
-    def around(self, side: str) -> Iterator[Outcome]:
-        """Around a call, on the side `consumer` or `provider`."""
+    def around(self, side: str, span: Span = NO_SPAN) -> Iterator[Outcome]:
+        """Around a call, on the side `consumer` or `provider`; its span ends with it."""
         outcome = Outcome()
         began_s = time.perf_counter()
         self._open.labels(side).inc()
@@ -80,3 +83,7 @@ class CallMetrics:
             self._open.labels(side).dec()
             self._calls.labels(side, outcome.status, outcome.code).inc()
             self._seconds.labels(side).observe(time.perf_counter() - began_s)
+            if outcome.code:
+                span.end(code=outcome.code)
+            else:
+                span.end(status=int(outcome.status))

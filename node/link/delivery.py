@@ -15,7 +15,6 @@ from typing import Final
 from node.link.assembly import Assembly
 from node.link.model import ReceivedEntry
 from security.errors import Code, LinkFault
-from security.identifiers import MemberId
 from security.receiver import AcceptedEntry, AcceptedParcel
 from simpul.v1 import exchange_pb2
 
@@ -24,7 +23,9 @@ MAX_WAITING: Final = 64
 # Bytes of one streaming call that wait for it before the reader does.
 MAX_WAITING_BYTES: Final = 1024 * 1024
 
-_Pending = tuple[asyncio.Future[None], AcceptedParcel, int, list[asyncio.Future[bytes] | None]]
+_Wholes = list[asyncio.Future[bytes] | None]
+# With the parcel's size, and the time at which it came.
+_Pending = tuple[asyncio.Future[None], AcceptedParcel, int, _Wholes, int]
 
 
 class Delivery:
@@ -37,8 +38,10 @@ class Delivery:
         durable: Callable[[AcceptedParcel, int], None],
         hand_on: Callable[[ReceivedEntry], Awaitable[None] | None],
         keep: Callable[[AcceptedParcel, int, bytes], asyncio.Future[None] | None],
+        now_ns: Callable[[], int],
     ) -> None:
         """`keep` begins to record a payload that is whole, of an entry by its number, if it can."""
+        self._now_ns = now_ns
         self._shared = shared
         self._durable = durable
         self._hand_on = hand_on
@@ -65,6 +68,7 @@ class Delivery:
         Raises:
             LinkFault: The peer goes on and on while it owes a payload (CREDIT_EXCEEDED, step 4).
         """
+        arrived_ns = self._now_ns()
         # Never while a payload is in pieces: its rest comes by the same reader.
         while not self._shared and self._bytes > MAX_WAITING_BYTES and not self._assembly.waiting:
             self._room.clear()
@@ -81,7 +85,7 @@ class Delivery:
             if whole is not None:
                 wholes[number] = self._kept_first(whole, accepted, number)
         self._bytes += _weight(accepted)
-        await self._pending.put((durable, accepted, size_bytes, wholes))
+        await self._pending.put((durable, accepted, size_bytes, wholes, arrived_ns))
 
     def chunk(self, chunk: exchange_pb2.Chunk) -> int | None:
         """Take a piece of a payload; see `Assembly.take`."""
@@ -94,11 +98,11 @@ class Delivery:
             SimpulError: The journal failed.
         """
         while True:
-            durable, accepted, size_bytes, wholes = await self._pending.get()
+            durable, accepted, size_bytes, wholes, arrived_ns = await self._pending.get()
             await durable
             self._durable(accepted, size_bytes)
             for entry, whole in zip(accepted.entries, wholes, strict=True):
-                await self._deliver(entry, whole, accepted.fields.member)
+                await self._deliver(ReceivedEntry(entry, accepted.fields.member, arrived_ns), whole)
             self._bytes -= _weight(accepted)
             self._room.set()
             self._pending.task_done()
@@ -132,15 +136,12 @@ class Delivery:
         whole.add_done_callback(keep)
         return recorded
 
-    async def _deliver(
-        self, entry: AcceptedEntry, whole: asyncio.Future[bytes] | None, member: MemberId
-    ) -> None:
+    async def _deliver(self, received: ReceivedEntry, whole: asyncio.Future[bytes] | None) -> None:
         if whole is not None and not self._shared:
-            entry = _with_payload(entry, await whole)
+            received = _whole(received, await whole)
             whole = None
-        if entry.late:
+        if received.accepted.late:
             return
-        received = ReceivedEntry(entry, member)
         held = self._held.get(received.call_id)
         if held is not None:
             held.append(received)

@@ -77,6 +77,7 @@ class Link:
             durable=self._now_durable,
             hand_on=self._hand_on,
             keep=self._contents.keep_late,
+            now_ns=rooms.now_ns,
         )
         self._leaving = asyncio.Event()
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -418,6 +419,7 @@ class Link:
                 compressed=opening.compressed,
                 private=opening.private,
             )
+            opening.ticket.on_sealed = opening.on_sealed
 
     def _goes_on(self, call_id: bytes) -> bool:
         call = self._sender.calls.get(call_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,6 +15,7 @@ from node.link.sealer import Recorder, Sealer
 from node.link.unsettled import Unsettled
 from node.link.watch import LinkMetrics
 from node.model import Current
+from runtime.tracing import OFF
 from security.errors import CallFault, Code, SimpulError
 from security.identifiers import MemberId, NodeId
 from security.kinds import Kind, Open
@@ -29,6 +31,8 @@ class ReceivedEntry:
     accepted: AcceptedEntry
     # Who sealed it.
     member: MemberId
+    # When its parcel came, by `LinkRooms.now_ns`.
+    arrived_ns: int = 0
 
     @property
     def call_id(self) -> bytes:
@@ -134,6 +138,8 @@ class LinkRooms:
     now_ms: Callable[[], int]
     # What no parcel says.
     notes: Notes
+    # For spans: when a parcel came. 0 where nothing is traced.
+    now_ns: Callable[[], int] = OFF.now_ns
 
 
 @dataclass(slots=True, eq=False)
@@ -148,6 +154,8 @@ class Opening:
     # Whom the private block names: the journal finds the call by them.
     persons: Persons | None = None
     ticket: Ticket | None = None
+    # Told when it is sealed, with the future of its being durable.
+    on_sealed: Callable[[asyncio.Future[None]], None] | None = None
 
     @property
     def sealed(self) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,6 +39,8 @@ class Ticket:
     bytes: int
     inline_bytes: int
     durable: asyncio.Future[None] | None = None
+    # Told of `durable` when it is set, where somebody wants to know.
+    on_sealed: Callable[[asyncio.Future[None]], None] | None = None
 
     @property
     def holds(self) -> bool:

@@ -142,6 +142,8 @@ class Sealer:
             for each in of_link:
                 for ticket in each.tickets:
                     ticket.durable = durable
+                    if ticket.on_sealed is not None:
+                        ticket.on_sealed(durable)
             # The order on a link is that of its numbers: one held parcel holds the rest.
             if any(ticket.holds for each in of_link for ticket in each.tickets):
                 held.extend((link, each) for each in of_link)

@@ -8,7 +8,7 @@ import shutil
 import socket
 import tempfile
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -80,19 +80,22 @@ def samples(address: str) -> list[tuple[str, str, float]]:
 
 
 @contextmanager
-def federation(line: Line | None = None) -> Iterator[Ways]:
-    """A registry and two nodes for a block; gone at its end. `line` lies between the nodes."""
+def federation(line: Line | None = None, **env: str) -> Iterator[Ways]:
+    """A registry and two nodes for a block; gone at its end.
+
+    `line` lies between the nodes, `env` is theirs.
+    """
     # A short path: sockets have room for about a hundred bytes.
     place = Path(tempfile.mkdtemp(prefix="simpul-", dir="/tmp"))
     try:
         with ExitStack() as stack:
-            yield _start(place, stack, line)
+            yield _start(place, stack, line, env)
         _no_traceback(place)
     finally:
         shutil.rmtree(place)
 
 
-def _start(place: Path, stack: ExitStack, line: Line | None) -> Ways:
+def _start(place: Path, stack: ExitStack, line: Line | None, env: Mapping[str, str]) -> Ways:
     registry = place / "r"
     done("registry", "init", "--home", registry)
     process = Process(place / "registry.log", "registry", "serve", "--home", registry)
@@ -111,7 +114,7 @@ def _start(place: Path, stack: ExitStack, line: Line | None) -> Ways:
             "node", "init", "--home", place / name, "--registry", grpc,
             "--root", registry / "root.json", "--token", token, *more.get(name, ()),
         )  # fmt: skip
-        return serving(place / name, place / f"{name}.log")
+        return serving(place / name, place / f"{name}.log", **env)
 
     with ThreadPoolExecutor() as pool:
         joined = list(pool.map(join, (CONSUMER, PROVIDER), ("konsumen", "penyedia")))

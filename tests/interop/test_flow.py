@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,6 +88,11 @@ class Service:
         self.go = threading.Event()
         self.pieces = 0
 
+    @property
+    def moved(self) -> int:
+        """Bytes, either way."""
+        return self.written + self.read
+
     async def send(self, side: Side) -> None:
         """As much as the app takes."""
         await side.read_all()
@@ -139,11 +145,11 @@ async def upload(ways: Ways, mib: int) -> None:
     name = ways.probe.behave(service.take)
     sender = Service()
 
-    async def send(call: object) -> None:
+    async def send(call: Any) -> None:
         for _ in range(mib * MIB // PIECE):
-            await call.write(bytes(PIECE))  # type: ignore[attr-defined]
+            await call.write(bytes(PIECE))
             sender.written += PIECE
-        await call.done_writing()  # type: ignore[attr-defined]
+        await call.done_writing()
 
     with light(ways):
         async with channel(ways.nodes) as opened:
@@ -237,11 +243,10 @@ async def test_a_stream_does_not_delay_small_calls(far: Ways, kind: str) -> None
     async with channel(far.nodes) as opened:
         call = start(opened, far.nodes, kind, stream, timeout_s=None)
         moving = asyncio.create_task(_move(call, kind))
-        moved = lambda: service.written + service.read  # noqa: E731
-        await until(lambda: moved() > 6 * MIB, 20)
-        before, began = moved(), time.monotonic()
+        await until(lambda: service.moved > 6 * MIB, 20)
+        before, began = service.moved, time.monotonic()
         beside = await small_calls(far.nodes, name)
-        rate = (moved() - before) * 8 / (time.monotonic() - began)
+        rate = (service.moved - before) * 8 / (time.monotonic() - began)
         moving.cancel()
         call.cancel()
         await asyncio.gather(moving, return_exceptions=True)
@@ -253,13 +258,13 @@ async def test_a_stream_does_not_delay_small_calls(far: Ways, kind: str) -> None
     far.nothing_is_left()
 
 
-async def _move(call: object, kind: str) -> None:
+async def _move(call: Any, kind: str) -> None:
     if kind == "ClientStream":
         while True:
-            await call.write(bytes(PIECE))  # type: ignore[attr-defined]
-    await call.write(b"x")  # type: ignore[attr-defined]
-    await call.done_writing()  # type: ignore[attr-defined]
-    while isinstance(await call.read(), bytes):  # type: ignore[attr-defined]
+            await call.write(bytes(PIECE))
+    await call.write(b"x")
+    await call.done_writing()
+    while isinstance(await call.read(), bytes):
         pass
 
 

@@ -54,6 +54,7 @@ from node.policy.rules import AgreementBook
 from node.standard.table import own_services
 from node.worker import new_call_id
 from runtime.clock import now_ms as real_now_ms
+from runtime.tracing import OFF, Tracing
 from security import certificate
 from security.agreement import ServiceTerm
 from security.directory import DirectoryView
@@ -324,6 +325,7 @@ async def pair(
     limits: Limits | None = None,
     journals: Mapping[NodeId, Recorder] | None = None,
     second: bool = False,
+    tracing: Mapping[NodeId, Tracing] | None = None,
 ) -> AsyncIterator[Pair]:
     """A provider and a consumer, up; down again at the end. `limits` are both nodes'.
 
@@ -350,6 +352,7 @@ async def pair(
                 built_in or {},
                 limits or Limits(),
                 (journals or {}).get(node),
+                (tracing or {}).get(node, OFF),
             )
         )
     made = Pair(*(half for half, _ in halves))
@@ -373,6 +376,7 @@ async def _half(
     built_in: dict[tuple[str, str], BuiltIn],
     limits: Limits,
     recorder: Recorder | None,
+    tracing: Tracing,
 ) -> tuple[Half, grpc.aio.Server]:
     key, chain = _tls(node, authority)
     roots = certificate.to_pem(authority[1])
@@ -381,7 +385,7 @@ async def _half(
     memory, services = MemoryJournal(), FakeServices()
     journal = memory if recorder is None else recorder
     registry = CollectorRegistry()
-    metrics = CallMetrics(registry)
+    metrics = CallMetrics(registry, tracing)
     refreshed: list[bytes] = []
 
     async def refresh(digest: bytes) -> None:
@@ -411,6 +415,7 @@ async def _half(
     rooms = LinkRooms(
         current, sealer, journal, providing.on_open, LinkMetrics(registry),
         Refusals(clock_s), unsettled, refresh, member, lambda: fixed.NOW_MS, notes,
+        tracing.now_ns,
     )  # fmt: skip
     links = LinkServer(greeter, rooms)
     server = link_server(links, greeter.own_limits)
