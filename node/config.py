@@ -186,8 +186,9 @@ class ServicesSection(Section):
         description="PEM file of that certificate's private key; relative to the home.",
     )
     max_calls: PositiveInt = Field(
-        default=10_000,
-        description="Calls that one worker has under way at one target; more are refused.",
+        default=15_000,
+        description="Calls that one worker has under way at one target; more are refused. One "
+        "worker carries 20,000 in all.",
     )
 
 

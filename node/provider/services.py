@@ -21,7 +21,7 @@ from node.provider.tls import ServiceTls
 from node.provider.way import Way
 from security.private import Metadata
 
-MAX_CALLS: Final = 10_000
+MAX_CALLS: Final = 15_000
 
 
 class HttpServices:
