@@ -29,11 +29,13 @@ from node.exchange.consuming import Consuming
 from node.exchange.fields import FieldRules
 from node.exchange.keeping import Keeping
 from node.exchange.providing import Providing
+from node.exchange.recent import MAX_CALLS, MAX_SKEW_MS, Known, RecentCalls
 from node.exchange.refused import RefusedCalls
 from node.exchange.watch import CallMetrics
 from node.home import KeyName, NodeHome
 from node.journal.journal import Journal
 from node.journal.kept.keys import Keys
+from node.journal.reader import JournalReader
 from node.keyring import KeyRing
 from node.link.accept import LinkServer, link_server
 from node.link.dial import Dialler
@@ -96,6 +98,7 @@ class Worker:
         journal: Journal,
         services: Services,
         end_gateway: Callable[[], Awaitable[None]],
+        recent: RecentCalls,
     ) -> None:
         config = place.config
         self._place = place
@@ -133,6 +136,7 @@ class Worker:
             {(AGREEMENTS, OFFER): self._offered},
             metrics,
             keeping,
+            recent=recent,
             max_open=MAX_OPEN_CALLS,
             now_ms=now_ms,
         )
@@ -204,7 +208,8 @@ class Worker:
             clock=now_ms,
             keys=_kept_keys(place),
         )
-        worker = cls(place, journal, services, end_gateway)
+        recent = RecentCalls(await asyncio.to_thread(_answered, place))
+        worker = cls(place, journal, services, end_gateway, recent)
         worker._keep(worker._control.run(), "control")
         worker._keep(worker._sealer.run(), "sealer")
         worker._keep(worker._watch_journal(), "journal watch")
@@ -436,6 +441,16 @@ def _kept_keys(place: WorkerPlace) -> Keys:
     """The keys of what the journal keeps; read in the writer's thread, so by a ring of its own."""
     ring = KeyRing(place.home, place.config.member_ids)
     return lambda: ring.kept_keys(place.config.journal.secret_metadata)
+
+
+def _answered(place: WorkerPlace) -> list[Known]:
+    """The calls that this node handed to services before, of whichever worker."""
+    since_ms = now_ms() - Limits().max_call_ms - MAX_SKEW_MS
+    with JournalReader(journal_place(place.config, place.home)) as reader:
+        found = reader.answered(since_ms=since_ms, limit=MAX_CALLS)
+    return [
+        (SubsystemId.parse(consumer).member, call_id, at_ms) for consumer, call_id, at_ms in found
+    ]
 
 
 def new_call_id(at_ms: int, randomness: bytes) -> bytes:

@@ -11,6 +11,11 @@ from security.error_codes import Code, ErrorInfo, Status
 
 WIRE_ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
     {
+        Code.CALL_REPEATED: ErrorInfo(
+            Status.ALREADY_EXISTS,
+            "A call with this id was handed to its service before, or its id is too old to tell.",
+            "Look in the journals what came of the first; a new call has a new id.",
+        ),
         Code.CANCELLED: ErrorInfo(
             Status.CANCELLED,
             "The app cancelled the call.",

@@ -39,6 +39,7 @@ from node.exchange.metadata import (
     traceparents,
     with_span,
 )
+from node.exchange.recent import RecentCalls
 from node.exchange.watch import CallMetrics
 from node.link.model import CallHandler, CallLink, ReceivedEntry
 from node.model import Current
@@ -71,6 +72,7 @@ class Providing:
         metrics: CallMetrics,
         keeping: Keeping,
         *,
+        recent: RecentCalls,
         max_open: int,
         now_ms: Callable[[], int],
     ) -> None:
@@ -79,6 +81,7 @@ class Providing:
         self._built_in = built_in
         self._metrics = metrics
         self._keeping = keeping
+        self._recent = recent
         self._max_open = max_open
         self._now_ms = now_ms
         self._tasks: set[asyncio.Task[None]] = set()
@@ -99,9 +102,9 @@ class Providing:
         if entry.fault is not None:
             answer.refuse(entry.fault)
             return handler
-        full = self._refusal(link)
-        if full is not None:
-            answer.refuse(full)
+        refusal = self._refusal(link) or self._repeated(answer)
+        if refusal is not None:
+            answer.refuse(refusal)
             return handler
         # Counted here, and not in the task: a whole parcel's opens come before any task begins.
         request_bytes = 0 if answer.request is None else len(answer.request.data)
@@ -140,6 +143,17 @@ class Providing:
             return SimpulError(
                 Code.OVERLOADED, "the provider's node is full; try again in a moment"
             )
+        return None
+
+    def _repeated(self, answer: _Answer) -> SimpulError | None:
+        """Why the call can't be handed to its service, if it may have been before."""
+        max_call_ms = answer.link.context.limits.max_call_ms
+        try:
+            self._recent.take(
+                answer.member, answer.call_id, now_ms=self._now_ms(), max_call_ms=max_call_ms
+            )
+        except SimpulError as error:
+            return error
         return None
 
     async def _serve(self, answer: _Answer) -> None:

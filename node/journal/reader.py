@@ -103,6 +103,28 @@ class JournalReader:
                 found = _newest(connection, terms, conditions, wanted.limit)
             return _call_rows(connection, found)
 
+    def answered(self, *, since_ms: int, limit: int) -> list[tuple[str, bytes, int]]:
+        """The newest calls that were begun for others here: consumer, call id, time.
+
+        At most `limit`, begun at `since_ms` or later; the oldest first. Those that were refused are
+        left out.
+        """
+        query = (
+            select(NAMES.c.text, CALLS.c.call_id, CALLS.c.opened_at_ms)
+            .join(TERMS, TERMS.c.id == CALLS.c.terms)
+            .join(NAMES, NAMES.c.id == TERMS.c.consumer)
+            .where(
+                CALLS.c.opened_at_ms >= since_ms,
+                CALLS.c.role == ROLES.index(Role.PROVIDER),
+                CALLS.c.outcome != OUTCOMES.index(Outcome.REFUSED),
+            )
+            .order_by(CALLS.c.opened_at_ms.desc(), CALLS.c.id.desc())
+            .limit(limit)
+        )
+        with self._journal.snapshot() as connection:
+            rows = connection.execute(query).all()
+        return [(row.text, bytes(row.call_id), row.opened_at_ms) for row in reversed(rows)]
+
     def show_call(self, call_id: bytes) -> list[CallDetail]:
         """Returns the calls of this id, the oldest first, with their entries; none is no error.
 

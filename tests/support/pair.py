@@ -35,6 +35,7 @@ from node.exchange.consuming import Consuming
 from node.exchange.fields import FieldRules
 from node.exchange.keeping import Keeping
 from node.exchange.providing import BuiltIn, Providing
+from node.exchange.recent import RecentCalls
 from node.exchange.refused import RefusedCalls
 from node.exchange.watch import CallMetrics
 from node.link.accept import LinkServer, link_server
@@ -402,7 +403,7 @@ async def _half(
     keeping = Keeping(Allowance(lease), FieldRules(limits.max_message_bytes))
     providing = Providing(
         current, services, built_in, metrics, keeping,
-        max_open=1000, now_ms=lambda: fixed.NOW_MS,
+        recent=RecentCalls(), max_open=1000, now_ms=lambda: fixed.NOW_MS,
     )  # fmt: skip
     settled: list[Settled] = []
     unsettled = Unsettled(settled.append)

@@ -209,3 +209,15 @@ def test_a_value_of_a_wrong_kind_is_corruption_and_no_traceback(many: Path) -> N
     with pytest.raises(SimpulError) as caught:
         listed(many, replace(CallFilter(), limit=5))
     assert caught.value.code is Code.JOURNAL_CORRUPT
+
+
+def test_the_calls_that_were_answered_here_are_told_the_oldest_first(path: Path) -> None:
+    ours, theirs = Link("ours"), Link("theirs")
+    write(path, unary_call(ours, 1))
+    answered = [[theirs.received(open_entry(call))] for call in (2, 3, 4)]
+    write(path, *answered, [theirs.sent(refuse_entry(3))])
+    with JournalReader(path) as reader:
+        found = reader.answered(since_ms=NOW_MS, limit=10)
+        assert found == [(CONSUMER, call_id(call), NOW_MS) for call in (2, 4)]
+        assert reader.answered(since_ms=NOW_MS, limit=1) == found[1:]
+        assert reader.answered(since_ms=NOW_MS + 1, limit=10) == []
