@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+import structlog
+
 from node.calls import (
     Cancelled,
     HalfClose,
@@ -23,11 +25,13 @@ from node.calls import (
     RequestEvent,
     Trailers,
 )
+from node.exchange.answers import Answers
 from node.exchange.metadata import passed_on, with_call_id, with_span
 from node.exchange.routing import Route
 from node.link.contents import persons_of
 from node.link.link import Link
 from node.link.model import Opening, ReceivedEntry
+from runtime.grpc_errors import INTERNAL_TEXT
 from runtime.tracing import NO_SPAN, Span
 from security.errors import Code, SimpulError
 from security.identifiers import ServiceId
@@ -36,8 +40,12 @@ from security.kinds import HalfClose as HalfCloseKind
 from security.kinds import Message as MessageKind
 from security.private import Private, make_private
 
+_log = structlog.get_logger(__name__)
+
 # Of a stream's first messages, until the provider's node says something of the call.
 MAX_KEPT_BYTES: Final = 64 * 1024
+# How long an app that takes nothing holds up the end of its call.
+SEND_TIMEOUT_S: Final = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -273,16 +281,26 @@ class StreamAsk(_Ask):
     (`room`): gRPC's flow control reaches from end to end.
     """
 
+    def __init__(self, asked: Asked, route: Route, link: Link) -> None:
+        super().__init__(asked, route, link)
+        self._answers = Answers(asked.call)
+
     async def run(self) -> int:
         """Ask, carry messages both ways, end. Returns the gRPC status."""
         self._opening = self._open(None)
         requests = asyncio.create_task(self._carry_requests())
+        answers = asyncio.create_task(self._carry_answers())
         try:
             trailers = await self._outcome()
-            await self._call.send(trailers)
         finally:
             requests.cancel()
-            await asyncio.wait({requests})
+            self._answers.end()
+            # The end comes after what is being sent; an app that takes nothing has had its time.
+            _, late = await asyncio.wait({answers}, timeout=SEND_TIMEOUT_S)
+            for task in late:
+                task.cancel()
+            await asyncio.wait({requests, answers})
+        await self._call.send(trailers)
         return trailers.status
 
     async def on_entry(self, entry: ReceivedEntry) -> None:
@@ -293,12 +311,25 @@ class StreamAsk(_Ask):
             await self._link.durable(self._opening)
         if entry.fault is not None:
             self._give_up(CancelReason.LIMIT, entry.fault)
-        elif not self._abandoned:
+        else:
             if isinstance(entry.kind, Head):
-                await self._call.send(Headers(passed_on(entry.private.metadata)))
+                await self._answers.put(Headers(passed_on(entry.private.metadata)))
             if entry.message is not None:
-                await self._call.send(entry.message)
+                await self._answers.put(entry.message)
+            if isinstance(entry.kind, Close):
+                await self._answers.sent()
         self._take_end(entry)
+
+    def _fail(self, error: SimpulError) -> None:
+        super()._fail(error)
+        self._answers.end()
+
+    async def _carry_answers(self) -> None:
+        try:
+            await self._answers.run()
+        except Exception:  # noqa: BLE001 - logged; the app gets a fixed text
+            _log.exception("an answer could not be sent", call_id=self._call_id.hex())
+            self._give_up(CancelReason.LIMIT, SimpulError(Code.INTERNAL, INTERNAL_TEXT))
 
     async def _carry_requests(self) -> None:
         # Not before the open is sealed: what is taken from the app then has somewhere to go.
