@@ -208,7 +208,8 @@ class Worker:
             clock=now_ms,
             keys=_kept_keys(place),
         )
-        recent = RecentCalls(await asyncio.to_thread(_answered, place))
+        known = await asyncio.to_thread(_answered, place)
+        recent = RecentCalls(known, max_call_ms=Limits().max_call_ms)
         worker = cls(place, journal, services, end_gateway, recent)
         worker._keep(worker._control.run(), "control")
         worker._keep(worker._sealer.run(), "sealer")

@@ -147,11 +147,8 @@ class Providing:
 
     def _repeated(self, answer: _Answer) -> SimpulError | None:
         """Why the call can't be handed to its service, if it may have been before."""
-        max_call_ms = answer.link.context.limits.max_call_ms
         try:
-            self._recent.take(
-                answer.member, answer.call_id, now_ms=self._now_ms(), max_call_ms=max_call_ms
-            )
+            self._recent.take(answer.member, answer.call_id, self._now_ms())
         except SimpulError as error:
             return error
         return None

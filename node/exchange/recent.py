@@ -32,8 +32,14 @@ Known = tuple[MemberId, bytes, int]
 class RecentCalls:
     """One for each worker. Time never goes back in it, even if the clock does."""
 
-    def __init__(self, known: Iterable[Known] = (), max_calls: int = MAX_CALLS) -> None:
-        """`known`: what the journal tells of before the worker's start, the oldest first."""
+    def __init__(
+        self, known: Iterable[Known] = (), *, max_call_ms: int, max_calls: int = MAX_CALLS
+    ) -> None:
+        """`known`: what the journal tells of before the worker's start, the oldest first.
+
+        `max_call_ms`: the most that any federation lets a call last here.
+        """
+        self._window_ms = max_call_ms + MAX_SKEW_MS
         self._max_calls = max_calls
         # In the order in which they were handed on.
         self._calls: dict[tuple[MemberId, bytes], int] = {}
@@ -43,13 +49,13 @@ class RecentCalls:
     def __len__(self) -> int:
         return len(self._calls)
 
-    def take(self, member: MemberId, call_id: bytes, *, now_ms: int, max_call_ms: int) -> None:
+    def take(self, member: MemberId, call_id: bytes, now_ms: int) -> None:
         """Note that a call is about to be handed to its service.
 
         Raises:
             SimpulError: It was before, or may have been (CALL_REPEATED).
         """
-        oldest_ms = now_ms - max_call_ms - MAX_SKEW_MS
+        oldest_ms = now_ms - self._window_ms
         if (member, call_id) in self._calls:
             raise _repeated("was handed to its service already")
         if int.from_bytes(call_id[:_TIME_BYTES], "big") < oldest_ms:

@@ -403,7 +403,8 @@ async def _half(
     keeping = Keeping(Allowance(lease), FieldRules(limits.max_message_bytes))
     providing = Providing(
         current, services, built_in, metrics, keeping,
-        recent=RecentCalls(), max_open=1000, now_ms=lambda: fixed.NOW_MS,
+        recent=RecentCalls(max_call_ms=limits.max_call_ms),
+        max_open=1000, now_ms=lambda: fixed.NOW_MS,
     )  # fmt: skip
     settled: list[Settled] = []
     unsettled = Unsettled(settled.append)

@@ -23,26 +23,26 @@ def call_id(at_ms: int = NOW_MS, number: int = 0) -> bytes:
 def take(recent: RecentCalls, wanted: bytes, now_ms: int = NOW_MS, **who: object) -> str:
     try:
         member = who.get("member", fixed.MINISTRY)
-        recent.take(member, wanted, now_ms=now_ms, max_call_ms=MAX_CALL_MS)  # type: ignore[arg-type]
+        recent.take(member, wanted, now_ms)  # type: ignore[arg-type]
     except SimpulError as error:
         return error.code
     return ""
 
 
 def test_an_id_is_taken_once() -> None:
-    recent = RecentCalls()
+    recent = RecentCalls(max_call_ms=MAX_CALL_MS)
     assert [take(recent, call_id()) for _ in range(3)] == ["", *[Code.CALL_REPEATED] * 2]
     assert take(recent, call_id(number=1)) == ""
 
 
 def test_another_member_is_not_hindered() -> None:
-    recent = RecentCalls()
+    recent = RecentCalls(max_call_ms=MAX_CALL_MS)
     assert take(recent, call_id()) == ""
     assert take(recent, call_id(), member=fixed.REGENCY) == ""
 
 
 def test_ids_are_forgotten_when_they_are_too_old_to_be_taken() -> None:
-    recent = RecentCalls()
+    recent = RecentCalls(max_call_ms=MAX_CALL_MS)
     assert take(recent, call_id()) == ""
     last_ms = NOW_MS + WINDOW_MS
     assert take(recent, call_id(), last_ms) == Code.CALL_REPEATED
@@ -52,7 +52,7 @@ def test_ids_are_forgotten_when_they_are_too_old_to_be_taken() -> None:
 
 
 def test_there_are_never_more_than_the_bound() -> None:
-    recent = RecentCalls(max_calls=3)
+    recent = RecentCalls(max_call_ms=MAX_CALL_MS, max_calls=3)
     for number in range(10):
         assert take(recent, call_id(number=number)) == ""
     assert len(recent) == 3
@@ -60,7 +60,7 @@ def test_there_are_never_more_than_the_bound() -> None:
 
 
 def test_what_the_journal_tells_is_known() -> None:
-    recent = RecentCalls([(fixed.MINISTRY, call_id(), NOW_MS)])
+    recent = RecentCalls([(fixed.MINISTRY, call_id(), NOW_MS)], max_call_ms=MAX_CALL_MS)
     assert take(recent, call_id()) == Code.CALL_REPEATED
 
 
