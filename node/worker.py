@@ -20,7 +20,7 @@ from grpc import aio
 from prometheus_client import CollectorRegistry
 
 from node.calls import InboundCall, Services
-from node.config import NodeConfig, journal_place
+from node.config import NodeConfig
 from node.control import ControlClient
 from node.directory.load import load_view
 from node.exchange.allowance import Allowance
@@ -29,13 +29,11 @@ from node.exchange.consuming import Consuming
 from node.exchange.fields import FieldRules
 from node.exchange.keeping import Keeping
 from node.exchange.providing import Providing
-from node.exchange.recent import MAX_CALLS, MAX_SKEW_MS, Known, RecentCalls
+from node.exchange.recent import RecentCalls
 from node.exchange.refused import RefusedCalls
 from node.exchange.watch import CallMetrics
 from node.home import KeyName, NodeHome
 from node.journal.journal import Journal
-from node.journal.kept.keys import Keys
-from node.journal.reader import JournalReader
 from node.keyring import KeyRing
 from node.link.accept import LinkServer, link_server
 from node.link.dial import Dialler
@@ -50,6 +48,7 @@ from node.link.watch import LinkMetrics
 from node.model import Current, NodeIdentity, Snapshot
 from node.policy.apps import AppBook, AppCredential
 from node.policy.rules import AgreementBook
+from node.recording import open_journal, recent_calls
 from node.standard.table import own_services
 from runtime import tracing
 from runtime.clock import now_ms
@@ -200,16 +199,8 @@ class Worker:
         Raises:
             SimpulError: The slot is taken (JOURNAL_LOCKED), or the port is (PORT_IN_USE).
         """
-        holder = f"{place.config.node_id} worker {place.index}, process {os.getpid()}"
-        journal = await Journal.open(
-            journal_place(place.config, place.home),
-            slot=place.index,
-            holder=holder,
-            clock=now_ms,
-            keys=_kept_keys(place),
-        )
-        known = await asyncio.to_thread(_answered, place)
-        recent = RecentCalls(known, max_call_ms=Limits().max_call_ms)
+        journal = await open_journal(place.home, place.config, place.index)
+        recent = await recent_calls(place.home, place.config)
         worker = cls(place, journal, services, end_gateway, recent)
         worker._keep(worker._control.run(), "control")
         worker._keep(worker._sealer.run(), "sealer")
@@ -436,22 +427,6 @@ class Worker:
         task = asyncio.get_running_loop().create_task(self._fatal(work, what))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _kept_keys(place: WorkerPlace) -> Keys:
-    """The keys of what the journal keeps; read in the writer's thread, so by a ring of its own."""
-    ring = KeyRing(place.home, place.config.member_ids)
-    return lambda: ring.kept_keys(place.config.journal.secret_metadata)
-
-
-def _answered(place: WorkerPlace) -> list[Known]:
-    """The calls that this node handed to services before, of whichever worker."""
-    since_ms = now_ms() - Limits().max_call_ms - MAX_SKEW_MS
-    with JournalReader(journal_place(place.config, place.home)) as reader:
-        found = reader.answered(since_ms=since_ms, limit=MAX_CALLS)
-    return [
-        (SubsystemId.parse(consumer).member, call_id, at_ms) for consumer, call_id, at_ms in found
-    ]
 
 
 def new_call_id(at_ms: int, randomness: bytes) -> bytes:

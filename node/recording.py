@@ -1,0 +1,55 @@
+"""What a worker records in and what it knows from before: its slot of the journal, recent calls."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from node.config import NodeConfig, journal_place
+from node.exchange.recent import MAX_CALLS, MAX_SKEW_MS, Known, RecentCalls
+from node.home import NodeHome
+from node.journal.journal import Journal
+from node.journal.kept.keys import Keys
+from node.journal.reader import JournalReader
+from node.keyring import KeyRing
+from runtime.clock import now_ms
+from security.identifiers import SubsystemId
+from security.limits import Limits
+
+
+async def open_journal(home: NodeHome, config: NodeConfig, worker: int) -> Journal:
+    """Open the journal, and take the worker's slot.
+
+    Raises:
+        SimpulError: The slot is taken (JOURNAL_LOCKED), or as `Journal.open` says.
+    """
+    return await Journal.open(
+        journal_place(config, home),
+        slot=worker,
+        holder=f"{config.node_id} worker {worker}, process {os.getpid()}",
+        clock=now_ms,
+        keys=_kept_keys(home, config),
+    )
+
+
+async def recent_calls(home: NodeHome, config: NodeConfig) -> RecentCalls:
+    """The calls that this node handed to services before, of whichever worker.
+
+    Raises:
+        SimpulError: The journal can't be read.
+    """
+    max_call_ms = Limits().max_call_ms
+
+    def read() -> list[Known]:
+        since_ms = now_ms() - max_call_ms - MAX_SKEW_MS
+        with JournalReader(journal_place(config, home)) as reader:
+            found = reader.answered(since_ms=since_ms, limit=MAX_CALLS)
+        return [(SubsystemId.parse(text).member, call_id, at_ms) for text, call_id, at_ms in found]
+
+    return RecentCalls(await asyncio.to_thread(read), max_call_ms=max_call_ms)
+
+
+def _kept_keys(home: NodeHome, config: NodeConfig) -> Keys:
+    """The keys of what the journal keeps; read in the writer's thread, so by a ring of its own."""
+    ring = KeyRing(home, config.member_ids)
+    return lambda: ring.kept_keys(config.journal.secret_metadata)
