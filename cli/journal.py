@@ -8,7 +8,7 @@ listed and shown by `cli.journal_calls`.
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from cli import checkpoints, journal_calls
+from cli import checkpoints, journal_archive, journal_calls
 from cli.options import AsJson, NodeHomeDir, examples, group
 from cli.output import (
     CommandError,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 app = group("Read and verify the node's record of every parcel.")
 journal_calls.add_to(app)
 checkpoints.add_to(app)
+app.add_typer(journal_archive.app, name="archive")
 
 
 @app.command("verify", epilog=examples("simpul journal verify --home N"))
@@ -61,6 +62,7 @@ def _report(report: "JournalReport") -> dict[str, object]:
     return {
         "ok": report.ok,
         "parcels": report.parcels,
+        "dropped": report.dropped,
         "entries": report.entries,
         "calls": report.calls,
         "unfinished": report.unfinished,
@@ -80,7 +82,7 @@ def _report(report: "JournalReport") -> dict[str, object]:
 def _print_report(report: "JournalReport") -> None:
     print_pairs(
         (
-            ("parcels", str(report.parcels)),
+            ("parcels", f"{report.parcels} ({report.dropped} more were dropped)"),
             ("entries", str(report.entries)),
             ("calls", f"{report.calls} ({report.unfinished} unfinished)"),
             ("slots", listed(_slots(report))),

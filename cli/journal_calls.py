@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import journal_archive
 from cli.options import AsJson, NodeHomeDir, examples
 from cli.output import (
     print_hint,
@@ -159,6 +160,9 @@ def list_calls(
     _print_rows(rows)
     if len(rows) == limit:
         print_hint(f"Page {page}, of {limit}: more with --page {page + 1}, --limit or --all")
+    older = journal_archive.where_older(home)
+    if older is not None:
+        print_hint(f"Not listed: {older}")
 
 
 def show(
@@ -166,6 +170,9 @@ def show(
         str, typer.Argument(metavar="CALL_ID", help="32 hex digits: the trailer simpul-call-id.")
     ],
     home: NodeHomeDir,
+    archive: Annotated[
+        bool, typer.Option("--archive", help="Look in the archives too, where it isn't here.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show one call: its entries, the parcels that carried them, and what bounds their age."""
@@ -174,11 +181,11 @@ def show(
     wanted = _call_id(call_id)
     with JournalReader(journal_of(home)) as reader:
         found = reader.show_call(wanted)
+    if not found and archive:
+        found = journal_archive.show_call(home, wanted)
     if not found:
-        raise refusal(
-            Code.NOT_FOUND,
-            f"the journal in {home} knows no call {wanted.hex()}: try the other side's",
-        )
+        hint = journal_archive.where_older(home) or "try the other side's"
+        raise refusal(Code.NOT_FOUND, f"the journal in {home} knows no call {wanted.hex()}: {hint}")
     shown = [(item, _covering(home, item)) for item in found]
     if as_json:
         print_json({"call_id": wanted.hex(), "calls": [_detail(*item) for item in shown]})

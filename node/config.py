@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PositiveInt
 
 from node.home import NodeHome
+from node.journal.period import parse_period
 from node.journal.place import SQLITE, Place, parse_place
 from runtime.config import ListenAddress, ListenTcp, Section, load
 from runtime.files import write_durably
@@ -45,6 +46,15 @@ def _checked(kind: type[NodeId] | type[MemberId] | type[SubsystemId], text: str)
         return str(kind.parse(text))
     except SimpulError as error:
         raise ValueError(error.message) from error
+
+
+def _period(text: str) -> str:
+    if text != "":
+        try:
+            parse_period(text)
+        except SimpulError as error:
+            raise ValueError(error.message) from error
+    return text
 
 
 def _cores() -> int:
@@ -146,6 +156,32 @@ class JournalSection(Section):
         default=False,
         description="Whether a call is erased here as soon as the other side says that it erased "
         "it; otherwise an operator is shown the notice.",
+    )
+    retention: Annotated[str, AfterValidator(_period)] = Field(
+        default="",
+        description="How long parcels and their content stay, like 400 days; none: for good. "
+        "Parcels go only once they are archived.",
+    )
+    archive: str = Field(
+        default="",
+        description="Where archives are kept: a folder, or s3://BUCKET/PREFIX; none: nothing is "
+        "archived. Credentials are never here.",
+    )
+    archive_after: Annotated[str, AfterValidator(_period)] = Field(
+        default="7 days", description="Parcels are archived when they are so old."
+    )
+    salts_retention: Annotated[str, AfterValidator(_period)] = Field(
+        default="",
+        description="How long the salts of archived calls stay, by which content can be proven; "
+        "none: for good.",
+    )
+    drop_unarchived: bool = Field(
+        default=False,
+        description="Without journal.archive: parcels older than journal.retention are deleted "
+        "for good.",
+    )
+    upkeep_s: float = Field(
+        default=3600.0, gt=0, description="Archiving and dropping are begun so often, in seconds."
     )
 
 
@@ -310,6 +346,7 @@ def load_config(home: NodeHome, env: Mapping[str, str]) -> NodeConfig:
         )
     _check_gateway(config.gateway, home)
     journal_place(config, home)
+    _check_journal(config.journal)
     for member in config.member_ids:
         if member.federation != config.federation:
             raise _invalid("node.members", f"{member} is not of federation {config.federation}")
@@ -319,6 +356,16 @@ def load_config(home: NodeHome, env: Mapping[str, str]) -> NodeConfig:
             "apps.loopback_subsystem", f"{loopback} is not of a member that this node hosts"
         )
     return config
+
+
+def _check_journal(journal: JournalSection) -> None:
+    if journal.drop_unarchived and journal.archive != "":
+        raise _invalid(
+            "journal.drop_unarchived",
+            "journal.archive is set: what isn't archived is never dropped",
+        )
+    if journal.drop_unarchived and journal.retention == "":
+        raise _invalid("journal.drop_unarchived", "say after how long: set journal.retention")
 
 
 def _check_gateway(gateway: GatewaySection, home: NodeHome) -> None:

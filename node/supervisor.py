@@ -33,6 +33,8 @@ from node.directory.replica import Replica
 from node.directory.watch import DirectoryWatch, Sources, WatchTiming
 from node.evidence.tidy import keep_tidy
 from node.home import NodeHome
+from node.journal.upkeep import Upkeep, upkeep_settings
+from node.journal.watch import JournalMetrics
 from node.keyring import KeyRing
 from node.operations import access, successions
 from node.operations.allowances import Allowances
@@ -109,6 +111,7 @@ async def _running(home: NodeHome, config: NodeConfig) -> AsyncIterator[Supervis
         processes = WorkerProcesses(home, count=config.node.workers, metrics_folder=folder)
         await processes.start()
         stack.push_async_callback(processes.stop, GRACE_S)
+        supervisor.keep_small(stack)
         supervisor.processes = processes
         await supervisor.ready()
         _write_endpoints(home, config, server.address)
@@ -187,6 +190,17 @@ class Supervisor:
             start_witness(
                 stack, home, config, config.witness.listen, lambda: self._desk.directory, now_ms
             )
+
+    def keep_small(self, stack: AsyncExitStack) -> None:
+        """Archive and drop what is old enough, until the stack ends.
+
+        Raises:
+            SimpulError: CONFIG_INVALID.
+        """
+        settings = upkeep_settings(self._home, self._config)
+        upkeep = Upkeep(settings, JournalMetrics(self.metrics.registry), now_ms)
+        upkeep.start()
+        stack.push_async_callback(asyncio.to_thread, upkeep.stop)
 
     @asynccontextmanager
     async def sockets(self) -> AsyncIterator[None]:

@@ -360,6 +360,16 @@ ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
             "There is no home folder here.",
             "Make it: simpul node init, or simpul registry init.",
         ),
+        Code.ARCHIVE_FAILED: ErrorInfo(
+            Status.UNAVAILABLE,
+            "The place where archives are kept can't be read or written.",
+            "Look at the place, its disk and its credentials; nothing is dropped meanwhile.",
+        ),
+        Code.ARCHIVE_INVALID: ErrorInfo(
+            Status.DATA_LOSS,
+            "An archive isn't what was taken out of the journal.",
+            "Keep it, and get it again from a copy: simpul journal archive verify.",
+        ),
         Code.JOURNAL_CORRUPT: ErrorInfo(
             Status.DATA_LOSS,
             "The journal isn't what was written.",

@@ -17,6 +17,7 @@ HASH_BYTES: Final = 32
 AGREEMENT: Final = b"simpul/v1/agreement"
 AGREEMENT_REVOCATION: Final = b"simpul/v1/agreement-revocation"
 AGREEMENT_SIGNATURE: Final = b"simpul/v1/agreement-signature"
+ARCHIVE: Final = b"simpul/v1/archive"
 CHANGE_SIGNATURE: Final = b"simpul/v1/change-signature"
 CHILD_LINK: Final = b"simpul/v1/child-link"
 ENROLMENT_SIGNATURE: Final = b"simpul/v1/enrolment-signature"

@@ -150,6 +150,17 @@ def root_of(tree: Hashes, size: int) -> bytes:
     return EMPTY_ROOT if size == 0 else _subtree(tree, 0, size)
 
 
+def frontier_of(tree: Hashes, size: int) -> Frontier:
+    """Return what is needed to append to the tree's first `size` leaves."""
+    subtrees: list[bytes] = []
+    low = 0
+    while low < size:
+        width = 1 << ((size - low).bit_length() - 1)
+        subtrees.append(_full(tree, low, width))
+        low += width
+    return Frontier(size, tuple(subtrees))
+
+
 def inclusion_path(tree: Hashes, index: int, size: int) -> tuple[bytes, ...]:
     """Return the path from leaf `index` to the root of the first `size` leaves, nearest first.
 

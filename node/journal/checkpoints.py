@@ -83,6 +83,10 @@ class CheckpointStore(ABC):
         """Keeps a time stamp of a checkpoint that is kept. The same again changes nothing."""
 
     @abstractmethod
+    def at(self, slot: int, size: int) -> KeptCheckpoint | None:
+        """Returns the checkpoint of a slot at this size."""
+
+    @abstractmethod
     def newest(self, slot: int) -> KeptCheckpoint | None:
         """Returns the largest checkpoint of a slot."""
 

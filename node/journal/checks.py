@@ -9,6 +9,7 @@
     7 place     each entry stands in the index under its call, kind and size, and nothing else does
     8 call      each call has one open and, unless unfinished, one end, and says what these say
     9 seal      the seal, where the caller brings a directory to judge it by
+    10 node, 11 checkpoint: see `tree_checks`
 
 Pure: each function yields what's wrong as (step, text). A check that can't be made because an
 earlier one failed is left out; the earlier one is reported.
@@ -44,6 +45,8 @@ class Step(IntEnum):
     PLACE = 7
     CALL = 8
     SEAL = 9
+    NODE = 10
+    CHECKPOINT = 11
 
 
 Finding = tuple[Step, str]

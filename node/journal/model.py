@@ -236,6 +236,8 @@ class JournalReport:
     unfinished_calls: tuple[bytes, ...]
     # Entries whose salts, payload and private block were erased: no problem, and not provable.
     erased: int = 0
+    # Parcels that were dropped: of them only the leaves are left to check.
+    dropped: int = 0
 
     @property
     def ok(self) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from security.errors import Code, SimpulError
 
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 

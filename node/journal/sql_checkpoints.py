@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from node.journal.archive.leaves import dropped_leaves
 from node.journal.checkpoints import CheckpointStore, KeptCheckpoint, KeptTimestamp, SlotHead
 from node.journal.place import Place, PostgresPlace
 from node.journal.readonly import ReadOnly, read_place
@@ -32,7 +33,7 @@ from node.journal.tables import CHECKPOINTS, PARCELS, SLOTS, TIMESTAMPS, TREE_NO
 from security.checkpoint import parse_checkpoint
 from security.errors import Code, SimpulError
 from security.hashing import JOURNAL_LEAF, digest
-from security.merkle import Frontier
+from security.merkle import Frontier, leaf_hash
 
 _Row = Row[Any]
 
@@ -131,6 +132,11 @@ class SqlCheckpointStore(CheckpointStore):
                 values = {"response": stamp.response, "stamped_at_ms": stamp.stamped_at_ms}
                 connection.execute(insert(TIMESTAMPS), key | values)
 
+    def at(self, slot: int, size: int) -> KeptCheckpoint | None:
+        """See the contract."""
+        with self._transaction(self._read) as connection:
+            return self._find(connection, slot, size)
+
     def newest(self, slot: int) -> KeptCheckpoint | None:
         """See the contract."""
         with self._transaction(self._read) as connection:
@@ -169,9 +175,11 @@ class SqlCheckpointStore(CheckpointStore):
         )
         with self._transaction(self._read) as connection:
             rows = connection.execute(query).all()
-        if len(rows) != count:
+            dropped = dropped_leaves(connection, slot, start, count - len(rows))
+        if len(dropped) + len(rows) != count:
             raise self._corrupt(f"slot {slot} lacks parcels from {start} on")
-        return tuple(digest(JOURNAL_LEAF, bytes(row.header), bytes(row.seal)) for row in rows)
+        there = (digest(JOURNAL_LEAF, bytes(row.header), bytes(row.seal)) for row in rows)
+        return (*dropped, *there)
 
     def _first(self, slot: int, idx: int, what: ColumnElement[bool]) -> KeptCheckpoint | None:
         query = (
@@ -221,7 +229,7 @@ class SlotTree:
         self._corrupt = corrupt
 
     def hashes(self, level: int, start: int, count: int) -> Sequence[bytes]:
-        """Returns stored hashes: the parcels' own at level 0.
+        """Returns stored hashes: the parcels' own at level 0, or what stayed of dropped ones.
 
         Raises:
             SimpulError: JOURNAL_CORRUPT, where they aren't all there.
@@ -236,6 +244,9 @@ class SlotTree:
             idx = TREE_NODES.c.idx
         query = query.where(idx >= start, idx < start + count).order_by(idx)
         found = [bytes(value) for value in self._connection.execute(query).scalars()]
+        if level == 0 and len(found) < count:
+            dropped = dropped_leaves(self._connection, self._slot, start, count - len(found))
+            found = [*map(leaf_hash, dropped), *found]
         if len(found) != count:
             raise self._corrupt(f"slot {self._slot} lacks hashes of its tree, level {level}")
         return found

@@ -19,6 +19,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
+from node.journal.archive.leaves import first_kept
 from node.journal.index import CallIndex, IndexGroup
 from node.journal.kept.keys import Keys
 from node.journal.kept.rows import KeptRows, is_needed
@@ -228,7 +229,9 @@ class SqlJournalStore(JournalStore):
         last = connection.execute(
             select(func.max(PARCELS.c.idx)).where(PARCELS.c.slot == slot)
         ).scalar()
-        if head is None or head.size != size or size != (0 if last is None else int(last) + 1):
+        # Where all were dropped, what was dropped says where the tree goes on.
+        end = first_kept(connection, slot) if last is None else int(last) + 1
+        if head is None or head.size != size or size != end:
             raise SimpulError(
                 Code.JOURNAL_CORRUPT,
                 f"{self._where}: slot {slot} and its parcels differ in size: "

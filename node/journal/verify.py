@@ -16,6 +16,8 @@ from typing import Final, TypeVar
 
 from sqlalchemy import Connection, Select, and_, bindparam, func, select
 
+from node.journal.archive.leaves import first_kept
+from node.journal.archive.tables import CUT_CALLS, LINK_TAILS
 from node.journal.checks import (
     SealCheck,
     Step,
@@ -47,6 +49,7 @@ from node.journal.tables import (
     TERMS,
     TERMS_COLUMNS,
 )
+from node.journal.tree_checks import TreeCheck
 from security.errors import SimpulError
 from security.merkle import Frontier
 
@@ -75,8 +78,10 @@ class _Slot:
     number: int
     # Its row: size and frontier; None where parcels name a slot that has no row.
     stated: tuple[int, bytes] | None
-    # The greatest index of its parcels, -1 where there are none.
+    # The greatest index of its parcels; one less than `first` where there are none.
     last: int
+    # How many of its first parcels were dropped.
+    first: int = 0
 
 
 @dataclass(slots=True)
@@ -86,6 +91,7 @@ class _Tally:
     problems: list[Problem] = field(default_factory=list)
     problem_count: int = 0
     parcels: int = 0
+    dropped: int = 0
     entries: int = 0
     erased: int = 0
     calls: int = 0
@@ -117,7 +123,7 @@ def verify(
     try:
         with journal.snapshot() as connection:
             slots = _slots(connection)
-        total = sum(slot.last + 1 for slot in slots)
+        total = sum(slot.last + 1 - slot.first for slot in slots)
         tally = _Tally()
         summaries = [
             _verify_slot(journal, slot, tally, verify_seal, progress, total) for slot in slots
@@ -135,6 +141,7 @@ def verify(
         problems=tuple(tally.problems),
         unfinished_calls=tuple(tally.unfinished_calls),
         erased=tally.erased,
+        dropped=tally.dropped,
     )
 
 
@@ -150,20 +157,15 @@ def _slots(connection: Connection) -> list[_Slot]:
     while number is not None:
         numbers.add(number)
         number = connection.execute(after.where(PARCELS.c.slot > number)).scalar()
-    return [
-        _Slot(
-            number,
-            stated.get(number),
-            _last(connection, number),
-        )
-        for number in sorted(numbers)
-    ]
+    return [_slot(connection, number, stated.get(number)) for number in sorted(numbers)]
 
 
-def _last(connection: Connection, slot: int) -> int:
-    last = connection.execute(select(func.max(PARCELS.c.idx)).where(PARCELS.c.slot == slot))
-    found = last.scalar()
-    return -1 if found is None else int(found)
+def _slot(connection: Connection, number: int, stated: tuple[int, bytes] | None) -> _Slot:
+    first = first_kept(connection, number)
+    last = connection.execute(
+        select(func.max(PARCELS.c.idx)).where(PARCELS.c.slot == number)
+    ).scalar()
+    return _Slot(number, stated, first - 1 if last is None else int(last), first)
 
 
 def _verify_slot(
@@ -174,13 +176,14 @@ def _verify_slot(
     progress: Progress | None,
     total: int,
 ) -> SlotSummary:
-    tree = Frontier()
-    expected = 0
+    check = _tree_check(journal, slot, tally)
+    expected = slot.first
     while expected <= slot.last:
         with journal.snapshot() as connection:
             page = _parcels(connection, slot, expected)
             upto = slot.last if len(page) == 0 else page[-1].idx
             places = _places(connection, slot.number, (expected, upto), tally)
+        leaves: list[bytes] = []
         for parcel in page:
             where = f"slot {slot.number}, parcel {parcel.idx}"
             if parcel.idx != expected:
@@ -188,11 +191,12 @@ def _verify_slot(
             leaf, entries, found = check_parcel(parcel, places.pop(parcel.idx, {}), verify_seal)
             for step, message in found:
                 tally.report(where, step, message)
-            tree = tree.append(leaf)
+            leaves.append(leaf)
             tally.parcels += 1
             tally.entries += entries
             tally.erased += erased_entries(parcel, entries)
             expected = parcel.idx + 1
+        check.take(leaves)
         for idx in places:
             _report_no_parcel(tally, slot.number, idx)
         expected = max(expected, upto + 1)
@@ -201,9 +205,28 @@ def _verify_slot(
     with journal.snapshot() as connection:
         for idx in _places_without_parcel(connection, slot):
             _report_no_parcel(tally, slot.number, idx)
-    for message in _tree_problems(slot, tree):
+    check.finish()
+    for message in _tree_problems(slot, check.tree):
         tally.report(f"slot {slot.number}", Step.TREE, message)
-    return SlotSummary(slot.number, tree.size, tree.root())
+    return SlotSummary(slot.number, check.tree.size, check.tree.root())
+
+
+def _tree_check(journal: ReadOnly, slot: _Slot, tally: _Tally) -> TreeCheck:
+    """What follows the slot's tree, from what stayed of dropped parcels on."""
+
+    def on(step: Step) -> Callable[[str, str], None]:
+        return lambda where, what: tally.report(f"slot {slot.number}, {where}", step, what)
+
+    check = TreeCheck(journal, slot.number, on(Step.NODE), on(Step.CHECKPOINT))
+    there = check.take_dropped(slot.first)
+    tally.dropped += slot.first
+    if there != slot.first:
+        tally.report(
+            f"slot {slot.number}",
+            Step.TREE,
+            f"{slot.first} parcels were dropped, and the leaves of {there} stayed",
+        )
+    return check
 
 
 def _report_no_parcel(tally: _Tally, slot: int, idx: int) -> None:
@@ -263,6 +286,11 @@ def _parcel_page() -> Select[tuple[object, ...]]:
         _PREVIOUS.c.slot == PARCELS.c.slot,
         _PREVIOUS.c.idx < PARCELS.c.idx,
     )
+    dropped = and_(
+        LINK_TAILS.c.link == PARCELS.c.link,
+        LINK_TAILS.c.direction == PARCELS.c.direction,
+        LINK_TAILS.c.number == PARCELS.c.number - 1,
+    )
     return (
         select(
             PARCELS,
@@ -270,13 +298,14 @@ def _parcel_page() -> Select[tuple[object, ...]]:
             _PEER.c.text.label("peer"),
             _MEMBER.c.text.label("member_text"),
             SALTS.c.salts,
-            _PREVIOUS.c.header_hash.label("previous"),
+            func.coalesce(_PREVIOUS.c.header_hash, LINK_TAILS.c.header_hash).label("previous"),
         )
         .outerjoin(LINKS, LINKS.c.id == PARCELS.c.link)
         .outerjoin(_PEER, _PEER.c.id == LINKS.c.peer)
         .outerjoin(_MEMBER, _MEMBER.c.id == PARCELS.c.member)
         .outerjoin(SALTS, and_(SALTS.c.slot == PARCELS.c.slot, SALTS.c.idx == PARCELS.c.idx))
         .outerjoin(_PREVIOUS, before)
+        .outerjoin(LINK_TAILS, dropped)
         .where(
             PARCELS.c.slot == bindparam("slot"),
             PARCELS.c.idx.between(bindparam("first"), bindparam("last")),
@@ -360,7 +389,14 @@ def _verify_calls(journal: ReadOnly, tally: _Tally) -> None:
     while True:
         with journal.snapshot() as connection:
             rows = connection.execute(
-                select(CALLS.c.id, CALLS.c.call_id, CALLS.c.link, CALLS.c.outcome)
+                select(
+                    CALLS.c.id,
+                    CALLS.c.call_id,
+                    CALLS.c.link,
+                    CALLS.c.outcome,
+                    CUT_CALLS.c.call.label("cut"),
+                )
+                .outerjoin(CUT_CALLS, CUT_CALLS.c.call == CALLS.c.id)
                 .where(CALLS.c.id > last)
                 .order_by(CALLS.c.id)
                 .limit(PAGE_CALLS)
@@ -371,7 +407,8 @@ def _verify_calls(journal: ReadOnly, tally: _Tally) -> None:
         for row in rows:
             outcome = _meant(OUTCOMES, row.outcome)
             call = StoredCall(outcome, row.link != NO_LINK, kinds.get(row.id, {}))
-            for step, message in check_call(call):
+            # What was dropped of a call isn't there to be counted.
+            for step, message in () if row.cut is not None else check_call(call):
                 tally.report(f"call {row.call_id.hex()}", step, message)
             tally.calls += 1
             if outcome is Outcome.OPEN:

@@ -182,6 +182,8 @@ def test_a_journal_of_the_first_version_gets_its_nodes(path: Path) -> None:
         "INSERT INTO salts SELECT slot, idx, salts FROM old; DROP TABLE old;"
         "DROP TABLE kept_keys; DROP TABLE kept_parts; DROP TABLE call_persons;"
         "DROP TABLE erasures; DROP TABLE erasure_tellings; DROP TABLE erasure_notices;"
+        "DROP TABLE dropped; DROP TABLE leaf_tiles; DROP TABLE link_tails; DROP TABLE cut_calls;"
+        "DROP TABLE archives;"
         "UPDATE alembic_version SET version_num = '0001';"
     )
     connection.close()

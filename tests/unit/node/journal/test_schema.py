@@ -36,7 +36,7 @@ def test_narrow_tables_have_no_rowid(path: Path) -> None:
     SqliteJournalStore.open(path).close()
     rows = read(path, "SELECT name FROM sqlite_master WHERE sql LIKE '%WITHOUT ROWID%'")
     assert {name for (name,) in rows} == {
-        "call_entries", "tree_nodes", "call_persons",
+        "call_entries", "tree_nodes", "call_persons", "link_tails", "cut_calls",
     }  # fmt: skip
 
 

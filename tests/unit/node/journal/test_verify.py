@@ -7,9 +7,11 @@ import pytest
 from node.journal import verify as verify_module
 from node.journal.sqlite_store import SqliteJournalStore
 from node.journal.verify import verify
+from security.checkpoint import Checkpoint, sign_checkpoint
 from security.errors import Code, SimpulError
 from security.merkle import Frontier
 from security.parcel import HeaderFields, header_hash
+from tests.unit.node.journal.archive.support import KEY, Written, origin
 from tests.unit.node.journal.builder import (
     PEER_MEMBER,
     Link,
@@ -260,3 +262,59 @@ def test_what_is_no_journal_is_said(path: Path) -> None:
     with pytest.raises(SimpulError) as caught:
         verify(path)
     assert caught.value.code is Code.JOURNAL_CORRUPT
+
+
+@pytest.fixture
+def long(path: Path) -> Path:
+    """A slot of 600 parcels, with checkpoints of 200 and 600."""
+    journal, link = Written(path), Link()
+    for calls in (range(100), range(100, 300)):
+        journal.add(*(unary_call(link, call) for call in calls))
+    assert steps(path) == []
+    return path
+
+
+def named(path: Path) -> list[tuple[int, str]]:
+    return [(problem.step, problem.where) for problem in verify(path).problems]
+
+
+def test_step_10_a_node_of_the_tree_is_another(long: Path) -> None:
+    tamper(long, ("UPDATE tree_nodes SET hash = ? WHERE idx = 1", (b"x" * 32,)))
+    assert named(long) == [(10, "slot 0, node 1 of level 1")]
+
+
+def test_step_10_a_node_of_the_tree_is_missing(long: Path) -> None:
+    tamper(long, ("DELETE FROM tree_nodes WHERE idx = 0", ()))
+    assert named(long) == [(10, "slot 0, node 0 of level 1")]
+
+
+def test_step_10_a_node_that_the_tree_does_not_have(long: Path) -> None:
+    tamper(
+        long,
+        ("INSERT INTO tree_nodes VALUES (0, 1, 2, X'00')", ()),
+        ("INSERT INTO tree_nodes VALUES (0, 2, 0, X'00')", ()),
+        ("INSERT INTO tree_nodes VALUES (0, 0, 5, X'00')", ()),
+    )
+    assert named(long) == [
+        (10, "slot 0, node 5 of level 0"),
+        (10, "slot 0, node 2 of level 1"),
+        (10, "slot 0, node 0 of level 2"),
+    ]
+
+
+def test_step_11_a_checkpoint_of_another_root(long: Path) -> None:
+    other = Frontier(200, (b"x" * 32,) * 3)
+    note = sign_checkpoint(Checkpoint(origin(), 200, other.root()), KEY).note.to_bytes()
+    tamper(long, ("UPDATE checkpoints SET note = ? WHERE size = 200", (note,)))
+    assert named(long) == [(11, "slot 0, checkpoint of size 200")]
+
+
+@pytest.mark.parametrize("size", [0, 100, 601])
+def test_step_11_a_checkpoint_under_another_size(long: Path, size: int) -> None:
+    tamper(long, ("UPDATE checkpoints SET size = ? WHERE size = 200", (size,)))
+    assert named(long) == [(11, f"slot 0, checkpoint of size {size}")]
+
+
+def test_step_11_a_checkpoint_that_is_no_note(long: Path) -> None:
+    tamper(long, ("UPDATE checkpoints SET note = X'00' WHERE size = 600", ()))
+    assert named(long) == [(11, "slot 0, checkpoint of size 600")]

@@ -1,0 +1,1 @@
+"""Archives of a journal: what is taken out of it, kept elsewhere, and proves itself."""
