@@ -140,6 +140,9 @@ def look_ups(path: Path, calls: int) -> dict[str, dict[str, float]]:
         "time": lambda n: CallFilter(since_ms=BEGIN_MS + n, until_ms=BEGIN_MS + n + 1000),
         "peer": lambda n: CallFilter(peer=f"ID/~peer-{n % PROVIDERS}"),
         "outcome refused": lambda _: CallFilter(outcome=Outcome.REFUSED),
+        "outcome open or lost": lambda n: CallFilter(
+            outcome=Outcome.OPEN if n % 2 else Outcome.LOST
+        ),
     }
     found: dict[str, dict[str, float]] = {}
     with JournalReader(path) as reader:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from google.protobuf.message import Message
 from grpc import aio
 
-from node.admin_keys import KeyAdmin
+from node.admin_calls import CallAdmin
 from node.operations import access, apps, services
 from node.operations.desk import Desk
 from node.store.agreements import StoredAgreement
@@ -24,7 +24,7 @@ from simpul.node.v1 import admin_pb2
 Context = aio.ServicerContext[Message, Message]
 
 
-class NodeAdmin(KeyAdmin):
+class NodeAdmin(CallAdmin):
     """Thin: every method is a line or two of `operations`."""
 
     def __init__(

@@ -14,6 +14,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from node.admin import NodeAdmin
+from node.authorization import Socket, authorize
 from node.checkpoints.opening import open_keeper
 from node.checkpoints.watch import CheckpointMetrics
 from node.config import NodeConfig, journal_place, load_config
@@ -49,6 +51,7 @@ from node.watch import NodeMetrics
 from node.witness import start_witness
 from node.workers import Workers
 from runtime import log
+from runtime.authorization import TableInterceptor
 from runtime.clock import now_ms
 from runtime.files import write_private
 from runtime.grpc_errors import ErrorInterceptor
@@ -205,9 +208,9 @@ class Supervisor:
     @asynccontextmanager
     async def sockets(self) -> AsyncIterator[None]:
         """The admin and control sockets."""
-        control = _server()
+        control = _server(Socket.CONTROL)
         control_pb2_grpc.add_ControlServicer_to_server(self._workers, control)
-        admin = _server()
+        admin = _server(Socket.ADMIN)
         admin_pb2_grpc.add_NodeAdminServicer_to_server(NodeAdmin(self._desk, self._status), admin)
         await _listen(control, self._home.control_socket)
         await _listen(admin, self._home.admin_socket)
@@ -351,9 +354,9 @@ def _metrics(home: NodeHome, own: NodeMetrics) -> tuple[CollectorRegistry, Path]
     return own.registry, folder
 
 
-def _server() -> aio.Server:
+def _server(socket: Socket) -> aio.Server:
     return aio.server(
-        interceptors=[ErrorInterceptor()],
+        interceptors=[ErrorInterceptor(), TableInterceptor(partial(authorize, socket=socket))],
         options=server_options(max_message_bytes=MAX_ADMIN_BYTES),
     )
 

@@ -20,7 +20,7 @@ import structlog
 
 from registry import audit, config, home
 from registry.admin import AdminService, Facts
-from registry.authorization import AuthorizationInterceptor, Listener
+from registry.authorization import Listener, authorize
 from registry.config import RegistryConfig
 from registry.desk import Desk
 from registry.directory import content, signers
@@ -37,6 +37,7 @@ from registry.store.database import Store
 from registry.witness import start_witness
 from registry.writer import Writer
 from runtime import clock, log, metrics
+from runtime.authorization import TableInterceptor
 from runtime.files import PRIVATE_MODE, folder_lock, make_private_folder
 from runtime.grpc_errors import ErrorInterceptor
 from runtime.grpc_options import server_options
@@ -225,8 +226,9 @@ def _listen_privately(server: grpc.aio.Server, address: UnixAddress) -> None:
 
 
 def _server(listener: Listener, *more: grpc.aio.ServerInterceptor) -> grpc.aio.Server:
+    table = TableInterceptor(partial(authorize, listener=listener))
     return grpc.aio.server(
-        interceptors=[ErrorInterceptor(), *more, AuthorizationInterceptor(listener)],
+        interceptors=[ErrorInterceptor(), *more, table],
         options=server_options(max_message_bytes=MAX_MESSAGE_BYTES),
     )
 

@@ -18,10 +18,10 @@ from typing import Any, Final
 import grpc
 from google.protobuf.message import Message
 
-from registry.authorization import MethodHandler
 from registry.operators import actor_of
 from registry.store import audit
 from registry.store.database import Store
+from runtime.authorization import MethodHandler
 from security.errors import Code, SimpulError
 from security.merkle import Frontier, leaf_hash
 

@@ -5,18 +5,13 @@ checked where it is: a token and a node's signature in `rules`, the machine's ad
 mode of the Unix socket.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
-
-import grpc
+from typing import Final
 
 from security.errors import Code, SimpulError
-
-# A string, because grpc's class takes no parameters at run time.
-MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 
 
 class Listener(StrEnum):
@@ -90,30 +85,3 @@ def authorize(method: str, listener: Listener) -> Row:
             Code.METHOD_UNKNOWN, f"{method[:200]} is not answered here: check the name and address"
         )
     return row
-
-
-class AuthorizationInterceptor(grpc.aio.ServerInterceptor):
-    """Asks the table before any handler is found. Second in a server's list, after the errors'."""
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[MethodHandler]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> MethodHandler:
-        """The method's handler, or one that refuses."""
-        try:
-            authorize(handler_call_details.method, self._listener)
-        except SimpulError as error:
-            return _refusal(error)
-        return await continuation(handler_call_details)
-
-
-def _refusal(error: SimpulError) -> MethodHandler:
-    async def refuse(_request: object, _context: object) -> object:
-        raise error
-
-    made: MethodHandler = grpc.unary_unary_rpc_method_handler(refuse)
-    return made

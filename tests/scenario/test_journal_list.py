@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 from typer.testing import CliRunner
 
+from cli.admin import ask_node
 from cli.main import app
 from examples.gen.wisata.v1 import wisata_pb2 as pb
+from security.errors import Code, SimpulError
+from simpul.node.v1 import admin_pb2
 from tests.scenario.harness import (
     OWN_CONNECTION,
     PROTOSET,
@@ -121,6 +125,7 @@ def test_every_filter_finds_its_call_at_both_nodes(federation: Federation, home:
         one(theirs, "--call", lost, "--outcome", "lost")
     _at_the_consumer(ours, node, (refusal.call_id, normal.call_id, cancelled, lost))
     _at_the_provider(theirs, (refusal.call_id, normal.call_id, cancelled, lost))
+    _by_the_admin_api(ours, {refusal.call_id, normal.call_id, cancelled, lost}, normal.call_id)
     for each in (ours, theirs):
         assert journal("verify", "--home", each)["ok"]
 
@@ -165,3 +170,29 @@ def _at_the_provider(home: Path, calls: tuple[str, str, str, str]) -> None:
     assert shown(home, normal)["outcome"] == "closed"
     assert kinds(shown(home, cancelled))[-2:] == ["cancel", "close"]
     assert (shown(home, lost)["outcome"], shown(home, lost)["code"]) == ("lost", "OUTCOME_UNKNOWN")
+
+
+def _by_the_admin_api(home: Path, calls: set[str], normal: str) -> None:
+    """The same, page by page, from the running node."""
+    found: list[admin_pb2.RecordedCall] = []
+    wanted = admin_pb2.ListCallsRequest(provider=SUBSYSTEM, role="consumer", limit=3)
+    while True:
+        page = ask_node(home, lambda stub: stub.ListCalls(wanted))
+        found += page.calls
+        if not page.HasField("next"):
+            break
+        wanted.after.CopyFrom(page.next)
+    assert {call.call_id.hex() for call in found} == calls
+    assert len(found) == len(calls)
+    request = admin_pb2.ShowCallRequest(call_id=bytes.fromhex(normal))
+    (shown_call,) = ask_node(home, lambda stub: stub.ShowCall(request)).calls
+    assert [entry.kind for entry in shown_call.entries] == ["open", "close"]
+    assert shown_call.call.status == 0
+    for bad in (
+        admin_pb2.ListCallsRequest(outcome="fine"),
+        admin_pb2.ListCallsRequest(call_id=b"short"),
+        admin_pb2.ListCallsRequest(limit=10_001),
+    ):
+        with pytest.raises(SimpulError) as caught:
+            ask_node(home, lambda stub, bad=bad: stub.ListCalls(bad))  # type: ignore[misc]
+        assert caught.value.code in {Code.REQUEST_MALFORMED, Code.ID_MALFORMED}

@@ -52,6 +52,20 @@ class FakeNode(FakeKeys):
         self.apps: dict[str, node_pb.App] = {}
         self.tokens: dict[str, str] = {}
 
+    def ListCalls(  # noqa: N802
+        self, request: node_pb.ListCallsRequest, context: Context
+    ) -> node_pb.ListCallsResponse:
+        """No command asks: they read the journal themselves."""
+        self.heard.take("ListCalls", request, context)
+        return node_pb.ListCallsResponse()
+
+    def ShowCall(  # noqa: N802
+        self, request: node_pb.ShowCallRequest, context: Context
+    ) -> node_pb.ShowCallResponse:
+        """Nor for this."""
+        self.heard.take("ShowCall", request, context)
+        return node_pb.ShowCallResponse()
+
     def Status(self, request: node_pb.StatusRequest, context: Context) -> node_pb.StatusResponse:  # noqa: N802
         self.heard.take("Status", request, context)
         return node_pb.StatusResponse(

@@ -935,3 +935,327 @@ class WithdrawChangeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WithdrawChangeResponse: _TypeAlias = WithdrawChangeResponse  # noqa: Y015
+
+@_typing.final
+class ListCallsRequest(_message.Message):
+    """All that is given must match."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    UNTIL_MS_FIELD_NUMBER: _builtins.int
+    CONSUMER_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    AGREEMENT_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    PEER_FIELD_NUMBER: _builtins.int
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    since_ms: _builtins.int
+    """Milliseconds since the epoch; of the call's beginning, inclusive. 0: not asked for."""
+    until_ms: _builtins.int
+    """Exclusive."""
+    consumer: _builtins.str
+    provider: _builtins.str
+    service: _builtins.str
+    method: _builtins.str
+    agreement: _builtins.bytes
+    """The agreement's hash, 32 bytes."""
+    purpose: _builtins.str
+    status: _builtins.int
+    """gRPC's."""
+    code: _builtins.str
+    """The code it was refused or lost with."""
+    outcome: _builtins.str
+    """`open`, `closed`, `refused` or `lost`."""
+    role: _builtins.str
+    """`consumer` or `provider`."""
+    peer: _builtins.str
+    """The other node."""
+    call_id: _builtins.bytes
+    """16 bytes."""
+    limit: _builtins.int
+    """At most 10,000; 0: 100."""
+    @_builtins.property
+    def after(self) -> Global___CallPosition:
+        """Of the answer before: what follows it."""
+
+    def __init__(
+        self,
+        *,
+        since_ms: _builtins.int = ...,
+        until_ms: _builtins.int = ...,
+        consumer: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        service: _builtins.str = ...,
+        method: _builtins.str = ...,
+        agreement: _builtins.bytes = ...,
+        purpose: _builtins.str = ...,
+        status: _builtins.int | None = ...,
+        code: _builtins.str = ...,
+        outcome: _builtins.str = ...,
+        role: _builtins.str = ...,
+        peer: _builtins.str = ...,
+        call_id: _builtins.bytes = ...,
+        limit: _builtins.int = ...,
+        after: Global___CallPosition | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_status", b"_status", "after", b"after", "status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_status", b"_status", "after", b"after", "agreement", b"agreement", "call_id", b"call_id", "code", b"code", "consumer", b"consumer", "limit", b"limit", "method", b"method", "outcome", b"outcome", "peer", b"peer", "provider", b"provider", "purpose", b"purpose", "role", b"role", "service", b"service", "since_ms", b"since_ms", "status", b"status", "until_ms", b"until_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
+    _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
+
+Global___ListCallsRequest: _TypeAlias = ListCallsRequest  # noqa: Y015
+
+@_typing.final
+class ListCallsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLS_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordedCall]: ...
+    @_builtins.property
+    def next(self) -> Global___CallPosition:
+        """Where the next page goes on; absent where there is none."""
+
+    def __init__(
+        self,
+        *,
+        calls: _abc.Iterable[Global___RecordedCall] | None = ...,
+        next: Global___CallPosition | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["next", b"next"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "next", b"next"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCallsResponse: _TypeAlias = ListCallsResponse  # noqa: Y015
+
+@_typing.final
+class CallPosition(_message.Message):
+    """A place in the list of calls."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPENED_AT_MS_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    opened_at_ms: _builtins.int
+    number: _builtins.int
+    def __init__(
+        self,
+        *,
+        opened_at_ms: _builtins.int = ...,
+        number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "opened_at_ms", b"opened_at_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CallPosition: _TypeAlias = CallPosition  # noqa: Y015
+
+@_typing.final
+class RecordedCall(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    PEER_FIELD_NUMBER: _builtins.int
+    LINK_ID_FIELD_NUMBER: _builtins.int
+    CONSUMER_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    AGREEMENT_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    OPENED_AT_MS_FIELD_NUMBER: _builtins.int
+    CLOSED_AT_MS_FIELD_NUMBER: _builtins.int
+    REQUEST_BYTES_FIELD_NUMBER: _builtins.int
+    RESPONSE_BYTES_FIELD_NUMBER: _builtins.int
+    call_id: _builtins.bytes
+    role: _builtins.str
+    outcome: _builtins.str
+    peer: _builtins.str
+    """Empty where there was no link."""
+    link_id: _builtins.bytes
+    consumer: _builtins.str
+    provider: _builtins.str
+    service: _builtins.str
+    method: _builtins.str
+    agreement: _builtins.bytes
+    purpose: _builtins.str
+    status: _builtins.int
+    code: _builtins.str
+    opened_at_ms: _builtins.int
+    closed_at_ms: _builtins.int
+    """0: it's open."""
+    request_bytes: _builtins.int
+    """Of payloads, as their commitments round them."""
+    response_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        call_id: _builtins.bytes = ...,
+        role: _builtins.str = ...,
+        outcome: _builtins.str = ...,
+        peer: _builtins.str = ...,
+        link_id: _builtins.bytes = ...,
+        consumer: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        service: _builtins.str = ...,
+        method: _builtins.str = ...,
+        agreement: _builtins.bytes = ...,
+        purpose: _builtins.str = ...,
+        status: _builtins.int | None = ...,
+        code: _builtins.str = ...,
+        opened_at_ms: _builtins.int = ...,
+        closed_at_ms: _builtins.int = ...,
+        request_bytes: _builtins.int = ...,
+        response_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_status", b"_status", "status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_status", b"_status", "agreement", b"agreement", "call_id", b"call_id", "closed_at_ms", b"closed_at_ms", "code", b"code", "consumer", b"consumer", "link_id", b"link_id", "method", b"method", "opened_at_ms", b"opened_at_ms", "outcome", b"outcome", "peer", b"peer", "provider", b"provider", "purpose", b"purpose", "request_bytes", b"request_bytes", "response_bytes", b"response_bytes", "role", b"role", "service", b"service", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
+    _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
+
+Global___RecordedCall: _TypeAlias = RecordedCall  # noqa: Y015
+
+@_typing.final
+class ShowCallRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    call_id: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        call_id: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShowCallRequest: _TypeAlias = ShowCallRequest  # noqa: Y015
+
+@_typing.final
+class ShowCallResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___CallDetail]: ...
+    def __init__(
+        self,
+        *,
+        calls: _abc.Iterable[Global___CallDetail] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShowCallResponse: _TypeAlias = ShowCallResponse  # noqa: Y015
+
+@_typing.final
+class CallDetail(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def call(self) -> Global___RecordedCall: ...
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordedEntry]: ...
+    def __init__(
+        self,
+        *,
+        call: Global___RecordedCall | None = ...,
+        entries: _abc.Iterable[Global___RecordedEntry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "entries", b"entries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CallDetail: _TypeAlias = CallDetail  # noqa: Y015
+
+@_typing.final
+class RecordedEntry(_message.Message):
+    """One entry of a call, and the parcel that carried it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    SLOT_FIELD_NUMBER: _builtins.int
+    LEAF_FIELD_NUMBER: _builtins.int
+    PARCEL_FIELD_NUMBER: _builtins.int
+    SEALED_AT_MS_FIELD_NUMBER: _builtins.int
+    RECORDED_AT_MS_FIELD_NUMBER: _builtins.int
+    HEADER_HASH_FIELD_NUMBER: _builtins.int
+    LEAF_HASH_FIELD_NUMBER: _builtins.int
+    ROUNDED_BYTES_FIELD_NUMBER: _builtins.int
+    ENTRY_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """`open`, `message`, `close` and so on."""
+    direction: _builtins.str
+    """`sent` or `received`."""
+    member: _builtins.str
+    slot: _builtins.int
+    leaf: _builtins.int
+    parcel: _builtins.int
+    """The parcel's number on its link."""
+    sealed_at_ms: _builtins.int
+    recorded_at_ms: _builtins.int
+    header_hash: _builtins.bytes
+    leaf_hash: _builtins.bytes
+    rounded_bytes: _builtins.int
+    entry: _builtins.bytes
+    """As it was sealed."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        direction: _builtins.str = ...,
+        member: _builtins.str = ...,
+        slot: _builtins.int = ...,
+        leaf: _builtins.int = ...,
+        parcel: _builtins.int = ...,
+        sealed_at_ms: _builtins.int = ...,
+        recorded_at_ms: _builtins.int = ...,
+        header_hash: _builtins.bytes = ...,
+        leaf_hash: _builtins.bytes = ...,
+        rounded_bytes: _builtins.int = ...,
+        entry: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "entry", b"entry", "header_hash", b"header_hash", "kind", b"kind", "leaf", b"leaf", "leaf_hash", b"leaf_hash", "member", b"member", "parcel", b"parcel", "recorded_at_ms", b"recorded_at_ms", "rounded_bytes", b"rounded_bytes", "sealed_at_ms", b"sealed_at_ms", "slot", b"slot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordedEntry: _TypeAlias = RecordedEntry  # noqa: Y015

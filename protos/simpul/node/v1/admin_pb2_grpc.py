@@ -110,6 +110,16 @@ class NodeAdminStub:
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.WithdrawChangeRequest.SerializeToString,
                 response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.WithdrawChangeResponse.FromString,
                 _registered_method=True)
+        self.ListCalls = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/ListCalls',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListCallsRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListCallsResponse.FromString,
+                _registered_method=True)
+        self.ShowCall = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/ShowCall',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ShowCallRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ShowCallResponse.FromString,
+                _registered_method=True)
 
 
 class NodeAdminServicer:
@@ -215,6 +225,20 @@ class NodeAdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListCalls(self, request, context):
+        """Calls in the journal's index, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShowCall(self, request, context):
+        """The calls of one id, with their entries and the parcels that carried them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NodeAdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -292,6 +316,16 @@ def add_NodeAdminServicer_to_server(servicer, server):
                     servicer.WithdrawChange,
                     request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.WithdrawChangeRequest.FromString,
                     response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.WithdrawChangeResponse.SerializeToString,
+            ),
+            'ListCalls': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCalls,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListCallsRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListCallsResponse.SerializeToString,
+            ),
+            'ShowCall': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowCall,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ShowCallRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ShowCallResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -700,6 +734,60 @@ class NodeAdmin:
             '/simpul.node.v1.NodeAdmin/WithdrawChange',
             simpul_dot_node_dot_v1_dot_admin__pb2.WithdrawChangeRequest.SerializeToString,
             simpul_dot_node_dot_v1_dot_admin__pb2.WithdrawChangeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCalls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/ListCalls',
+            simpul_dot_node_dot_v1_dot_admin__pb2.ListCallsRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.ListCallsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowCall(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/ShowCall',
+            simpul_dot_node_dot_v1_dot_admin__pb2.ShowCallRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.ShowCallResponse.FromString,
             options,
             channel_credentials,
             insecure,

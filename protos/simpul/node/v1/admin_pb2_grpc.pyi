@@ -57,6 +57,10 @@ class NodeAdminStub:
     """Where other nodes reach this one."""
     WithdrawChange: _grpc.UnaryUnaryMultiCallable[_admin_pb2.WithdrawChangeRequest, _admin_pb2.WithdrawChangeResponse]
     """Takes back a change that waits at the registry."""
+    ListCalls: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListCallsRequest, _admin_pb2.ListCallsResponse]
+    """Calls in the journal's index, the newest first."""
+    ShowCall: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ShowCallRequest, _admin_pb2.ShowCallResponse]
+    """The calls of one id, with their entries and the parcels that carried them."""
 
 @_typing.type_check_only
 class NodeAdminAsyncStub(NodeAdminStub):
@@ -87,6 +91,10 @@ class NodeAdminAsyncStub(NodeAdminStub):
     """Where other nodes reach this one."""
     WithdrawChange: _aio.UnaryUnaryMultiCallable[_admin_pb2.WithdrawChangeRequest, _admin_pb2.WithdrawChangeResponse]  # type: ignore[assignment]
     """Takes back a change that waits at the registry."""
+    ListCalls: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListCallsRequest, _admin_pb2.ListCallsResponse]  # type: ignore[assignment]
+    """Calls in the journal's index, the newest first."""
+    ShowCall: _aio.UnaryUnaryMultiCallable[_admin_pb2.ShowCallRequest, _admin_pb2.ShowCallResponse]  # type: ignore[assignment]
+    """The calls of one id, with their entries and the parcels that carried them."""
 
 class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
     """What a node's operator does, over the Unix socket in the node's home folder."""
@@ -204,5 +212,21 @@ class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.WithdrawChangeResponse, _abc.Awaitable[_admin_pb2.WithdrawChangeResponse]]:
         """Takes back a change that waits at the registry."""
+
+    @_abc_1.abstractmethod
+    def ListCalls(
+        self,
+        request: _admin_pb2.ListCallsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListCallsResponse, _abc.Awaitable[_admin_pb2.ListCallsResponse]]:
+        """Calls in the journal's index, the newest first."""
+
+    @_abc_1.abstractmethod
+    def ShowCall(
+        self,
+        request: _admin_pb2.ShowCallRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ShowCallResponse, _abc.Awaitable[_admin_pb2.ShowCallResponse]]:
+        """The calls of one id, with their entries and the parcels that carried them."""
 
 def add_NodeAdminServicer_to_server(servicer: NodeAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
