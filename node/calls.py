@@ -151,12 +151,18 @@ class Services(Protocol):
     ) -> UnaryAnswer:
         """Call a unary method and wait for the whole answer.
 
-        A service that can't be reached answers with UNAVAILABLE trailers that carry the error;
-        cancelling the waiting task cancels the call. `on_headers` is told of headers that no
+        Cancelling the waiting task cancels the call. `on_headers` is told of headers that no
         message follows soon.
+
+        Raises:
+            SimpulError: The call was not sent: the service has not heard of it.
         """
         ...
 
     def start(self, target: str, request: OutboundRequest) -> OutboundCall:
-        """Begin a streaming call."""
+        """Begin a streaming call. One that can't be sent ends with trailers that carry the error.
+
+        Raises:
+            SimpulError: That is known at once.
+        """
         ...

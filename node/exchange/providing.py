@@ -232,11 +232,15 @@ class Providing:
         message = answer.request
         if message is None:
             raise SimpulError(Code.REQUEST_MALFORMED, "a unary call without a message")
-        answer.called = True
         asked = answer.fields.asked(message)
-        got = answer.fields.answered_whole(
-            await self._services.unary(target, request, asked, answer.head)
-        )
+        answer.called = True
+        try:
+            whole = await self._services.unary(target, request, asked, answer.head)
+        except SimpulError:
+            # It was not sent: the service has not heard of the call.
+            answer.called = False
+            raise
+        got = answer.fields.answered_whole(whole)
         if got.trailers.error is not None:
             raise got.trailers.error
         answer.close(_clean(got.trailers), headers=Headers(got.headers), message=got.message)

@@ -59,14 +59,17 @@ class HttpServices:
 
         Raises:
             SimpulError: The call was not sent: the target is none (CONFIG_INVALID), too many calls
-                are under way there (OVERLOADED), or it did not answer a moment ago
-                (SERVICE_UNREACHABLE).
+                are under way there (OVERLOADED), it can't be reached (SERVICE_UNREACHABLE), or not
+                in time (DEADLINE_EXCEEDED).
         """
         way = self._way(target)
         call = UnaryCall(request, self._limits, message, on_headers)
         try:
             way.enter(call)
-            return await call.done
+            answer = await call.done
+            if call.id == 0 and answer.trailers.error is not None:
+                raise answer.trailers.error
+            return answer
         finally:
             call.cancel()
 
@@ -74,7 +77,7 @@ class HttpServices:
         """Begin a streaming call.
 
         Raises:
-            SimpulError: As `unary`.
+            SimpulError: As `unary`, where that is known at once.
         """
         way = self._way(target)
         call = StreamedCall(request, self._limits)
