@@ -67,6 +67,11 @@ interop: $(STAMP) ## Run gRPC's own cases and the long tests of fidelity, and wr
 chaos: $(STAMP) ## Kill nodes' journals 200 times, and take the power and the disk away
 	SIMPUL_CHAOS_ROUNDS=200 $(BIN)/python -m pytest tests/chaos $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(STAMP) ## Fuzz every parser for a while (ARGS="--seconds 600 entry note")
+	@tools/setup.sh --group fuzz || echo "make fuzz: atheris can't be installed here"
+	@PYTHONPATH=.:protos $(BIN)/python -m tests.fuzz.run $(ARGS)
+
 .PHONY: demo
 demo: $(STAMP) ## Start a registry and nodes, and exchange real data between them
 	@$(BIN)/simpul demo run

@@ -37,6 +37,9 @@ BACKDATE_MS: Final = 5 * 60_000
 # RFC 5280: at most 20 bytes, and positive.
 MAX_SERIAL_BITS: Final = 159
 
+# What the library raises for bytes that are no certificate; the second is no ValueError.
+_UNREADABLE: Final = (ValueError, x509.InvalidVersion)
+
 _DAY_MS: Final = 86_400_000
 _MS_PER_S: Final = 1000
 
@@ -172,7 +175,7 @@ def from_pem(pem: bytes) -> tuple[bytes, ...]:
     """Return the certificates of a PEM file as DER; raises SimpulError CERTIFICATE_MISMATCH."""
     try:
         certificates = x509.load_pem_x509_certificates(pem)
-    except ValueError:
+    except _UNREADABLE:
         raise _no_certificate() from None
     return tuple(item.public_bytes(Encoding.DER) for item in certificates)
 
@@ -188,7 +191,7 @@ def _check_request(data: bytes, node: NodeId) -> ec.EllipticCurvePublicKey:
         key = request.public_key()
         extensions = list(request.extensions)
         subject = list(request.subject)
-    except (ValueError, UnsupportedAlgorithm, InvalidSignature):
+    except (*_UNREADABLE, UnsupportedAlgorithm, InvalidSignature):
         raise _refused(1, "can't be read") from None
     # 2. Key.
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
@@ -284,7 +287,7 @@ def _load_certificate(data: bytes) -> x509.Certificate:
         raise _no_certificate()
     try:
         return x509.load_der_x509_certificate(data)
-    except ValueError:
+    except _UNREADABLE:
         raise _no_certificate() from None
 
 

@@ -9,7 +9,7 @@ It calls nothing and translates no messages.
 Source: docs/spec, "Contracts"; google/protobuf/descriptor.proto.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -125,9 +125,20 @@ def _parse(data: bytes) -> list[FileDescriptorProto]:
     if len(data) > MAX_DESCRIPTOR_SET_BYTES:
         raise _invalid(f"has {len(data)} bytes and may have {MAX_DESCRIPTOR_SET_BYTES}")
     try:
-        return list(FileDescriptorSet.FromString(data).file)
+        files = list(FileDescriptorSet.FromString(data).file)
     except DecodeError:
         raise _invalid("can't be parsed") from None
+    # Descriptors are of protobuf's second edition, whose texts may be any bytes.
+    if any(type(text) is not str for file in files for text in _names(file)):
+        raise _invalid("has a name that isn't UTF-8")
+    return files
+
+
+def _names(file: FileDescriptorProto) -> Iterator[str]:
+    yield from (file.name, file.package, *file.dependency)
+    for service in file.service:
+        yield service.name
+        yield from (method.name for method in service.method)
 
 
 def _methods(name: str, service: ServiceDescriptorProto) -> Mapping[str, MethodKind]:

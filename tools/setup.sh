@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes .venv exactly as uv.lock says. Needs Python 3.11 or newer, and nothing else: where `uv` is not
-# on the PATH it is put into .venv first, with the standard library's venv and pip.
+# Makes .venv exactly as uv.lock says; arguments are those of `uv sync`. Needs Python 3.11 or newer,
+# and nothing else: where `uv` is not on the PATH it is put into .venv first, with the standard
+# library's venv and pip.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -41,7 +42,7 @@ if uv --version >/dev/null 2>&1; then
     if [ ! -x .venv/bin/python ]; then
         uv venv --quiet --python "$(find_python)" .venv
     fi
-    exec uv sync --frozen --quiet
+    exec uv sync --frozen --quiet "$@"
 fi
 
 if [ ! -x .venv/bin/uv ]; then
@@ -57,4 +58,4 @@ if [ ! -x .venv/bin/uv ]; then
     .venv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.6'
 fi
 # --inexact: uv itself is no part of the lock, and would otherwise remove itself.
-exec .venv/bin/uv sync --frozen --quiet --inexact --python .venv/bin/python
+exec .venv/bin/uv sync --frozen --quiet --inexact --python .venv/bin/python "$@"

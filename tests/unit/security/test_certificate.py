@@ -1,5 +1,6 @@
 """Certificates: what is issued, and for which requests nothing is."""
 
+import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -174,6 +175,19 @@ def test_what_is_no_certificate_is_refused(data: bytes) -> None:
         lambda: certificate.dns_names(data),
         lambda: certificate.to_pem(data),
         lambda: certificate.from_pem(data),
+    ):
+        assert code_of(call) is Code.CERTIFICATE_MISMATCH
+
+
+def test_a_certificate_of_a_version_that_is_none_is_refused() -> None:
+    """A certificate says version 3 as the number 2; the library has an error of its own for 1."""
+    odd = AUTHORITY.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x01")
+    assert odd != AUTHORITY
+    pem = ssl.DER_cert_to_PEM_cert(odd).encode()
+    for call in (
+        lambda: certificate.expires_at_ms(odd),
+        lambda: certificate.dns_names(odd),
+        lambda: certificate.from_pem(pem),
     ):
         assert code_of(call) is Code.CERTIFICATE_MISMATCH
 

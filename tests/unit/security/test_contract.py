@@ -32,6 +32,11 @@ UNREADABLE: dict[str, bytes] = {
     "a method with a bad name": changed(
         lambda f: setattr(f.file[0].service[0].method[0], "name", "")
     ),
+    "a method whose name is no text": descriptor_set().replace(b"Watch", b"W\xfftch"),
+    "a service whose name is no text": descriptor_set().replace(b"\x06Wisata", b"\x06Wi\xffata"),
+    "an import that is no text": changed(lambda f: f.file[0].dependency.append("x")).replace(
+        b"\x1a\x01x", b"\x1a\x01\xff"
+    ),
     "a method twice": changed(
         lambda f: f.file[0].service[0].method.append(f.file[0].service[0].method[0])
     ),
