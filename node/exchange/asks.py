@@ -188,7 +188,7 @@ class _Ask:
     def _deadline(self) -> Iterator[None]:
         """End the call in time: the app's, or the most that the federation allows any call."""
         loop = asyncio.get_running_loop()
-        at_s = loop.time() + self._link.context.limits.max_call_ms / 1000
+        at_s = loop.time() + self._link.max_call_ms / 1000
         if self._asked.deadline_s is not None:
             at_s = min(at_s, self._asked.deadline_s)
         timer = loop.call_at(at_s, self._give_up, CancelReason.DEADLINE, too_late())

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import structlog
 
@@ -214,7 +214,8 @@ class Providing:
         )  # fmt: skip
         await self._keeping.allowance.take(opened.agreement, terms.rate, Side.PROVIDER)
         with answer.span.child("service") as span:
-            status = await self._call_service(answer, target, span)
+            async with _in_time(answer.link.max_call_ms):
+                status = await self._call_service(answer, target, span)
             span.end(status=status)
             return status
 
@@ -398,6 +399,23 @@ class _Answer:
             compressed=message is not None and message.compressed,
             private=block,
         )
+
+
+@contextlib.asynccontextmanager
+async def _in_time(max_ms: int) -> AsyncIterator[None]:
+    """The longest that any call may take, whatever the consumer's node says or forgets.
+
+    A deadline of the app's own is the service's to keep, and the leg's to it.
+    """
+    try:
+        async with asyncio.timeout(max_ms / 1000) as bound:
+            yield
+    except TimeoutError:
+        if not bound.expired():
+            raise
+        raise SimpulError(
+            Code.DEADLINE_EXCEEDED, f"the call took over {max_ms} ms, the most that any may take"
+        ) from None
 
 
 def _request(answer: _Answer, span: Span) -> OutboundRequest:

@@ -96,6 +96,11 @@ class Link:
         return self.context.child_call_id is None
 
     @property
+    def max_call_ms(self) -> int:
+        """The longest that any call may take: the stricter of both nodes' limits."""
+        return self.context.limits.max_call_ms
+
+    @property
     def dialled(self) -> bool:
         """This node opened it."""
         return self._end is LinkEnd.DIALLER

@@ -91,6 +91,11 @@ class CallLink(Protocol):
         """It carries the unary calls of many; otherwise it is one streaming call's."""
         ...
 
+    @property
+    def max_call_ms(self) -> int:
+        """The longest that any call may take here."""
+        ...
+
     def say(
         self,
         kind: Kind,
