@@ -142,6 +142,10 @@ class Connection:
         """Bytes on the connection itself, whatever they are."""
         self._writer.write(data)
 
+    def abort(self) -> None:
+        """Leave without a word."""
+        self._writer.transport.abort()
+
     async def run(self) -> None:
         """Take what comes until the connection ends."""
         self._h2.initiate_connection()

@@ -1,7 +1,9 @@
 """The options, on real servers: each test is one that the defaults fail."""
 
 import asyncio
+import contextlib
 import struct
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,7 +11,16 @@ from typing import Any
 import grpc
 import pytest
 
-from runtime.grpc_options import MAX_METADATA_BYTES, Options, channel_options, server_options
+from runtime import grpc_options
+from runtime.grpc_options import (
+    MAX_METADATA_BYTES,
+    STREAM_WINDOW_BYTES,
+    Options,
+    channel_options,
+    server_options,
+)
+
+SETTINGS, PING, ACK = 4, 6, 1
 
 
 class Echo(grpc.GenericRpcHandler):
@@ -135,3 +146,68 @@ async def test_a_path_that_is_no_utf8_does_not_end_the_server() -> None:
         await writer.wait_closed()
         await asyncio.sleep(0.2)
         assert await echo(port, channel_options(), b"still here") == b"still here"
+
+
+async def freezing(pings: int) -> tuple[asyncio.Server, int]:
+    """A server that answers so many pings, and then nothing more; its connections stay open."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(24)
+        writer.write(frame(SETTINGS, 0, 0, b"") + frame(SETTINGS, ACK, 0, b""))
+        answered = 0
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = await reader.readexactly(9)
+                payload = await reader.readexactly(int.from_bytes(head[:3], "big"))
+                if head[3] == PING and not head[4] & ACK and answered < pings:
+                    answered += 1
+                    writer.write(frame(PING, ACK, 0, payload))
+        writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    return server, server.sockets[0].getsockname()[1]
+
+
+async def test_a_frozen_peer_is_seen_on_an_idle_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keepalive's own timeout is not honoured, and after two pings without data none follow."""
+    monkeypatch.setattr(grpc_options, "PING_EVERY_MS", 1_000)
+    monkeypatch.setattr(grpc_options, "PING_TIMEOUT_MS", 500)
+    server, port = await freezing(pings=3)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=channel_options()) as channel:
+        method: Any = channel.stream_stream("/t.T/Idle")
+        call = method()
+        began = time.monotonic()
+        async with asyncio.timeout(15):
+            assert await call.code() is grpc.StatusCode.UNAVAILABLE
+        # Three pings were answered, a second apart, and the fourth was not.
+        assert 3 < time.monotonic() - began < 12
+    server.close()
+
+
+async def test_a_stream_that_nobody_reads_holds_its_window_and_no_more() -> None:
+    """gRPC's default follows the line, and takes 4 to 6 MB."""
+    sent = 0
+
+    async def pour(_request: bytes, context: Any) -> None:
+        nonlocal sent
+        while True:
+            await context.write(bytes(65_536))
+            sent += 65_536
+
+    handler = grpc.unary_stream_rpc_method_handler(pour)
+    server = grpc.aio.server(options=server_options())
+    server.add_generic_rpc_handlers(
+        [grpc.method_handlers_generic_handler("t.T", {"Pour": handler})]
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=channel_options()) as channel:
+        method: Any = channel.unary_stream("/t.T/Pour")
+        call = method(b"")
+        before = -1
+        while before != sent:
+            before = sent
+            await asyncio.sleep(0.5)
+        call.cancel()
+    await server.stop(None)
+    assert STREAM_WINDOW_BYTES / 2 < sent < 2 * STREAM_WINDOW_BYTES
