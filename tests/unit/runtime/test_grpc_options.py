@@ -194,7 +194,7 @@ async def test_a_stream_that_nobody_reads_holds_its_window_and_no_more() -> None
             await context.write(bytes(65_536))
             sent += 65_536
 
-    handler = grpc.unary_stream_rpc_method_handler(pour)
+    handler: Any = grpc.unary_stream_rpc_method_handler(pour)
     server = grpc.aio.server(options=server_options())
     server.add_generic_rpc_handlers(
         [grpc.method_handlers_generic_handler("t.T", {"Pour": handler})]

@@ -13,7 +13,6 @@ from node.link.greet import Greeter
 from security.entry import SealedEntry
 from security.errors import Code, SimpulError
 from security.greeting import (
-    VERSIONS,
     GreetingFields,
     make_greeting,
     parse_greeting,
@@ -21,6 +20,7 @@ from security.greeting import (
 )
 from security.identifiers import NodeId
 from security.limits import Limits
+from security.parcel import VERSIONS
 from security.sender import OutgoingEntry
 from simpul.v1 import exchange_pb2, parcel_pb2
 from tests.conformance import fixed
