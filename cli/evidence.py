@@ -20,7 +20,7 @@ from cli.output import (
     progress_bar,
     refusal,
 )
-from cli.places import journal_of
+from cli.places import journal_of, kept_keys_of
 from security.errors import ERRORS, Code
 
 if TYPE_CHECKING:
@@ -63,19 +63,19 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write the evidence of a call, as this node can prove it. Works while the node runs."""
+    from node.evidence.contents import kept_contents
     from node.evidence.export import export_evidence
     from node.home import NodeHome
     from security.evidence_format import print_evidence
 
     wanted = _call_id(call_id)
     _check_free(output, force=force)
+    opened, place = NodeHome.open(home), journal_of(home)
+    keys = None if without_payload else kept_keys_of(home)
+    kept = None if keys is None else kept_contents(place, keys, wanted)
     with progress_bar("parcels", quiet=as_json) as tell:
         done = export_evidence(
-            NodeHome.open(home),
-            journal_of(home),
-            wanted,
-            contents=not without_payload,
-            progress=tell,
+            opened, place, wanted, contents=not without_payload, kept=kept, progress=tell
         )
     data = print_evidence(done.evidence)
     _write(output, data, force=force)

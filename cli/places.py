@@ -1,10 +1,11 @@
-"""Where a node's journal is, for the commands that read it themselves."""
+"""Where a node's journal is, and what opens it, for the commands that read it themselves."""
 
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from node.journal.kept.keys import KeptKeys
     from node.journal.place import Place
 
 
@@ -22,3 +23,20 @@ def journal_of(home: Path) -> "Place":
         # What was begun or restored without its configuration may still be looked into.
         return opened.journal
     return journal_place(load_config(opened, os.environ), opened)
+
+
+def kept_keys_of(home: Path) -> "KeptKeys | None":
+    """The keys that open what the journal kept; None where the home has no configuration.
+
+    Raises:
+        SimpulError: HOME_MISSING, HOME_FOREIGN, CONFIG_INVALID, KEY_MALFORMED.
+    """
+    from node.config import load_config
+    from node.home import NodeHome
+    from node.keyring import KeyRing
+
+    opened = NodeHome.open(home)
+    if not opened.config.exists():
+        return None
+    config = load_config(opened, os.environ)
+    return KeyRing(opened, config.member_ids).kept_keys(config.journal.secret_metadata)

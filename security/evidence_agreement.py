@@ -38,6 +38,7 @@ OFFER: Final = "Offer"
 def agreement(case: Case) -> Outcome:
     """16. The agreement that the open names, signed by both parties' identity keys."""
     shown, opened = case.evidence.agreement, case.opened
+    _check_keys(case, shown)
     named = None if opened is None else opened.agreement
     if shown is None:
         return not_present(
@@ -52,18 +53,15 @@ def agreement(case: Case) -> Outcome:
         raise refused("the agreement is of another federation")
     if terms.delegator is not None or shown.delegator_signature:
         raise refused("the agreement has a delegator, which this version can't judge")
-    used: set[bytes] = set()
     for party, signature in (
         (terms.provider, shown.provider_signature),
         (terms.consumer, shown.consumer_signature),
     ):
-        key = _identity_key(case, party, used)
+        key = _identity_key(case, party)
         if not signature:
             raise refused(f"the agreement isn't signed by {party.member}")
         key.verify(AGREEMENT_SIGNATURE, shown.agreement, signature)
         _check_seals(case, party, key)
-    if used != {key.key_id for key in case.evidence.identity_keys}:
-        raise refused("it holds an identity key that isn't needed")
     case.terms = terms
     return proven(
         f"agreement {named.hex()[:16]}, signed by {terms.provider.member} (key "
@@ -124,7 +122,17 @@ def private_blocks(case: Case) -> Outcome:
     return _contents(case, private=True)
 
 
-def _identity_key(case: Case, party: Party, used: set[bytes]) -> PublicKey:
+def _check_keys(case: Case, shown: ShownAgreement | None) -> None:
+    """An identity key is in the file only because the agreement names it."""
+    named: set[bytes] = set()
+    if shown is not None:
+        terms = parse_agreement(shown.agreement)
+        named = {terms.provider.identity_key_id, terms.consumer.identity_key_id}
+    if not {key.key_id for key in case.evidence.identity_keys} <= named:
+        raise refused("it holds an identity key that the agreement doesn't name")
+
+
+def _identity_key(case: Case, party: Party) -> PublicKey:
     records = [
         found
         for item in case.directories
@@ -136,9 +144,7 @@ def _identity_key(case: Case, party: Party, used: set[bytes]) -> PublicKey:
             return listed
     for key in case.evidence.identity_keys:
         if key.key_id == party.identity_key_id and records:
-            newest = records[-1]
-            used.add(key.key_id)
-            return _led(newest, key)
+            return _led(records[-1], key)
     raise refused(
         f"nothing in the file shows that {party.member} had the identity key that the agreement "
         f"names, {party.identity_key_id.hex()[:16]}"

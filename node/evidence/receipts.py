@@ -39,7 +39,10 @@ def find_receipts(
         numbers = sorted({item.number for item in parcels if item.direction is direction})
         for group in _groups(numbers):
             _find(reader, link, direction, group, found)
-    known = {item.hash for item in parcels} | found.parcels.keys()
+    own = {item.hash for item in parcels}
+    # A parcel of the call may be the receipt of another.
+    found.parcels = {hashed: item for hashed, item in found.parcels.items() if hashed not in own}
+    known = own | found.parcels.keys()
     found.chain = {hashed: data for hashed, data in found.chain.items() if hashed not in known}
     return found
 

@@ -41,6 +41,8 @@ class Published:
 
     shown: ShownDirectory
     files: dict[str, bytes]
+    # Metadata by role, bins that list nothing included.
+    roles: dict[str, bytes]
 
     @property
     def hash(self) -> bytes:
@@ -116,7 +118,7 @@ class Registry:
         shown = ShownDirectory(sha256(files["snapshot"]), len(self.roots), timestamps)
         used = {name: data for name, data in files.items() if name not in bins}
         used |= {name: files[name] for name, role in bins.items() if role.targets}
-        return Published(shown, used | wanted)
+        return Published(shown, used | wanted, files)
 
     def timestamp(
         self, version: int, snapshot_version: int, snapshot: bytes, at_ms: int, life_ms: int

@@ -78,7 +78,7 @@ def test_16_a_key_that_the_registry_made_up() -> None:
 
 
 def test_16_a_key_that_is_not_needed() -> None:
-    fails(replace(GOOD, identity_keys=(fixed.key("spare").public,)), 16, saying="isn't needed")
+    fails(replace(GOOD, identity_keys=(fixed.key("spare").public,)), 16, saying="doesn't name")
 
 
 def succeeded() -> Evidence:

@@ -1,0 +1,208 @@
+"""What a node puts into an evidence file, from a journal of which each parcel is known."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from node.evidence.contents import kept_contents
+from node.evidence.export import Exported, export_evidence
+from security.errors import Code, SimpulError
+from security.evidence import Report, Result, print_evidence, verify
+from security.evidence_join import join_evidence
+from simpul.v1 import agreement_pb2
+from tests.conformance import fixed
+from tests.support import agreements
+from tests.support.evidence import (
+    CALL_ID,
+    MINISTRY,
+    OFFER_CALL_ID,
+    OTHER_CALL_ID,
+    REGENCY,
+    Call,
+    Link,
+    Parcel,
+    Scene,
+    Side,
+    unary_parcels,
+)
+from tests.support.evidence_judge import streamed
+from tests.unit.node.evidence.support import Home, make
+from tests.unit.node.journal.kept.support import KEPT, KEYS
+
+
+@pytest.fixture
+def scene() -> Scene:
+    made = Scene()
+    made.later()
+    return made
+
+
+@pytest.fixture
+def ours(tmp_path: Path, scene: Scene) -> Home:
+    return make(tmp_path / "ours", MINISTRY, scene)
+
+
+def export(home: Home, **more: object) -> Exported:
+    return export_evidence(home.home, home.home.journal, CALL_ID, **more)  # type: ignore[arg-type]
+
+
+def judge(done: Exported, scene: Scene) -> Report:
+    return verify(print_evidence(done.evidence), scene.registry.roots[0])
+
+
+def results(report: Report) -> dict[str, Result]:
+    assert report.failed is None, report.failed
+    return {step.name: step.result for step in report.steps}
+
+
+def test_a_unary_call_is_proven_from_what_its_node_keeps(scene: Scene, ours: Home) -> None:
+    ours.journal(unary_parcels(scene.link))
+    done = export(ours)
+    found = results(judge(done, scene))
+    # The node has no directory in use here, so that none after the call's is shown.
+    unproven = {name for name, result in found.items() if result is not Result.PROVEN}
+    assert unproven == {
+        "time stamps", "revocations", "offer", "registry's log", "payloads", "private blocks",
+    }  # fmt: skip
+    assert done.notes == ()
+    assert len(done.evidence.parcels) == 3
+
+
+def test_both_sides_show_the_same_parcels_and_join(
+    tmp_path: Path, scene: Scene, ours: Home
+) -> None:
+    parcels = unary_parcels(scene.link)
+    theirs = make(tmp_path / "theirs", REGENCY, scene)
+    ours.journal(parcels)
+    theirs.journal(parcels)
+    mine, other = export(ours).evidence, export(theirs).evidence
+    assert {item.hash for item in mine.parcels} == {item.hash for item in other.parcels}
+    joined = join_evidence(mine, other)
+    report = verify(print_evidence(joined), scene.registry.roots[0])
+    assert report.failed is None
+    assert all(len(item.journals) == 2 for item in report.parcels)
+
+
+def test_nothing_of_another_call_is_in_the_file(scene: Scene, ours: Home) -> None:
+    parcels = unary_parcels(scene.link)
+    ours.journal(parcels)
+    data = print_evidence(export(ours).evidence)
+    assert OTHER_CALL_ID not in data
+    (other, _) = parcels[0].entries
+    assert other.entry not in data
+
+
+def test_kept_contents_are_shown_and_left_out_where_that_is_asked(scene: Scene, ours: Home) -> None:
+    ours.journal(unary_parcels(scene.link), keys=KEPT)
+    kept = kept_contents(ours.home.journal, KEYS, CALL_ID)
+    found = results(judge(export(ours, kept=kept), scene))
+    assert found["payloads"] is found["private blocks"] is Result.PROVEN
+    bare = export(ours, contents=False, kept=kept)
+    found = results(judge(bare, scene))
+    assert found["payloads"] is found["private blocks"] is Result.NOT_PRESENT
+    entries = [entry for parcel in bare.evidence.parcels for entry in parcel.entries]
+    assert not any(entry.payload_salt or entry.private_salt for entry in entries)
+
+
+def test_a_streaming_call_is_exported_whole(scene: Scene, ours: Home) -> None:
+    ours.journal(streamed(scene))
+    report = judge(export(ours), scene)
+    found = results(report)
+    assert found["order"] is found["receipts"] is Result.PROVEN
+    assert report.call is not None
+    assert (report.call.requests, report.call.responses) == (2, 3)
+
+
+def late_receipt(scene: Scene, between: int) -> list[Parcel]:
+    """The answer is acknowledged only `between` parcels of its sender later."""
+    call, link = Call(), scene.link
+    asked = link.send(MINISTRY, call.open())
+    answered = link.send(REGENCY, call.close(b"answer"), ack=asked)
+    more = [link.send(REGENCY) for _ in range(between)]
+    last = link.send(MINISTRY, ack=more[-1])
+    return [asked, answered, *more, last, link.send(MINISTRY, ack=more[-1])]
+
+
+def test_headers_lead_from_the_call_to_what_was_acknowledged(scene: Scene, ours: Home) -> None:
+    ours.journal(late_receipt(scene, 7))
+    done = export(ours)
+    assert len(done.evidence.chain) == 7
+    # The first receipt, and not the one after it.
+    assert len(done.evidence.parcels) == 3
+    assert results(judge(done, scene))["receipts"] is Result.PROVEN
+
+
+def test_an_unacknowledged_answer_is_not_proven_to_have_arrived(scene: Scene, ours: Home) -> None:
+    ours.journal(unary_parcels(scene.link)[:2])
+    found = results(judge(export(ours), scene))
+    assert found["receipts"] is Result.NOT_PROVEN
+
+
+def test_a_call_that_nobody_witnessed_yet(scene: Scene, ours: Home) -> None:
+    ours.journal(unary_parcels(scene.link), watched=False)
+    found = results(judge(export(ours), scene))
+    assert found["journals"] is Result.NOT_PRESENT
+    assert found["seals"] is Result.PROVEN
+
+
+def offer(scene: Scene, side: Side = REGENCY) -> list[Parcel]:
+    """The provider's offer, and the consumer's yes, on a link of their own."""
+    first = Call().kind
+    kind = replace(
+        first,
+        consumer=fixed.TOURISM,
+        service=replace(first.service, subsystem=fixed.SUPER_APP, service="simpul.v1.Agreements"),
+        method="Offer",
+        agreement=None,
+        purpose=None,
+    )
+    signed = agreements.signed()
+    half = agreement_pb2.SignedAgreement(
+        agreement=signed.agreement, provider_signature=signed.provider_signature
+    )
+    call = Call(OFFER_CALL_ID, kind)
+    link = Link(scene.published[0].hash, fixed.fixed_bytes("offer link", 32))
+    asked = link.send(
+        side, call.open(agreement_pb2.OfferRequest(agreement=half).SerializeToString())
+    )
+    answer = agreement_pb2.OfferResponse(agreement=signed).SerializeToString()
+    return [asked, link.send(MINISTRY, call.close(answer), ack=asked)]
+
+
+def test_the_offer_is_made_again_from_the_agreement_and_its_salts(scene: Scene, ours: Home) -> None:
+    ours.journal([*offer(scene), *unary_parcels(scene.link)])
+    done = export(ours)
+    assert done.evidence.offer_call_id == OFFER_CALL_ID
+    assert results(judge(done, scene))["offer"] is Result.PROVEN
+
+
+def test_a_directory_that_was_never_here_is_told(tmp_path: Path, scene: Scene, ours: Home) -> None:
+    bare = Home.make(tmp_path / "bare", MINISTRY, scene.registry.roots[0])
+    bare.agree(agreements.signed())
+    bare.journal(unary_parcels(scene.link))
+    ours.journal(unary_parcels(Link(scene.published[0].hash)))
+    done = export(bare)
+    assert "was never here" in done.notes[0]
+    # Alone it proves nothing; with the other side's file it does.
+    report = judge(done, scene)
+    assert report.failed is not None
+    assert report.failed.number == 2
+    joined = join_evidence(done.evidence, export(ours).evidence)
+    assert verify(print_evidence(joined), scene.registry.roots[0]).failed is None
+
+
+def test_a_call_that_is_not_there(scene: Scene, ours: Home) -> None:
+    ours.journal(unary_parcels(scene.link))
+    with pytest.raises(SimpulError, match="no parcel of call") as caught:
+        export_evidence(ours.home, ours.home.journal, bytes(16))
+    assert caught.value.code is Code.NOT_FOUND
+
+
+def test_exporting_tells_how_far_it_is_and_changes_nothing(scene: Scene, ours: Home) -> None:
+    ours.journal(unary_parcels(scene.link))
+    before = {path: path.read_bytes() for path in ours.home.path.rglob("*.json")}
+    told: list[tuple[int, int]] = []
+    export(ours, progress=lambda done, total: told.append((done, total)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert before == {path: path.read_bytes() for path in ours.home.path.rglob("*.json")}
