@@ -8,6 +8,7 @@ about the result is special: the ordinary commands work on its homes, and furthe
     HOME/registry/            the registry's home
     HOME/<node>/              each node's home
     HOME/logs/<name>.log      what each process writes
+    HOME/evidence/            evidence of two calls, where the demo made it
     HOME/federation.json      written last: where everything is
 """
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import grpc
 
-from cli.demo import calls, exchange, hostile, proof
+from cli.demo import calls, evidence, exchange, hostile, proof
 from cli.demo.calls import App, CallNote
 from cli.demo.cast import BANDARA, Participant
 from cli.demo.exchange import CheckError
@@ -86,6 +86,8 @@ class _Demo:
             await self._exchange(app)
             self._show.heading("What must be refused")
             await self._refusals()
+            self._show.heading("What proves it, to anyone")
+            await self._step("evidence", partial(evidence.evidence, federation, self.notes))
             self._show.heading("The registry goes")
             await self._step("calls without the registry", partial(self._without_registry, app))
         self._show.heading("All nodes stop; what is left on both sides")
