@@ -39,6 +39,15 @@ class LegalBasis(StrEnum):
     LEGITIMATE_INTEREST = "LEGITIMATE_INTEREST"
 
 
+class Keeper(StrEnum):
+    """Which nodes keep payloads and metadata; the names are those of the agreement's format."""
+
+    NONE = "none"
+    CONSUMER = "consumer"
+    PROVIDER = "provider"
+    BOTH = "both"
+
+
 @app.command(
     "allow",
     epilog=examples(
@@ -76,6 +85,14 @@ def allow(
         str | None,
         typer.Option(metavar="TEXT", help="The purpose in words; none: its name."),
     ] = None,
+    keep: Annotated[
+        Keeper,
+        typer.Option(
+            case_sensitive=False,
+            help="Which node keeps the calls' messages and metadata, encrypted: none, consumer, "
+            "provider or both.",
+        ),
+    ] = Keeper.NONE,
     days: Annotated[
         int, typer.Option(min=1, max=MAX_DAYS, help="How long it holds.")
     ] = DEFAULT_DAYS,
@@ -96,6 +113,7 @@ def allow(
         legal_basis=legal_basis.value,
         purpose_description=purpose if description is None else description,
         valid_days=days,
+        keep=keep.name,
     )
     made = ask_node(home, lambda stub: stub.AllowAccess(request)).agreement
     if as_json:

@@ -71,8 +71,7 @@ def export(
     wanted = _call_id(call_id)
     _check_free(output, force=force)
     opened, place = NodeHome.open(home), journal_of(home)
-    keys = None if without_payload else kept_keys_of(home)
-    kept = None if keys is None else kept_contents(place, keys, wanted)
+    kept = None if without_payload else kept_contents(place, kept_keys_of(home), wanted)
     with progress_bar("parcels", quiet=as_json) as tell:
         done = export_evidence(
             opened, place, wanted, contents=not without_payload, kept=kept, progress=tell

@@ -1,14 +1,14 @@
 """`simpul journal`: what this node sent and received, straight from its journal.
 
 It reads `journal.db` itself, so that it works while the node runs and when it doesn't; nothing is
-changed. Payloads and personal metadata are not there to be shown: the journal keeps none. Calls are
-listed and shown by `cli.journal_calls`.
+changed. Calls are listed and shown by `cli.journal_calls`; `cli.journal_erase` alone changes what
+is kept, and asks the running node to.
 """
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from cli import checkpoints, journal_archive, journal_calls
+from cli import checkpoints, journal_archive, journal_calls, journal_erase
 from cli.options import AsJson, NodeHomeDir, examples, group
 from cli.output import (
     CommandError,
@@ -31,6 +31,7 @@ app = group("Read and verify the node's record of every parcel.")
 journal_calls.add_to(app)
 checkpoints.add_to(app)
 app.add_typer(journal_archive.app, name="archive")
+journal_erase.add_to(app)
 
 
 @app.command("verify", epilog=examples("simpul journal verify --home N"))
@@ -65,6 +66,7 @@ def _report(report: "JournalReport") -> dict[str, object]:
         "dropped": report.dropped,
         "entries": report.entries,
         "calls": report.calls,
+        "erased_entries": report.erased,
         "unfinished": report.unfinished,
         "unfinished_calls": [call_id.hex() for call_id in report.unfinished_calls],
         "slots": [
@@ -83,7 +85,7 @@ def _print_report(report: "JournalReport") -> None:
     print_pairs(
         (
             ("parcels", f"{report.parcels} ({report.dropped} more were dropped)"),
-            ("entries", str(report.entries)),
+            ("entries", f"{report.entries} ({report.erased} erased)"),
             ("calls", f"{report.calls} ({report.unfinished} unfinished)"),
             ("slots", listed(_slots(report))),
         )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import journal_archive
+from cli.kept import Issue, Subject, User, contents_json, person_tags, print_contents
 from cli.options import AsJson, NodeHomeDir, examples
 from cli.output import (
     print_hint,
@@ -67,11 +68,16 @@ def add_to(app: typer.Typer) -> None:
             "simpul journal list --home N --outcome refused --limit 20",
             "simpul journal list --home N --since 2026-11-01 --until 2026-12-01 --status NOT_FOUND",
             "simpul journal list --home N --peer ID/~jakarta-1 --page 2 --json",
+            "simpul journal list --home N --subject 3171234567890123",
             "simpul journal list --home N --since 30d --all > calls.jsonl",
         ),
     )(list_calls)
     app.command(
-        "show", epilog=examples("simpul journal show 0198f3c2a5b47d3e8f10c2d4e6a8b0c1 --home N")
+        "show",
+        epilog=examples(
+            "simpul journal show 0198f3c2a5b47d3e8f10c2d4e6a8b0c1 --home N",
+            "simpul journal show 0198f3c2a5b47d3e8f10c2d4e6a8b0c1 --payloads --json --home N",
+        ),
     )(show)
 
 
@@ -112,6 +118,9 @@ def list_calls(
     call: Annotated[
         str | None, typer.Option(metavar="CALL_ID", help="The trailer simpul-call-id.")
     ] = None,
+    subject: Subject = None,
+    user: User = None,
+    issue: Issue = None,
     limit: Annotated[int, typer.Option(min=1, max=MAX_ROWS, help="At most so many.")] = 100,
     page: Annotated[int, typer.Option(min=1, help="Of --limit rows each, the newest first.")] = 1,
     every: Annotated[
@@ -132,7 +141,7 @@ def list_calls(
         )
     at_ms = now_ms()
     wanted = CallFilter(
-        call_id=None if call is None else _call_id(call),
+        call_id=None if call is None else parse_call_id(call),
         role=None if role is None else Role(_one_of("--role", role, [*Role])),
         outcome=None if outcome is None else Outcome(_one_of("--outcome", outcome, [*Outcome])),
         peer=peer,
@@ -146,6 +155,7 @@ def list_calls(
         code=None if code is None else _code(code),
         since_ms=None if since is None else parse_time(since, at_ms),
         until_ms=None if until is None else parse_time(until, at_ms),
+        persons=person_tags(home, subject, user, issue),
         limit=page * limit,
     )
     with JournalReader(journal_of(home)) as reader:
@@ -173,12 +183,18 @@ def show(
     archive: Annotated[
         bool, typer.Option("--archive", help="Look in the archives too, where it isn't here.")
     ] = False,
+    payloads: Annotated[
+        bool,
+        typer.Option(
+            "--payloads", help="Also what is kept of messages and metadata, by the agreement."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show one call: its entries, the parcels that carried them, and what bounds their age."""
     from node.journal.reader import JournalReader
 
-    wanted = _call_id(call_id)
+    wanted = parse_call_id(call_id)
     with JournalReader(journal_of(home)) as reader:
         found = reader.show_call(wanted)
     if not found and archive:
@@ -187,11 +203,17 @@ def show(
         hint = journal_archive.where_older(home) or "try the other side's"
         raise refusal(Code.NOT_FOUND, f"the journal in {home} knows no call {wanted.hex()}: {hint}")
     shown = [(item, _covering(home, item)) for item in found]
+    contents = [contents_json(home, item) if payloads else [] for item in found]
     if as_json:
-        print_json({"call_id": wanted.hex(), "calls": [_detail(*item) for item in shown]})
+        calls = [_detail(*item) for item in shown]
+        if payloads:
+            calls = [{**call, "contents": kept} for call, kept in zip(calls, contents, strict=True)]
+        print_json({"call_id": wanted.hex(), "calls": calls})
         return
-    for item in shown:
+    for item, kept in zip(shown, contents, strict=True):
         _print_detail(*item)
+        if payloads:
+            print_contents(kept)
 
 
 def _stream(reader: "JournalReader", wanted: "CallFilter") -> Iterator["CallRow"]:
@@ -223,7 +245,8 @@ def _one_of(option: str, text: str, known: list[str]) -> str:
     raise typer.BadParameter(f"{text!r} is none of {', '.join(known)}", param_hint=option)
 
 
-def _call_id(text: str) -> bytes:
+def parse_call_id(text: str) -> bytes:
+    """A call id as it is shown; raises SimpulError ID_MALFORMED."""
     wanted = text.strip().lower().replace("-", "")
     if _CALL_ID.fullmatch(wanted) is None:
         raise refusal(Code.ID_MALFORMED, f"{text!r} is no call id: it has 32 hex digits")

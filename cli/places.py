@@ -25,18 +25,13 @@ def journal_of(home: Path) -> "Place":
     return journal_place(load_config(opened, os.environ), opened)
 
 
-def kept_keys_of(home: Path) -> "KeptKeys | None":
-    """The keys that open what the journal kept; None where the home has no configuration.
+def kept_keys_of(home: Path) -> "KeptKeys":
+    """The keys by which the journal keeps and finds contents, as far as they are there.
 
     Raises:
-        SimpulError: HOME_MISSING, HOME_FOREIGN, CONFIG_INVALID, KEY_MALFORMED.
+        SimpulError: HOME_MISSING, HOME_FOREIGN, KEY_MALFORMED.
     """
-    from node.config import load_config
     from node.home import NodeHome
-    from node.keyring import KeyRing
+    from node.secret_ring import SecretRing
 
-    opened = NodeHome.open(home)
-    if not opened.config.exists():
-        return None
-    config = load_config(opened, os.environ)
-    return KeyRing(opened, config.member_ids).kept_keys(config.journal.secret_metadata)
+    return SecretRing(NodeHome.open(home)).kept_keys()

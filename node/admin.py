@@ -13,10 +13,12 @@ from google.protobuf.message import Message
 from grpc import aio
 
 from node.admin_calls import CallAdmin
+from node.admin_erasure import ErasureAdmin
 from node.operations import access, apps, services
 from node.operations.desk import Desk
+from node.operations.erasure import Erasures
 from node.store.agreements import StoredAgreement
-from security.agreement import LegalBasis
+from security.agreement import LegalBasis, PayloadKeeper
 from security.errors import Code, SimpulError
 from security.identifiers import ServiceId, SubsystemId
 from simpul.node.v1 import admin_pb2
@@ -24,13 +26,17 @@ from simpul.node.v1 import admin_pb2
 Context = aio.ServicerContext[Message, Message]
 
 
-class NodeAdmin(CallAdmin):
+class NodeAdmin(CallAdmin, ErasureAdmin):
     """Thin: every method is a line or two of `operations`."""
 
     def __init__(
-        self, desk: Desk, status: Callable[[], Awaitable[admin_pb2.StatusResponse]]
+        self,
+        desk: Desk,
+        erasures: Erasures,
+        status: Callable[[], Awaitable[admin_pb2.StatusResponse]],
     ) -> None:
         self._desk = desk
+        self._erasures = erasures
         self._status = status
 
     async def Status(
@@ -142,6 +148,7 @@ def _allow_request(request: admin_pb2.AllowAccessRequest) -> access.AllowRequest
         _legal_basis(request.legal_basis) if request.legal_basis else default.legal_basis,
         request.purpose_description,
         request.valid_days or default.valid_days,
+        _keeper(request.keep) if request.keep else default.keeper,
     )
 
 
@@ -152,6 +159,16 @@ def _legal_basis(text: str) -> LegalBasis:
         raise SimpulError(
             Code.REQUEST_MALFORMED,
             f"{text[:40]!a} is no legal basis; give one of {', '.join(LegalBasis.__members__)}",
+        ) from None
+
+
+def _keeper(text: str) -> PayloadKeeper:
+    try:
+        return PayloadKeeper[text]
+    except KeyError:
+        raise SimpulError(
+            Code.REQUEST_MALFORMED,
+            f"{text[:40]!a} is no keeper; give one of {', '.join(PayloadKeeper.__members__)}",
         ) from None
 
 
@@ -183,4 +200,5 @@ def _agreement(desk: Desk, stored: StoredAgreement) -> admin_pb2.Agreement:
         valid_until_ms=terms.valid_until_ms,
         state=state,
         side=side,
+        keep=terms.payload_keeper.name,
     )

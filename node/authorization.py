@@ -61,10 +61,14 @@ TABLE: Final[Mapping[str, Row]] = MappingProxyType(
         f"{_ADMIN}/WithdrawChange": _OPERATOR,
         f"{_ADMIN}/ListCalls": _OPERATOR,
         f"{_ADMIN}/ShowCall": _OPERATOR,
+        f"{_ADMIN}/EraseCalls": _OPERATOR,
+        f"{_ADMIN}/DeclineErasure": _OPERATOR,
+        f"{_ADMIN}/RewrapJournal": _OPERATOR,
         f"{_CONTROL}/Attach": _WORKER,
         f"{_CONTROL}/Countersign": _WORKER,
         f"{_CONTROL}/RefreshDirectory": _WORKER,
         f"{_CONTROL}/Lease": _WORKER,
+        f"{_CONTROL}/HearErasure": _WORKER,
     }
 )
 

@@ -53,6 +53,10 @@ class Orders(Protocol):
         """Send an agreement to another node of a member that is hosted here."""
         ...
 
+    async def tell_erasure(self, telling: control_pb2.ErasureTelling) -> None:
+        """Tell another node that a call was erased here."""
+        ...
+
     def links(self) -> list[admin_pb2.LinkStatus]:
         """The links that are up."""
         ...
@@ -107,6 +111,15 @@ class ControlClient:
         request = control_pb2.RefreshDirectoryRequest(version=version, hash=digest)
         await _asked(self._stub.RefreshDirectory(request, timeout=REFRESH_TIMEOUT_S))
 
+    async def hear_erasure(self, notice: bytes, member: str) -> None:
+        """Have the supervisor record what a member says that it erased.
+
+        Raises:
+            SimpulError: NOT_FOUND, where no such call is here; or the supervisor is lost.
+        """
+        request = control_pb2.HearErasureRequest(notice=notice, member=member)
+        await _asked(self._stub.HearErasure(request, timeout=COUNTERSIGN_TIMEOUT_S))
+
     async def lease(self, agreement: bytes, side: Side, wanted: int) -> int:
         """Ask for calls under an agreement that limits how often; returns how many may be begun.
 
@@ -145,6 +158,8 @@ class ControlClient:
                     done.agreement.CopyFrom(await self._orders.send_offer(order.offer))
                 case "share":
                     await self._orders.share(order.share)
+                case "erasure":
+                    await self._orders.tell_erasure(order.erasure)
                 case "drain":
                     await self._orders.drain(order.drain.grace_ms / 1000)
                 case "report":

@@ -2,38 +2,29 @@
 
     keys/identity.pem, identity-2.pem …              of the member that runs the node
     keys/seal.pem, seal-2.pem …
-    keys/wrap.key, wrap-2.key …                      wraps the keys of what the journal keeps
-    keys/index.key, index-2.key …                    hashes the persons that calls are found by
     keys/DAERAH-53.16-identity.pem, …-seal.pem …     of a further member that it hosts
     keys/node.pem, node-2.pem …
 
 A key is replaced by making the next one beside it, having it listed, and using it from the moment
 that it is valid; so nothing stops, and a rotation that was cut short is taken up again. Rules: a
 file is never overwritten; of two seal keys that are valid now, the one that became valid last
-seals, once every peer's clock, too, must have passed its beginning. Secret keys (`.key`) are used
-by this node alone: the newest from the moment that it lies there.
+seals, once every peer's clock, too, must have passed its beginning.
 """
 
 import re
-from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 
 from node.home import KeyName, NodeHome
-from node.journal.kept.keys import KeptKeys
-from runtime.files import create_private, shred
+from runtime.files import create_private
 from security.directory import DirectoryView
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId, NodeId
 from security.keys import PrivateKey, PublicKey
-from security.secret_key import SecretKey
 from security.statement import SealKeyView
 
 # Of the stale age: how far behind a peer's clock may be when a new key begins to seal.
 CLOCK_SHARE = 10
-WRAP = "wrap"
-INDEX = "index"
-SECRET_SUFFIX = ".key"  # noqa: S105 - the end of a file's name
 
 
 class KeyRing:
@@ -44,7 +35,6 @@ class KeyRing:
         self._home = home
         self._own = members[0]
         self._read: dict[Path, PrivateKey] = {}
-        self._read_secrets: dict[Path, SecretKey] = {}
 
     def identity_keys(self, member: MemberId) -> tuple[PrivateKey, ...]:
         """The identity keys of a member, the newest last; empty where they are elsewhere."""
@@ -119,44 +109,6 @@ class KeyRing:
         suffix = "" if number == 1 else f"-{number}"
         create_private(self._home.keys / f"{stem}{suffix}.pem", key.to_pem())
 
-    def kept_keys(self, secret_metadata: Collection[str] = ()) -> KeptKeys:
-        """The keys by which the journal keeps and finds contents, as they lie there now."""
-        return KeptKeys(self._secrets(WRAP), self._secrets(INDEX), frozenset(secret_metadata))
-
-    def ensure_secrets(self, draw: Callable[[], SecretKey]) -> None:
-        """Makes the first wrapping and the first index key where there is none."""
-        for stem in (WRAP, INDEX):
-            if not self._files(stem, SECRET_SUFFIX):
-                create_private(self._home.keys / f"{stem}{SECRET_SUFFIX}", draw().to_text())
-
-    def add_secret(self, stem: str, secret: SecretKey) -> None:
-        """Stores a secret key as the newest of its kind: `WRAP` or `INDEX`."""
-        files = self._files(stem, SECRET_SUFFIX)
-        number = 1 if not files else _number(files[-1]) + 1
-        suffix = "" if number == 1 else f"-{number}"
-        create_private(self._home.keys / f"{stem}{suffix}{SECRET_SUFFIX}", secret.to_text())
-
-    def destroy_wrapping(self, keep: SecretKey) -> int:
-        """Destroys every wrapping key but this one, as far as a disk forgets; returns how many."""
-        old = [file for file in self._files(WRAP, SECRET_SUFFIX) if self._secret(file) != keep]
-        for file in old:
-            shred(file)
-            self._read_secrets.pop(file, None)
-        return len(old)
-
-    def _secrets(self, stem: str) -> tuple[SecretKey, ...]:
-        found = []
-        for file in self._files(stem, SECRET_SUFFIX):
-            # One that was destroyed since it was listed wraps nothing any more.
-            with suppress(FileNotFoundError):
-                found.append(self._secret(file))
-        return tuple(found)
-
-    def _secret(self, file: Path) -> SecretKey:
-        if file not in self._read_secrets:
-            self._read_secrets[file] = SecretKey.from_text(file.read_bytes())
-        return self._read_secrets[file]
-
     def _stem(self, name: KeyName, member: MemberId) -> str:
         if member == self._own:
             return name.value
@@ -171,8 +123,8 @@ class KeyRing:
             self._read[file] = PrivateKey.from_pem(file.read_bytes())
         return self._read[file]
 
-    def _files(self, stem: str, suffix: str = ".pem") -> list[Path]:
-        pattern = re.compile(re.escape(stem) + r"(?:-([0-9]+))?" + re.escape(suffix))
+    def _files(self, stem: str) -> list[Path]:
+        pattern = re.compile(re.escape(stem) + r"(?:-([0-9]+))?\.pem")
         found = [file for file in self._home.keys.iterdir() if pattern.fullmatch(file.name)]
         return sorted(found, key=_number)
 
@@ -188,7 +140,7 @@ def choose(listed: Sequence[SealKeyView], now_ms: int, margin_ms: int) -> SealKe
 
 
 def _number(file: Path) -> int:
-    tail = re.search(r"-([0-9]+)\.(?:pem|key)$", file.name)
+    tail = re.search(r"-([0-9]+)\.pem$", file.name)
     return 1 if tail is None else int(tail.group(1))
 
 

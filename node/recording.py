@@ -11,7 +11,7 @@ from node.home import NodeHome
 from node.journal.journal import Journal
 from node.journal.kept.keys import Keys
 from node.journal.reader import JournalReader
-from node.keyring import KeyRing
+from node.secret_ring import SecretRing
 from runtime.clock import now_ms
 from security.identifiers import SubsystemId
 from security.limits import Limits
@@ -51,5 +51,5 @@ async def recent_calls(home: NodeHome, config: NodeConfig) -> RecentCalls:
 
 def _kept_keys(home: NodeHome, config: NodeConfig) -> Keys:
     """The keys of what the journal keeps; read in the writer's thread, so by a ring of its own."""
-    ring = KeyRing(home, config.member_ids)
+    ring = SecretRing(home)
     return lambda: ring.kept_keys(config.journal.secret_metadata)

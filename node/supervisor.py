@@ -35,6 +35,8 @@ from node.directory.replica import Replica
 from node.directory.watch import DirectoryWatch, Sources, WatchTiming
 from node.evidence.tidy import keep_tidy
 from node.home import NodeHome
+from node.journal.kept.sql_store import SqlKeptStore
+from node.journal.kept.store import KeptStore
 from node.journal.upkeep import Upkeep, upkeep_settings
 from node.journal.watch import JournalMetrics
 from node.keyring import KeyRing
@@ -42,10 +44,12 @@ from node.operations import access, successions
 from node.operations.allowances import Allowances
 from node.operations.certificates import keep_renewed
 from node.operations.desk import Desk
+from node.operations.erasure import Erasures
 from node.operations.siblings import Siblings
 from node.policy.allowance import Side
 from node.processes import WorkerProcesses
 from node.registry_client import NodeChanges, RegistryClient
+from node.secret_ring import SecretRing
 from node.store.engine import Store
 from node.watch import NodeMetrics
 from node.witness import start_witness
@@ -103,7 +107,8 @@ async def _running(home: NodeHome, config: NodeConfig) -> AsyncIterator[Supervis
             config.registry.address, home.registry_certificate.read_bytes(), config.federation
         )
         stack.push_async_callback(client.close)
-        supervisor = Supervisor(home, config, store, client)
+        kept = await asyncio.to_thread(SqlKeptStore.open, journal_place(config, home))
+        supervisor = Supervisor(home, config, store, client, kept)
         await supervisor.open_directory()
         await stack.enter_async_context(supervisor.sockets())
         registry, folder = _metrics(home, supervisor.metrics)
@@ -129,7 +134,12 @@ class Supervisor:
     """What the parts of a supervisor say to each other."""
 
     def __init__(
-        self, home: NodeHome, config: NodeConfig, store: Store, client: RegistryClient
+        self,
+        home: NodeHome,
+        config: NodeConfig,
+        store: Store,
+        client: RegistryClient,
+        kept: KeptStore,
     ) -> None:
         self._home = home
         self._config = config
@@ -137,7 +147,10 @@ class Supervisor:
         self.metrics_address: TcpAddress | None = None
         self.processes: WorkerProcesses | None = None
         self._workers = Workers(
-            countersign=self._countersign, refresh=self._refresh, lease=self._lease
+            countersign=self._countersign,
+            refresh=self._refresh,
+            lease=self._lease,
+            hear=self._hear_erasure,
         )
         self._replica = Replica(home.directory, config.federation, home.read_root(), store)
         self._watch = DirectoryWatch(
@@ -148,7 +161,7 @@ class Supervisor:
             WatchTiming(refresh_every_s=config.registry.refresh_s),
         )
         ring = KeyRing(home, config.member_ids)
-        ring.ensure_secrets(lambda: SecretKey(os.urandom(SECRET_BYTES)))
+        SecretRing(home).ensure(lambda: SecretKey(os.urandom(SECRET_BYTES)))
         changes = NodeChanges(
             client,
             config.node_id,
@@ -156,6 +169,14 @@ class Supervisor:
             store,
         )
         self._desk = Desk(home, config, store, self._watch, changes, self._workers, now_ms, ring)
+        self._erasures = Erasures(
+            kept,
+            SecretRing(home),
+            self._workers.tell_erasure,
+            now_ms,
+            os.urandom,
+            on_notice=config.journal.erase_on_notice,
+        )
         self._allowances = Allowances(self._desk)
         self._shared_refresh = SharedRefresh(lambda: self._replica.current, self._watch.refresh)
         self._pushing: set[asyncio.Task[None]] = set()
@@ -211,7 +232,9 @@ class Supervisor:
         control = _server(Socket.CONTROL)
         control_pb2_grpc.add_ControlServicer_to_server(self._workers, control)
         admin = _server(Socket.ADMIN)
-        admin_pb2_grpc.add_NodeAdminServicer_to_server(NodeAdmin(self._desk, self._status), admin)
+        admin_pb2_grpc.add_NodeAdminServicer_to_server(
+            NodeAdmin(self._desk, self._erasures, self._status), admin
+        )
         await _listen(control, self._home.control_socket)
         await _listen(admin, self._home.admin_socket)
         try:
@@ -257,6 +280,7 @@ class Supervisor:
                     self._replica, self._home, journal_place(self._config, self._home), now_ms
                 )
             ),
+            asyncio.create_task(self._erasures.run()),
             asyncio.create_task(stop.wait()),
         ]
         if self.processes is not None:
@@ -300,6 +324,9 @@ class Supervisor:
         self, offer: agreement_pb2.SignedAgreement
     ) -> agreement_pb2.SignedAgreement:
         return await access.countersign(self._desk, offer)
+
+    async def _hear_erasure(self, notice: bytes, member: str) -> None:
+        await self._erasures.hear(notice, member)
 
     async def _lease(self, agreement: bytes, side: Side, wanted: int) -> int:
         return await self._allowances.lease(agreement, side, wanted)

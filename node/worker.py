@@ -23,6 +23,7 @@ from node.calls import InboundCall, Services
 from node.config import NodeConfig
 from node.control import ControlClient
 from node.directory.load import load_view
+from node.exchange import erasing
 from node.exchange.allowance import Allowance
 from node.exchange.asking import ask
 from node.exchange.consuming import Consuming
@@ -132,7 +133,10 @@ class Worker:
         self._providing = Providing(
             self._current,
             services,
-            {(AGREEMENTS, OFFER): self._offered},
+            {
+                (AGREEMENTS, OFFER): self._offered,
+                erasing.METHOD: erasing.noticed(self._control.hear_erasure),
+            },
             metrics,
             keeping,
             recent=recent,
@@ -301,6 +305,12 @@ class Worker:
             data=agreement_pb2.OfferRequest(agreement=offer).SerializeToString(),
         )
         return parse(agreement_pb2.OfferResponse, answer, MAX_OFFER_BYTES).agreement
+
+    async def tell_erasure(self, telling: control_pb2.ErasureTelling) -> None:
+        """Tell another node that a call was erased here."""
+        call_id = new_call_id(now_ms(), os.urandom(10))
+        directory = self._current.snapshot.directory
+        await erasing.tell(self._dialler, directory, telling, call_id, now_ms())
 
     def links(self) -> list[admin_pb2.LinkStatus]:
         """The links that are up, of either end."""

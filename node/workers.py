@@ -35,6 +35,7 @@ FIRST_TIMEOUT_S = 60.0
 OFFER_TIMEOUT_S = 15.0
 
 Countersign = Callable[[agreement_pb2.SignedAgreement], Awaitable[agreement_pb2.SignedAgreement]]
+HearErasure = Callable[[bytes, str], Awaitable[None]]
 Refresh = Callable[[int, bytes], Awaitable[tuple[int, bytes]]]
 # Of an agreement, as one of its sides, so many calls: how many of them may be begun.
 Lease = Callable[[bytes, Side, int], Awaitable[int]]
@@ -86,10 +87,13 @@ class _Attached:
 class Workers(control_pb2_grpc.ControlServicer):
     """All attached workers."""
 
-    def __init__(self, *, countersign: Countersign, refresh: Refresh, lease: Lease) -> None:
+    def __init__(
+        self, *, countersign: Countersign, refresh: Refresh, lease: Lease, hear: HearErasure
+    ) -> None:
         self._countersign = countersign
         self._refresh = refresh
         self._lease = lease
+        self._hear = hear
         self._attached: dict[int, _Attached] = {}
         self._snapshot: control_pb2.Snapshot | None = None
         self._pushing = asyncio.Lock()
@@ -155,6 +159,15 @@ class Workers(control_pb2_grpc.ControlServicer):
         worker = self._ready_one()
         share = control_pb2.Share(agreement=signed, node=str(node), subsystem=str(subsystem))
         await worker.order(control_pb2.AttachResponse(share=share), OFFER_TIMEOUT_S)
+
+    async def tell_erasure(self, telling: control_pb2.ErasureTelling) -> None:
+        """Have a worker tell another node that a call was erased here.
+
+        Raises:
+            SimpulError: No worker serves, the node can't be reached, or it refused.
+        """
+        worker = self._ready_one()
+        await worker.order(control_pb2.AttachResponse(erasure=telling), OFFER_TIMEOUT_S)
 
     async def links(self) -> list[admin_pb2.LinkStatus]:
         """The links of all workers; one that does not answer is left out."""
@@ -234,6 +247,18 @@ class Workers(control_pb2_grpc.ControlServicer):
         del context
         signed = await self._countersign(request.agreement)
         return control_pb2.CountersignResponse(agreement=signed)
+
+    async def HearErasure(  # noqa: N802 - gRPC's name
+        self,
+        request: control_pb2.HearErasureRequest,
+        context: aio.ServicerContext[
+            control_pb2.HearErasureRequest, control_pb2.HearErasureResponse
+        ],
+    ) -> control_pb2.HearErasureResponse:
+        """A peer told that it erased a call."""
+        del context
+        await self._hear(request.notice, request.member)
+        return control_pb2.HearErasureResponse()
 
     async def RefreshDirectory(  # noqa: N802 - gRPC's name
         self,

@@ -58,6 +58,7 @@ class AllowRequest:
     legal_basis: LegalBasis = LegalBasis.PUBLIC_TASK
     purpose_description: str = ""
     valid_days: int = DEFAULT_DAYS
+    keeper: PayloadKeeper = PayloadKeeper.NONE
 
 
 async def allow(desk: Desk, request: AllowRequest) -> StoredAgreement:
@@ -181,7 +182,7 @@ def _terms(desk: Desk, request: AllowRequest) -> AgreementTerms:
         rate=None,
         valid_from_ms=now_ms,
         valid_until_ms=now_ms + request.valid_days * MS_PER_DAY,
-        payload_keeper=PayloadKeeper.NONE,
+        payload_keeper=request.keeper,
         consumer_retention_days=None,
         citizen_visibility=CitizenVisibility.VISIBLE,
         issued_at_ms=now_ms,

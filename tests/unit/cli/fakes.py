@@ -51,6 +51,9 @@ class FakeNode(FakeKeys):
         self.agreements = [agreement()]
         self.apps: dict[str, node_pb.App] = {}
         self.tokens: dict[str, str] = {}
+        self.erased: dict[bytes, node_pb.ErasedCall] = {}
+        self.open_notices = 1
+        self.to_rewrap = 1500
 
     def ListCalls(  # noqa: N802
         self, request: node_pb.ListCallsRequest, context: Context
@@ -111,6 +114,35 @@ class FakeNode(FakeKeys):
     ) -> node_pb.AllowAccessResponse:
         self.heard.take("AllowAccess", request, context)
         return node_pb.AllowAccessResponse(agreement=agreement())
+
+    def EraseCalls(  # noqa: N802
+        self, request: node_pb.EraseCallsRequest, context: Context
+    ) -> node_pb.EraseCallsResponse:
+        self.heard.take("EraseCalls", request, context)
+        calls = [
+            self.erased.get(call_id)
+            or node_pb.ErasedCall(
+                call_id=call_id, entries=2, erased_at_ms=7, tells=["ID/~labuan-bajo-1"]
+            )
+            for call_id in request.call_ids
+        ]
+        return node_pb.EraseCallsResponse(calls=calls, scrubbed=True)
+
+    def DeclineErasure(  # noqa: N802
+        self, request: node_pb.DeclineErasureRequest, context: Context
+    ) -> node_pb.DeclineErasureResponse:
+        self.heard.take("DeclineErasure", request, context)
+        return node_pb.DeclineErasureResponse(notices=self.open_notices)
+
+    def RewrapJournal(  # noqa: N802
+        self, request: node_pb.RewrapJournalRequest, context: Context
+    ) -> node_pb.RewrapJournalResponse:
+        self.heard.take("RewrapJournal", request, context)
+        done = min(self.to_rewrap, 1000)
+        self.to_rewrap -= done
+        return node_pb.RewrapJournalResponse(
+            key_id=b"\xab" * 8, done=done, left=self.to_rewrap, destroyed=0 if done else 1
+        )
 
     def ListAgreements(  # noqa: N802
         self, request: node_pb.ListAgreementsRequest, context: Context

@@ -37,7 +37,20 @@ def test_allow_with_all_terms(simpul: Simpul, node: FakeNode) -> None:
     assert (asked.legal_basis, asked.valid_days) == ("CONSENT", 9)
 
 
-@pytest.mark.parametrize("wrong", [("--legal-basis", "whim"), ("--days", "0")])
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [((), "NONE"), (("--keep", "both"), "BOTH"), (("--keep", "Provider"), "PROVIDER")],
+)
+def test_who_keeps_contents(
+    simpul: Simpul, node: FakeNode, given: tuple[str, ...], asked: str
+) -> None:
+    simpul(*ALLOW, *given).ok()
+    assert node.heard.last().keep == asked
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--legal-basis", "whim"), ("--days", "0"), ("--keep", "everybody")]
+)
 def test_wrong_terms_are_wrong_usage(
     simpul: Simpul, node: FakeNode, wrong: tuple[str, str]
 ) -> None:

@@ -44,6 +44,9 @@ class Orders:
     async def share(self, share: control_pb2.Share) -> None:
         del share
 
+    async def tell_erasure(self, telling: control_pb2.ErasureTelling) -> None:
+        del telling
+
     def links(self) -> list[admin_pb2.LinkStatus]:
         return []
 
@@ -54,6 +57,10 @@ class Orders:
 async def _nothing(*args: object) -> tuple[int, bytes]:
     del args
     return 0, b""
+
+
+async def _unheard(notice: bytes, member: str) -> None:
+    del notice, member
 
 
 async def _leased(agreement: bytes, side: Side, wanted: int) -> int:
@@ -68,7 +75,7 @@ async def _same(offer: agreement_pb2.SignedAgreement) -> agreement_pb2.SignedAgr
 
 @pytest.fixture
 async def supervisor(tmp_path: Path) -> AsyncIterator[Workers]:
-    made = Workers(countersign=_same, refresh=_nothing, lease=_leased)
+    made = Workers(countersign=_same, refresh=_nothing, lease=_leased, hear=_unheard)
     server = aio.server(interceptors=[ErrorInterceptor()])
     control_pb2_grpc.add_ControlServicer_to_server(made, server)
     server.add_insecure_port(f"unix:{tmp_path}/c")

@@ -289,6 +289,7 @@ class AllowAccessRequest(_message.Message):
     LEGAL_BASIS_FIELD_NUMBER: _builtins.int
     PURPOSE_DESCRIPTION_FIELD_NUMBER: _builtins.int
     VALID_DAYS_FIELD_NUMBER: _builtins.int
+    KEEP_FIELD_NUMBER: _builtins.int
     consumer: _builtins.str
     """The consumer's subsystem."""
     service_id: _builtins.str
@@ -298,6 +299,8 @@ class AllowAccessRequest(_message.Message):
     """Name of a legal basis without its prefix, `PUBLIC_TASK`."""
     purpose_description: _builtins.str
     valid_days: _builtins.int
+    keep: _builtins.str
+    """Name of a payload keeper without its prefix, `BOTH`; empty: `NONE`."""
     @_builtins.property
     def methods(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Empty: every method that the contract has today."""
@@ -312,10 +315,11 @@ class AllowAccessRequest(_message.Message):
         legal_basis: _builtins.str = ...,
         purpose_description: _builtins.str = ...,
         valid_days: _builtins.int = ...,
+        keep: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer", b"consumer", "legal_basis", b"legal_basis", "methods", b"methods", "purpose", b"purpose", "purpose_description", b"purpose_description", "service_id", b"service_id", "valid_days", b"valid_days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer", b"consumer", "keep", b"keep", "legal_basis", b"legal_basis", "methods", b"methods", "purpose", b"purpose", "purpose_description", b"purpose_description", "service_id", b"service_id", "valid_days", b"valid_days"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -355,6 +359,7 @@ class Agreement(_message.Message):
     VALID_UNTIL_MS_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     SIDE_FIELD_NUMBER: _builtins.int
+    KEEP_FIELD_NUMBER: _builtins.int
     agreement: _builtins.str
     """The hash in lower-case hex."""
     provider: _builtins.str
@@ -365,6 +370,8 @@ class Agreement(_message.Message):
     """`active`, `offered`, `expired`, `not yet valid`."""
     side: _builtins.str
     """This node's side: `provider`, `consumer` or `both`."""
+    keep: _builtins.str
+    """Which nodes keep payloads, `BOTH`."""
     @_builtins.property
     def consumers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -384,10 +391,11 @@ class Agreement(_message.Message):
         valid_until_ms: _builtins.int = ...,
         state: _builtins.str = ...,
         side: _builtins.str = ...,
+        keep: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "consumers", b"consumers", "methods", b"methods", "provider", b"provider", "purposes", b"purposes", "service", b"service", "side", b"side", "state", b"state", "valid_from_ms", b"valid_from_ms", "valid_until_ms", b"valid_until_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "consumers", b"consumers", "keep", b"keep", "methods", b"methods", "provider", b"provider", "purposes", b"purposes", "service", b"service", "side", b"side", "state", b"state", "valid_from_ms", b"valid_from_ms", "valid_until_ms", b"valid_until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1259,3 +1267,189 @@ class RecordedEntry(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecordedEntry: _TypeAlias = RecordedEntry  # noqa: Y015
+
+@_typing.final
+class EraseCallsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_IDS_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    by: _builtins.str
+    """Who does it, for the record."""
+    reason: _builtins.str
+    """One word of a list, `subject-request`."""
+    @_builtins.property
+    def call_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """16 bytes each; at most 100."""
+
+    def __init__(
+        self,
+        *,
+        call_ids: _abc.Iterable[_builtins.bytes] | None = ...,
+        by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "call_ids", b"call_ids", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseCallsRequest: _TypeAlias = EraseCallsRequest  # noqa: Y015
+
+@_typing.final
+class EraseCallsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLS_FIELD_NUMBER: _builtins.int
+    SCRUBBED_FIELD_NUMBER: _builtins.int
+    scrubbed: _builtins.bool
+    """Nothing of them is left in the journal's files; otherwise the node sees to it as soon as it can."""
+    @_builtins.property
+    def calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___ErasedCall]:
+        """As they were asked for."""
+
+    def __init__(
+        self,
+        *,
+        calls: _abc.Iterable[Global___ErasedCall] | None = ...,
+        scrubbed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "scrubbed", b"scrubbed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseCallsResponse: _TypeAlias = EraseCallsResponse  # noqa: Y015
+
+@_typing.final
+class ErasedCall(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    ERASED_AT_MS_FIELD_NUMBER: _builtins.int
+    AGAIN_FIELD_NUMBER: _builtins.int
+    TELLS_FIELD_NUMBER: _builtins.int
+    ERROR_CODE_FIELD_NUMBER: _builtins.int
+    ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
+    call_id: _builtins.bytes
+    entries: _builtins.int
+    erased_at_ms: _builtins.int
+    again: _builtins.bool
+    """It had been erased before."""
+    error_code: _builtins.str
+    """Set where it wasn't erased: a stable code and a message."""
+    error_message: _builtins.str
+    @_builtins.property
+    def tells(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The nodes that are told."""
+
+    def __init__(
+        self,
+        *,
+        call_id: _builtins.bytes = ...,
+        entries: _builtins.int = ...,
+        erased_at_ms: _builtins.int = ...,
+        again: _builtins.bool = ...,
+        tells: _abc.Iterable[_builtins.str] | None = ...,
+        error_code: _builtins.str = ...,
+        error_message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "call_id", b"call_id", "entries", b"entries", "erased_at_ms", b"erased_at_ms", "error_code", b"error_code", "error_message", b"error_message", "tells", b"tells"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ErasedCall: _TypeAlias = ErasedCall  # noqa: Y015
+
+@_typing.final
+class DeclineErasureRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    call_id: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        call_id: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeclineErasureRequest: _TypeAlias = DeclineErasureRequest  # noqa: Y015
+
+@_typing.final
+class DeclineErasureResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTICES_FIELD_NUMBER: _builtins.int
+    notices: _builtins.int
+    """How many notices were set aside."""
+    def __init__(
+        self,
+        *,
+        notices: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["notices", b"notices"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeclineErasureResponse: _TypeAlias = DeclineErasureResponse  # noqa: Y015
+
+@_typing.final
+class RewrapJournalRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEW_KEY_FIELD_NUMBER: _builtins.int
+    new_key: _builtins.bool
+    """Make a new key first."""
+    def __init__(
+        self,
+        *,
+        new_key: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["new_key", b"new_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RewrapJournalRequest: _TypeAlias = RewrapJournalRequest  # noqa: Y015
+
+@_typing.final
+class RewrapJournalResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    DESTROYED_FIELD_NUMBER: _builtins.int
+    key_id: _builtins.bytes
+    done: _builtins.int
+    left: _builtins.int
+    destroyed: _builtins.int
+    """Older keys that were destroyed now."""
+    def __init__(
+        self,
+        *,
+        key_id: _builtins.bytes = ...,
+        done: _builtins.int = ...,
+        left: _builtins.int = ...,
+        destroyed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destroyed", b"destroyed", "done", b"done", "key_id", b"key_id", "left", b"left"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RewrapJournalResponse: _TypeAlias = RewrapJournalResponse  # noqa: Y015

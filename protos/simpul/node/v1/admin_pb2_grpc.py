@@ -120,6 +120,21 @@ class NodeAdminStub:
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ShowCallRequest.SerializeToString,
                 response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ShowCallResponse.FromString,
                 _registered_method=True)
+        self.EraseCalls = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/EraseCalls',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.EraseCallsRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.EraseCallsResponse.FromString,
+                _registered_method=True)
+        self.DeclineErasure = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/DeclineErasure',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.DeclineErasureRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.DeclineErasureResponse.FromString,
+                _registered_method=True)
+        self.RewrapJournal = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/RewrapJournal',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.RewrapJournalRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.RewrapJournalResponse.FromString,
+                _registered_method=True)
 
 
 class NodeAdminServicer:
@@ -239,6 +254,27 @@ class NodeAdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EraseCalls(self, request, context):
+        """Erases the content of calls, each on its own; the other sides are told.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeclineErasure(self, request, context):
+        """Sets aside the notices that the other side erased a call: it stays here.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RewrapJournal(self, request, context):
+        """Wraps a part of what is kept by the newest key; when nothing is left, destroys the older ones.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NodeAdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -326,6 +362,21 @@ def add_NodeAdminServicer_to_server(servicer, server):
                     servicer.ShowCall,
                     request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ShowCallRequest.FromString,
                     response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ShowCallResponse.SerializeToString,
+            ),
+            'EraseCalls': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseCalls,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.EraseCallsRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.EraseCallsResponse.SerializeToString,
+            ),
+            'DeclineErasure': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeclineErasure,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.DeclineErasureRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.DeclineErasureResponse.SerializeToString,
+            ),
+            'RewrapJournal': grpc.unary_unary_rpc_method_handler(
+                    servicer.RewrapJournal,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.RewrapJournalRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.RewrapJournalResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -788,6 +839,87 @@ class NodeAdmin:
             '/simpul.node.v1.NodeAdmin/ShowCall',
             simpul_dot_node_dot_v1_dot_admin__pb2.ShowCallRequest.SerializeToString,
             simpul_dot_node_dot_v1_dot_admin__pb2.ShowCallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseCalls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/EraseCalls',
+            simpul_dot_node_dot_v1_dot_admin__pb2.EraseCallsRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.EraseCallsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeclineErasure(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/DeclineErasure',
+            simpul_dot_node_dot_v1_dot_admin__pb2.DeclineErasureRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.DeclineErasureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RewrapJournal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/RewrapJournal',
+            simpul_dot_node_dot_v1_dot_admin__pb2.RewrapJournalRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.RewrapJournalResponse.FromString,
             options,
             channel_credentials,
             insecure,

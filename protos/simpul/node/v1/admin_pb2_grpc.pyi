@@ -61,6 +61,12 @@ class NodeAdminStub:
     """Calls in the journal's index, the newest first."""
     ShowCall: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ShowCallRequest, _admin_pb2.ShowCallResponse]
     """The calls of one id, with their entries and the parcels that carried them."""
+    EraseCalls: _grpc.UnaryUnaryMultiCallable[_admin_pb2.EraseCallsRequest, _admin_pb2.EraseCallsResponse]
+    """Erases the content of calls, each on its own; the other sides are told."""
+    DeclineErasure: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DeclineErasureRequest, _admin_pb2.DeclineErasureResponse]
+    """Sets aside the notices that the other side erased a call: it stays here."""
+    RewrapJournal: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RewrapJournalRequest, _admin_pb2.RewrapJournalResponse]
+    """Wraps a part of what is kept by the newest key; when nothing is left, destroys the older ones."""
 
 @_typing.type_check_only
 class NodeAdminAsyncStub(NodeAdminStub):
@@ -95,6 +101,12 @@ class NodeAdminAsyncStub(NodeAdminStub):
     """Calls in the journal's index, the newest first."""
     ShowCall: _aio.UnaryUnaryMultiCallable[_admin_pb2.ShowCallRequest, _admin_pb2.ShowCallResponse]  # type: ignore[assignment]
     """The calls of one id, with their entries and the parcels that carried them."""
+    EraseCalls: _aio.UnaryUnaryMultiCallable[_admin_pb2.EraseCallsRequest, _admin_pb2.EraseCallsResponse]  # type: ignore[assignment]
+    """Erases the content of calls, each on its own; the other sides are told."""
+    DeclineErasure: _aio.UnaryUnaryMultiCallable[_admin_pb2.DeclineErasureRequest, _admin_pb2.DeclineErasureResponse]  # type: ignore[assignment]
+    """Sets aside the notices that the other side erased a call: it stays here."""
+    RewrapJournal: _aio.UnaryUnaryMultiCallable[_admin_pb2.RewrapJournalRequest, _admin_pb2.RewrapJournalResponse]  # type: ignore[assignment]
+    """Wraps a part of what is kept by the newest key; when nothing is left, destroys the older ones."""
 
 class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
     """What a node's operator does, over the Unix socket in the node's home folder."""
@@ -228,5 +240,29 @@ class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ShowCallResponse, _abc.Awaitable[_admin_pb2.ShowCallResponse]]:
         """The calls of one id, with their entries and the parcels that carried them."""
+
+    @_abc_1.abstractmethod
+    def EraseCalls(
+        self,
+        request: _admin_pb2.EraseCallsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.EraseCallsResponse, _abc.Awaitable[_admin_pb2.EraseCallsResponse]]:
+        """Erases the content of calls, each on its own; the other sides are told."""
+
+    @_abc_1.abstractmethod
+    def DeclineErasure(
+        self,
+        request: _admin_pb2.DeclineErasureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.DeclineErasureResponse, _abc.Awaitable[_admin_pb2.DeclineErasureResponse]]:
+        """Sets aside the notices that the other side erased a call: it stays here."""
+
+    @_abc_1.abstractmethod
+    def RewrapJournal(
+        self,
+        request: _admin_pb2.RewrapJournalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.RewrapJournalResponse, _abc.Awaitable[_admin_pb2.RewrapJournalResponse]]:
+        """Wraps a part of what is kept by the newest key; when nothing is left, destroys the older ones."""
 
 def add_NodeAdminServicer_to_server(servicer: NodeAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -199,6 +199,7 @@ class AttachResponse(_message.Message):
     DRAIN_FIELD_NUMBER: _builtins.int
     REPORT_FIELD_NUMBER: _builtins.int
     SHARE_FIELD_NUMBER: _builtins.int
+    ERASURE_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Answered by a Done of the same number."""
     @_builtins.property
@@ -213,6 +214,8 @@ class AttachResponse(_message.Message):
     def report(self) -> Global___Report: ...
     @_builtins.property
     def share(self) -> Global___Share: ...
+    @_builtins.property
+    def erasure(self) -> Global___ErasureTelling: ...
     def __init__(
         self,
         *,
@@ -222,12 +225,13 @@ class AttachResponse(_message.Message):
         drain: Global___Drain | None = ...,
         report: Global___Report | None = ...,
         share: Global___Share | None = ...,
+        erasure: Global___ErasureTelling | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "kind", b"kind", "offer", b"offer", "report", b"report", "share", b"share", "snapshot", b"snapshot"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "erasure", b"erasure", "kind", b"kind", "offer", b"offer", "report", b"report", "share", b"share", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "kind", b"kind", "number", b"number", "offer", b"offer", "report", b"report", "share", b"share", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "erasure", b"erasure", "kind", b"kind", "number", b"number", "offer", b"offer", "report", b"report", "share", b"share", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["snapshot", "offer", "drain", "report", "share"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["snapshot", "offer", "drain", "report", "share", "erasure"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -261,6 +265,77 @@ class Share(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Share: _TypeAlias = Share  # noqa: Y015
+
+@_typing.final
+class ErasureTelling(_message.Message):
+    """Tell a node that a call was erased here."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: _builtins.int
+    SENDER_FIELD_NUMBER: _builtins.int
+    RECEIVER_FIELD_NUMBER: _builtins.int
+    NOTICE_FIELD_NUMBER: _builtins.int
+    node: _builtins.str
+    sender: _builtins.str
+    """The subsystems that were party to the call: this node's, and the other."""
+    receiver: _builtins.str
+    notice: _builtins.bytes
+    """A simpul.v1.NotifyRequest."""
+    def __init__(
+        self,
+        *,
+        node: _builtins.str = ...,
+        sender: _builtins.str = ...,
+        receiver: _builtins.str = ...,
+        notice: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node", b"node", "notice", b"notice", "receiver", b"receiver", "sender", b"sender"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ErasureTelling: _TypeAlias = ErasureTelling  # noqa: Y015
+
+@_typing.final
+class HearErasureRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTICE_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    notice: _builtins.bytes
+    """A simpul.v1.NotifyRequest."""
+    member: _builtins.str
+    """Who sealed it."""
+    def __init__(
+        self,
+        *,
+        notice: _builtins.bytes = ...,
+        member: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member", "notice", b"notice"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HearErasureRequest: _TypeAlias = HearErasureRequest  # noqa: Y015
+
+@_typing.final
+class HearErasureResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HearErasureResponse: _TypeAlias = HearErasureResponse  # noqa: Y015
 
 @_typing.final
 class Drain(_message.Message):

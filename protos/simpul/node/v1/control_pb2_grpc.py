@@ -51,6 +51,11 @@ class ControlStub:
                 request_serializer=simpul_dot_node_dot_v1_dot_control__pb2.RefreshDirectoryRequest.SerializeToString,
                 response_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.RefreshDirectoryResponse.FromString,
                 _registered_method=True)
+        self.HearErasure = channel.unary_unary(
+                '/simpul.node.v1.Control/HearErasure',
+                request_serializer=simpul_dot_node_dot_v1_dot_control__pb2.HearErasureRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.HearErasureResponse.FromString,
+                _registered_method=True)
         self.Lease = channel.unary_unary(
                 '/simpul.node.v1.Control/Lease',
                 request_serializer=simpul_dot_node_dot_v1_dot_control__pb2.LeaseRequest.SerializeToString,
@@ -85,6 +90,13 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def HearErasure(self, request, context):
+        """A peer told that it erased a call: records it, and follows it where it's configured so.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Lease(self, request, context):
         """Calls are about to be made under an agreement that limits how many: may they?
         """
@@ -109,6 +121,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.RefreshDirectory,
                     request_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.RefreshDirectoryRequest.FromString,
                     response_serializer=simpul_dot_node_dot_v1_dot_control__pb2.RefreshDirectoryResponse.SerializeToString,
+            ),
+            'HearErasure': grpc.unary_unary_rpc_method_handler(
+                    servicer.HearErasure,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.HearErasureRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_control__pb2.HearErasureResponse.SerializeToString,
             ),
             'Lease': grpc.unary_unary_rpc_method_handler(
                     servicer.Lease,
@@ -199,6 +216,33 @@ class Control:
             '/simpul.node.v1.Control/RefreshDirectory',
             simpul_dot_node_dot_v1_dot_control__pb2.RefreshDirectoryRequest.SerializeToString,
             simpul_dot_node_dot_v1_dot_control__pb2.RefreshDirectoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HearErasure(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.Control/HearErasure',
+            simpul_dot_node_dot_v1_dot_control__pb2.HearErasureRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_control__pb2.HearErasureResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,8 @@ class ControlStub:
     """A peer offered an agreement: checks, countersigns, stores it, pushes it to every worker."""
     RefreshDirectory: _grpc.UnaryUnaryMultiCallable[_control_pb2.RefreshDirectoryRequest, _control_pb2.RefreshDirectoryResponse]
     """A peer named a directory that this node doesn't have: fetch it now."""
+    HearErasure: _grpc.UnaryUnaryMultiCallable[_control_pb2.HearErasureRequest, _control_pb2.HearErasureResponse]
+    """A peer told that it erased a call: records it, and follows it where it's configured so."""
     Lease: _grpc.UnaryUnaryMultiCallable[_control_pb2.LeaseRequest, _control_pb2.LeaseResponse]
     """Calls are about to be made under an agreement that limits how many: may they?"""
 
@@ -61,6 +63,8 @@ class ControlAsyncStub(ControlStub):
     """A peer offered an agreement: checks, countersigns, stores it, pushes it to every worker."""
     RefreshDirectory: _aio.UnaryUnaryMultiCallable[_control_pb2.RefreshDirectoryRequest, _control_pb2.RefreshDirectoryResponse]  # type: ignore[assignment]
     """A peer named a directory that this node doesn't have: fetch it now."""
+    HearErasure: _aio.UnaryUnaryMultiCallable[_control_pb2.HearErasureRequest, _control_pb2.HearErasureResponse]  # type: ignore[assignment]
+    """A peer told that it erased a call: records it, and follows it where it's configured so."""
     Lease: _aio.UnaryUnaryMultiCallable[_control_pb2.LeaseRequest, _control_pb2.LeaseResponse]  # type: ignore[assignment]
     """Calls are about to be made under an agreement that limits how many: may they?"""
 
@@ -94,6 +98,14 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.RefreshDirectoryResponse, _abc.Awaitable[_control_pb2.RefreshDirectoryResponse]]:
         """A peer named a directory that this node doesn't have: fetch it now."""
+
+    @_abc_1.abstractmethod
+    def HearErasure(
+        self,
+        request: _control_pb2.HearErasureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.HearErasureResponse, _abc.Awaitable[_control_pb2.HearErasureResponse]]:
+        """A peer told that it erased a call: records it, and follows it where it's configured so."""
 
     @_abc_1.abstractmethod
     def Lease(

@@ -1,0 +1,173 @@
+"""Erasures of one supervisor: told until acknowledged, heard, followed where that is configured."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from node.home import NodeHome
+from node.journal.kept.model import Erased, Reason, Settled
+from node.journal.kept.sql_store import SqlKeptStore
+from node.operations.erasure import FIRST_RETRY_MS, MAX_RETRY_MS, Erasures
+from node.secret_ring import SecretRing
+from security.erasure import ErasureNotice, make_notice, parse_notice
+from security.errors import Code, SimpulError
+from security.secret_key import SecretKey
+from simpul.node.v1 import control_pb2
+from tests.unit.node.journal.builder import (
+    CONSUMER,
+    NOW_MS,
+    PEER,
+    PEER_MEMBER,
+    PROVIDER,
+    Link,
+    call_id,
+)
+from tests.unit.node.journal.kept.support import keep, kept_call
+
+WAIT_S = 5.0
+
+
+@dataclass
+class Peers:
+    """The other nodes: they acknowledge, or refuse while `error` stands."""
+
+    told: list[control_pb2.ErasureTelling] = field(default_factory=list)
+    error: SimpulError | None = None
+
+    async def tell(self, telling: control_pb2.ErasureTelling) -> None:
+        self.told.append(telling)
+        if self.error is not None:
+            raise self.error
+
+
+@dataclass
+class Place:
+    """A home with a journal of three calls whose contents are kept."""
+
+    store: SqlKeptStore
+    ring: SecretRing
+    peers: Peers = field(default_factory=Peers)
+    at_ms: int = NOW_MS + 1000
+
+    def erasures(self, *, on_notice: bool = False) -> Erasures:
+        return Erasures(
+            self.store, self.ring, self.peers.tell, lambda: self.at_ms, os.urandom,
+            on_notice=on_notice,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    home = NodeHome.create(tmp_path / "n")
+    ring = SecretRing(home)
+    ring.ensure(lambda: SecretKey(os.urandom(32)))
+    link = Link()
+    keep(home.journal, *(kept_call(link, number) for number in (1, 2, 3)), keys=ring.kept_keys)
+    return Place(SqlKeptStore.open(home.journal), ring)
+
+
+async def running(erasures: Erasures, until: Callable[[], bool]) -> None:
+    """Runs until something holds."""
+    task = asyncio.create_task(erasures.run())
+    async with asyncio.timeout(WAIT_S):
+        while not until():
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def notice(number: int, reason: str = "consent-withdrawn") -> bytes:
+    return make_notice(ErasureNotice(call_id(number), NOW_MS, reason))
+
+
+async def test_the_other_side_is_told_of_each_erasure(place: Place) -> None:
+    erasures = place.erasures()
+    one, two = await erasures.erase([call_id(1), call_id(2)], "siti", Reason.UNLAWFUL)
+    assert isinstance(one, Erased)
+    assert isinstance(two, Erased)
+    await running(erasures, lambda: not place.store.due(place.at_ms, limit=9))
+    first, _ = place.peers.told
+    assert (first.node, first.sender, first.receiver) == (PEER, CONSUMER, PROVIDER)
+    said = parse_notice(first.notice)
+    assert said == ErasureNotice(call_id(1), place.at_ms, "unlawful")
+
+
+async def test_what_fails_stops_nothing_and_is_told_again_later(place: Place) -> None:
+    place.peers.error = SimpulError(Code.PEER_UNREACHABLE, "no answer")
+    unknown, done = await place.erasures().erase([call_id(9), call_id(1)], "siti", Reason.OTHER)
+    assert isinstance(unknown, SimpulError)
+    assert unknown.code is Code.NOT_FOUND
+    assert isinstance(done, Erased)
+    waits = []
+    for _ in range(14):
+        tried = len(place.peers.told)
+        # Each time as after a restart: nothing is remembered but by the journal.
+        await running(place.erasures(), lambda: not place.store.due(place.at_ms, limit=9))
+        assert len(place.peers.told) == tried + 1
+        ((telling,),) = (item.tellings for item in place.store.erasures(limit=9))
+        assert telling.code == "PEER_UNREACHABLE"
+        waits.append(telling.next_at_ms - place.at_ms)
+        place.at_ms = telling.next_at_ms
+    assert waits[:3] == [FIRST_RETRY_MS, 2 * FIRST_RETRY_MS, 4 * FIRST_RETRY_MS]
+    assert waits[-1] == MAX_RETRY_MS
+    place.peers.error = None
+    await running(place.erasures(), lambda: not place.store.due(place.at_ms, limit=9))
+    ((telling,),) = (item.tellings for item in place.store.erasures(limit=9))
+    assert (telling.told_at_ms, telling.code) == (place.at_ms, "")
+
+
+@pytest.mark.parametrize("by", ["", "x" * 65, "a\nb"])
+async def test_who_erases_must_be_said(place: Place, by: str) -> None:
+    with pytest.raises(SimpulError) as caught:
+        await place.erasures().erase([call_id(1)], by, Reason.OTHER)
+    assert caught.value.code is Code.REQUEST_MALFORMED
+
+
+async def test_a_notice_is_shown_and_nothing_is_erased(place: Place) -> None:
+    erasures = place.erasures()
+    await erasures.hear(notice(1), PEER_MEMBER)
+    (heard,) = place.store.notices(only_open=True, limit=9)
+    assert (heard.call_id, heard.member, heard.reason) == (
+        call_id(1), PEER_MEMBER, "consent-withdrawn",
+    )  # fmt: skip
+    assert place.store.erasures(limit=9) == []
+    assert await erasures.decline(call_id(1)) == 1
+    (heard,) = place.store.notices(only_open=False, limit=9)
+    assert heard.settled is Settled.DECLINED
+
+
+@pytest.mark.parametrize(
+    ("reason", "recorded"), [("court-order", "court-order"), ("of-a-later-version", "other")]
+)
+async def test_a_notice_is_followed_where_that_is_configured(
+    place: Place, reason: str, recorded: str
+) -> None:
+    await place.erasures(on_notice=True).hear(notice(1, reason), PEER_MEMBER)
+    (erasure,) = place.store.erasures(limit=9)
+    assert (erasure.call_id, erasure.by, erasure.reason) == (call_id(1), PEER_MEMBER, recorded)
+    (heard,) = place.store.notices(only_open=False, limit=9)
+    assert heard.settled is Settled.ERASED
+
+
+async def test_who_is_no_party_erases_nothing(place: Place) -> None:
+    for member in ("ID/DAERAH/99.99", "ID/DAERAH/53.1"):
+        with pytest.raises(SimpulError) as caught:
+            await place.erasures(on_notice=True).hear(notice(1), member)
+        assert caught.value.code is Code.NOT_FOUND
+    assert place.store.erasures(limit=9) == []
+
+
+async def test_the_wrapping_key_is_replaced_and_the_old_one_destroyed(place: Place) -> None:
+    erasures = place.erasures()
+    (old,) = place.ring.kept_keys().wrapping
+    key_id, done, left, destroyed = await erasures.rewrap(new_key=True)
+    assert (done, left, destroyed) == (6, 0, 0)
+    assert key_id != old.id
+    assert await erasures.rewrap(new_key=False) == (key_id, 0, 0, 1)
+    (new,) = place.ring.kept_keys().wrapping
+    assert new.id == key_id
+    assert await erasures.rewrap(new_key=False) == (key_id, 0, 0, 0)
