@@ -133,10 +133,8 @@ class Worker:
         self._providing = Providing(
             self._current,
             services,
-            {
-                (AGREEMENTS, OFFER): self._offered,
-                erasing.METHOD: erasing.noticed(self._control.hear_erasure),
-            },
+            {(AGREEMENTS, OFFER): self._offered}
+            | {erasing.METHOD: erasing.noticed(self._control.hear_erasure)},
             metrics,
             keeping,
             recent=recent,
@@ -308,9 +306,9 @@ class Worker:
 
     async def tell_erasure(self, telling: control_pb2.ErasureTelling) -> None:
         """Tell another node that a call was erased here."""
-        call_id = new_call_id(now_ms(), os.urandom(10))
-        directory = self._current.snapshot.directory
-        await erasing.tell(self._dialler, directory, telling, call_id, now_ms())
+        at_ms, directory = now_ms(), self._current.snapshot.directory
+        call_id = new_call_id(at_ms, os.urandom(10))
+        await erasing.tell(self._dialler, directory, telling, call_id, at_ms)
 
     def links(self) -> list[admin_pb2.LinkStatus]:
         """The links that are up, of either end."""
