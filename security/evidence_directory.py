@@ -16,6 +16,7 @@ the time to judge it by is found later (`evidence_times`).
 Source: docs/spec, "Evidence: directories"; TUF specification 1.0, section 5; TAP 15.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,7 +46,7 @@ from security.directory_records import (
 from security.errors import SimpulError
 from security.evidence_format import ShownDirectory
 from security.evidence_report import refused
-from security.hashing import sha256
+from security.hashing import HASH_BYTES, sha256
 from security.identifiers import MemberId
 
 ISSUED_AT: Final = "x-issued-at"
@@ -53,6 +54,7 @@ MAX_BINS: Final = 1024
 SHA256: Final = "sha256"
 
 _MS_PER_S: Final = 1000
+_LOWER_HEX: Final = re.compile(r"(?:[0-9a-f]{2})+")
 
 SignedT = TypeVar("SignedT", Root, Timestamp, Snapshot, Targets)
 
@@ -291,6 +293,9 @@ def _parse(data: bytes, kind: type[SignedT], what: str) -> Metadata[SignedT]:
         metadata: Metadata[SignedT] = Metadata.from_bytes(data)
     if not isinstance(metadata.signed, kind):
         raise refused(f"{what} is of another kind")
+    # Roots and timestamps are named by no hash: one spelling of their signatures.
+    if any(not _LOWER_HEX.fullmatch(item.signature) for item in metadata.signatures.values()):
+        raise refused(f"a signature of {what} isn't spelt in lower-case hex")
     return metadata
 
 
@@ -324,10 +329,10 @@ def _bin_name(family: Targets, path: str) -> str:
 
 
 def _hash_of(meta: MetaFile | TargetFile, what: str) -> bytes:
-    try:
-        return bytes.fromhex((meta.hashes or {})[SHA256])
-    except (KeyError, ValueError):
-        raise refused(f"a line about {what} has no SHA-256") from None
+    text = (meta.hashes or {}).get(SHA256, "")
+    if len(text) != 2 * HASH_BYTES or not _LOWER_HEX.fullmatch(text):
+        raise refused(f"a line about {what} has no SHA-256 in lower-case hex")
+    return bytes.fromhex(text)
 
 
 def _issued_at_ms(signed: Snapshot | Timestamp, where: str) -> int:

@@ -6,7 +6,7 @@
 
 Headers name a directory by its hash, and evidence shows whose the keys were by that directory. So a
 version stays here after the copy has moved on: one change costs its snapshot, one bin and one
-record, 15 KB in a country (docs/explanation, "Journal: what evidence needs"). What didn't change is
+record, 15 KB in a country (docs/explanation, "What evidence needs"). What didn't change is
 there once; contracts, which evidence doesn't show, aren't. Files are links to those of the
 generations where the file system has links.
 

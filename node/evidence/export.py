@@ -16,7 +16,13 @@ from typing import Final
 from node.directory.archive import DirectoryArchive
 from node.directory.folder import ReplicaFolder
 from node.directory.load import load_view
-from node.evidence.agreements import find_agreement, find_offer, needed_keys
+from node.evidence.agreements import (
+    FoundAgreement,
+    FoundOffer,
+    find_agreement,
+    find_offer,
+    needed_keys,
+)
 from node.evidence.directories import ShownDirectories, listed_keys, show_directories
 from node.evidence.parcels import LinkPlace, ParcelReader, StoredParcel
 from node.evidence.receipts import find_receipts
@@ -76,6 +82,19 @@ class _Parts:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class _Found:
+    """What was looked up of one call."""
+
+    own: list[StoredParcel]
+    acknowledging: list[StoredParcel] = field(default_factory=list)
+    # By header hash.
+    chain: dict[bytes, bytes] = field(default_factory=dict)
+    opened: Open | None = None
+    agreement: FoundAgreement | None = None
+    offer: FoundOffer | None = None
+
+
 def export_evidence(
     home: NodeHome,
     place: Place,
@@ -100,49 +119,55 @@ def export_evidence(
             the journal's readers do.
     """
     parts = _Parts()
-    with ParcelReader(place) as reader:
-        links = _links(reader, call_id, parts)
-        own = [parcel for link in links for parcel in reader.of_call(call_id, link)]
-        opened = _opened(own)
-        found = (
-            None
-            if opened is None or opened.agreement is None
-            else find_agreement(home, opened.agreement)
-        )
-        offer = None if found is None else find_offer(place, reader, found)
-        chain: dict[bytes, bytes] = {}
-        acknowledging: list[StoredParcel] = []
-        for link in links:
-            receipts = find_receipts(reader, link, [p for p in own if p.link == link.number])
-            acknowledging += receipts.parcels.values()
-            chain |= receipts.chain
-        offered = () if offer is None else offer.parcels
-        payloads = _NO_PAYLOADS if offer is None else offer.payloads
+    found = _find(home, place, call_id, parts)
     store = SqlCheckpointStore.read(place)
-    wanted = [*own, *acknowledging, *offered]
+    offered = () if found.offer is None else found.offer.parcels
+    wanted = [*found.own, *found.acknowledging, *offered]
+    payloads = _NO_PAYLOADS if found.offer is None else found.offer.payloads
     for done, parcel in enumerate(wanted):
-        mine = _entries(parcel, payloads, contents=contents, kept=kept)
-        _add(parts, store, parcel, mine)
+        _add(parts, store, parcel, _entries(parcel, payloads, contents=contents, kept=kept))
         if progress is not None:
             progress(done + 1, len(wanted))
-    shown = _show(home, parts, opened)
-    federation = own[0].fields.federation
+    return Exported(_put_together(home, call_id, found, parts), tuple(parts.notes))
+
+
+def _find(home: NodeHome, place: Place, call_id: bytes, parts: _Parts) -> _Found:
+    """Everything that the journal and the store have of the call."""
+    with ParcelReader(place) as reader:
+        links = _links(reader, call_id, parts)
+        found = _Found([parcel for link in links for parcel in reader.of_call(call_id, link)])
+        if not found.own:
+            raise _absent(call_id)
+        found.opened = _opened(found.own)
+        if found.opened is not None and found.opened.agreement is not None:
+            found.agreement = find_agreement(home, found.opened.agreement)
+        if found.agreement is not None:
+            found.offer = find_offer(place, reader, found.agreement)
+        for link in links:
+            own = [parcel for parcel in found.own if parcel.link == link.number]
+            receipts = find_receipts(reader, link, own)
+            found.acknowledging += receipts.parcels.values()
+            found.chain |= receipts.chain
+    return found
+
+
+def _put_together(home: NodeHome, call_id: bytes, found: _Found, parts: _Parts) -> Evidence:
+    shown = _show(home, parts, found.opened)
+    federation = found.own[0].fields.federation
+    agreement = found.agreement
     listed = listed_keys(home.read_root(), shown, federation)
-    return Exported(
-        Evidence(
-            federation=federation,
-            call_id=call_id,
-            roots=shown.roots,
-            files=shown.files,
-            directories=shown.directories,
-            parcels=tuple(parts.parcels.values()),
-            chain=tuple(data for hashed, data in chain.items() if hashed not in parts.parcels),
-            checkpoints=tuple(parts.checkpoints.values()),
-            agreement=None if found is None else found.shown,
-            identity_keys=() if found is None else needed_keys(found, listed),
-            offer_call_id=None if offer is None else offer.call_id,
-        ),
-        tuple(parts.notes),
+    return Evidence(
+        federation=federation,
+        call_id=call_id,
+        roots=shown.roots,
+        files=shown.files,
+        directories=shown.directories,
+        parcels=tuple(parts.parcels.values()),
+        chain=tuple(data for hashed, data in found.chain.items() if hashed not in parts.parcels),
+        checkpoints=tuple(parts.checkpoints.values()),
+        agreement=None if agreement is None else agreement.shown,
+        identity_keys=() if agreement is None else needed_keys(agreement, listed),
+        offer_call_id=None if found.offer is None else found.offer.call_id,
     )
 
 
@@ -150,14 +175,18 @@ def _links(reader: ParcelReader, call_id: bytes, parts: _Parts) -> tuple[LinkPla
     """The ends of the newest link with a call of this id; both, where both are in this journal."""
     links = reader.links(call_id)
     if not links:
-        raise SimpulError(
-            Code.NOT_FOUND,
-            f"no parcel of call {call_id.hex()} is in this journal: it was refused before any "
-            "left, or is the other side's",
-        )
+        raise _absent(call_id)
     if len({link.link_id for link in links}) > 1:
         parts.notes.append("this id was used on several links: the newest call is exported")
     return tuple(link for link in links if link.link_id == links[0].link_id)
+
+
+def _absent(call_id: bytes) -> SimpulError:
+    return SimpulError(
+        Code.NOT_FOUND,
+        f"no parcel of call {call_id.hex()} is in this journal: it was refused before any left, is "
+        "the other side's, or was dropped by retention",
+    )
 
 
 def _opened(parcels: Iterable[StoredParcel]) -> Open | None:

@@ -112,7 +112,8 @@ class ParcelReader:
             raise SimpulError(
                 Code.OVERLOADED, f"the call has over {MAX_PARCELS} parcels: too many for one file"
             )
-        return tuple(self._at(slot, idx, frozenset(mine)) for (slot, idx), mine in found.items())
+        parcels = (self._at(slot, idx, frozenset(mine)) for (slot, idx), mine in found.items())
+        return tuple(parcel for parcel in parcels if parcel is not None)
 
     def numbered(self, link: LinkPlace, direction: Direction, number: int) -> StoredParcel | None:
         """One parcel of a link, without looking for any call's entries."""
@@ -151,15 +152,16 @@ class ParcelReader:
                     found[int(row.number)] = bytes(row.header)
         return found
 
-    def _at(self, slot: int, idx: int, mine: frozenset[int]) -> StoredParcel:
+    def _at(self, slot: int, idx: int, mine: frozenset[int]) -> StoredParcel | None:
+        """None where retention has dropped it meanwhile."""
         with self._journal.snapshot() as connection:
             row = connection.execute(
                 select(PARCELS).where(PARCELS.c.slot == slot, PARCELS.c.idx == idx)
-            ).one()
+            ).first()
             salts = connection.execute(
                 select(SALTS.c.salts).where(SALTS.c.slot == slot, SALTS.c.idx == idx)
             ).scalar()
-        return _stored(row, salts, mine)
+        return None if row is None else _stored(row, salts, mine)
 
 
 def _stored(row: Row[Any], salts: bytes | None, mine: frozenset[int]) -> StoredParcel:

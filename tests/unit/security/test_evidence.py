@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from security.evidence import STEPS, Result, print_evidence, verify
+from security.evidence_format import MAGIC
 from security.hashing import EVIDENCE, HASH_BYTES, digest
 from tests.conformance import fixed
 from tests.support.evidence import (
@@ -150,20 +151,12 @@ def test_1_every_flipped_bit_fails() -> None:
 
 
 def test_a_flipped_bit_fails_also_where_the_digest_is_made_anew() -> None:
-    """What is changed by somebody who can hash: never proven to be something else."""
+    """No byte is without a signature, a hash or a rule over it."""
     data = print_evidence(GOOD)
-    original = judge(GOOD)
-    chosen = random.Random(5).sample(
-        range(len(b"simpul evidence v1\n"), len(data) - HASH_BYTES), 300
-    )
-    changed = 0
-    for at in chosen:
+    places = range(len(MAGIC), len(data) - HASH_BYTES)
+    for at in random.Random(5).sample(places, 300):
         report = verify(redigest(flipped(data, at, at % 8)), ROOT)
-        if report.failed is None:
-            assert (report.call, report.parcels) == (original.call, original.parcels), at
-            changed += 1
-    # White space in roots and timestamps, which alone aren't hashed: nearly nothing.
-    assert changed < 10
+        assert report.failed is not None, at
 
 
 def redigest(data: bytes) -> bytes:
