@@ -37,7 +37,7 @@ from node.evidence.tidy import keep_tidy
 from node.home import NodeHome
 from node.journal.kept.sql_store import SqlKeptStore
 from node.journal.kept.store import KeptStore
-from node.journal.upkeep import Upkeep, upkeep_settings
+from node.journal.upkeep import Upkeep, consumed_ms, upkeep_settings
 from node.journal.watch import JournalMetrics
 from node.keyring import KeyRing
 from node.operations import access, successions
@@ -142,6 +142,7 @@ class Supervisor:
         kept: KeptStore,
     ) -> None:
         self._home = home
+        self._store = store
         self._config = config
         self.metrics = NodeMetrics()
         self.metrics_address: TcpAddress | None = None
@@ -222,7 +223,8 @@ class Supervisor:
             SimpulError: CONFIG_INVALID.
         """
         settings = upkeep_settings(self._home, self._config)
-        upkeep = Upkeep(settings, JournalMetrics(self.metrics.registry), now_ms)
+        metrics = JournalMetrics(self.metrics.registry)
+        upkeep = Upkeep(settings, metrics, now_ms, lambda: consumed_ms(self._store))
         upkeep.start()
         stack.push_async_callback(asyncio.to_thread, upkeep.stop)
 

@@ -1,7 +1,8 @@
 """Keeps a journal small: archives what is due, drops what is old enough, gives the disk back.
 
     1 archive   what was recorded before `archive_after` and is covered by a checkpoint
-    2 content   payloads and private blocks of what is older than `retention`
+    2 content   payloads and private blocks of what is older than `retention`; and of calls that
+                this node made, when the agreement's `consumer_retention_days` are over
     3 parcels   older than `retention`, and archived; or not archived, where that is wanted
     4 notes     calls that never had a parcel, older than `retention`
     5 salts     older than `salts`, of what was archived
@@ -16,13 +17,13 @@ Nothing is dropped that no checkpoint covers.
 Source: docs/explanation, "The journal: keeping it small".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 from typing import Final
 
-from node.journal.archive.dropping import LIVE_MS, Dropper
+from node.journal.archive.dropping import LIVE_MS, Dropper, Mark
 from node.journal.archive.run import Progress, Run, archive_due
 from node.journal.archive.store import Archived, ArchiveStore, SlotState
 from security.errors import SimpulError
@@ -41,6 +42,8 @@ class Rules:
     archive_after_ms: int | None = None
     retention_ms: int | None = None
     salts_ms: int | None = None
+    # By agreement: how long the consumer may keep what it was answered.
+    consumed_ms: Mapping[bytes, int] = field(default_factory=dict)
     # Whether what isn't archived is dropped too; heard only where nothing is archived at all, so
     # that a place that fails costs nothing.
     drop_unarchived: bool = False
@@ -68,13 +71,18 @@ class Retention:
         dropper: Dropper,
         run: Run | None,
         rest: Callable[[float], bool],
+        marks: dict[int, Mark] | None = None,
     ) -> None:
-        """`run` says where archives go; None: there are none."""
+        """`run` says where archives go; None: there are none.
+
+        `marks` remembers between rounds, by terms, whose content was looked at already.
+        """
         self._rules = rules
         self._store = store
         self._dropper = dropper
         self._run = run
         self._rest = rest
+        self._marks = {} if marks is None else marks
         self._steps = 0
         self._stopped = False
 
@@ -101,6 +109,8 @@ class Retention:
 
     def drop(self, now_ms: int, done: Done, progress: Progress | None = None) -> None:
         """Steps 2 to 6."""
+        for agreement, period_ms in self._rules.consumed_ms.items():
+            self._drop_consumed(agreement, now_ms - max(period_ms, LIVE_MS))
         retention_ms = self._rules.retention_ms
         if retention_ms is not None:
             before_ms = now_ms - max(retention_ms, LIVE_MS)
@@ -110,6 +120,17 @@ class Retention:
             self._drop_salts(now_ms - max(self._rules.salts_ms, LIVE_MS), done)
         self._all(self._dropper.free_some)
         self._dropper.write_back()
+
+    def _drop_consumed(self, agreement: bytes, before_ms: int) -> None:
+        for terms in self._dropper.terms_of(agreement):
+            self._all(partial(self._drop_consumed_some, terms, before_ms))
+
+    def _drop_consumed_some(self, terms: int, before_ms: int) -> int:
+        mark = self._dropper.drop_consumed(terms, self._marks.get(terms, (0, 0)), before_ms)
+        if mark is None:
+            return 0
+        self._marks[terms] = mark
+        return 1
 
     def _drop_parcels(self, before_ms: int, done: Done, progress: Progress | None) -> None:
         # Without archives nobody could prove anything by the salts.

@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 from node.config import NodeConfig, journal_place
 from node.home import NodeHome
-from node.journal.archive.dropping import Dropper
+from node.journal.archive.dropping import Dropper, Mark
 from node.journal.archive.places import parse_archive_place
 from node.journal.archive.run import Run
 from node.journal.archive.store import ArchiveStore
@@ -27,10 +27,14 @@ from node.journal.period import parse_period
 from node.journal.place import Place, PostgresPlace
 from node.journal.retention import Done, Retention, Rules
 from node.journal.watch import JournalMetrics
+from node.store.agreements import list_agreements
+from node.store.engine import Store
+from security.agreement_terms import parse_agreement
 from security.errors import Code, SimpulError
 
 _log = structlog.get_logger(__name__)
 
+DAY_MS: Final = 24 * 3600 * 1000
 # Below the home: where an archive is written before it's put in its place.
 STAGING: Final = "archiving"
 # After a start others have more to do.
@@ -73,9 +77,16 @@ class Upkeep:
     """See the module's text."""
 
     def __init__(
-        self, settings: Settings, metrics: JournalMetrics, now_ms: Callable[[], int]
+        self,
+        settings: Settings,
+        metrics: JournalMetrics,
+        now_ms: Callable[[], int],
+        consumed_ms: Callable[[], Mapping[bytes, int]] = dict,
     ) -> None:
+        """`consumed_ms` gives, by agreement, how long what was answered may be kept here."""
         self._settings = settings
+        self._consumed_ms = consumed_ms
+        self._marks: dict[int, Mark] = {}
         self._metrics = metrics
         self._now_ms = now_ms
         self._stopping = threading.Event()
@@ -103,7 +114,8 @@ class Upkeep:
             closing(Dropper(settings.place)) as dropper,
         ):
             run = make_run(settings, store, os.environ, self._now_ms, self._stopping.is_set)
-            retention = Retention(settings.rules, store, dropper, run, self._stopping.wait)
+            rules = replace(settings.rules, consumed_ms=self._consumed_ms())
+            retention = Retention(rules, store, dropper, run, self._stopping.wait, self._marks)
             done = retention.round(now_ms)
             self._show(store, done, now_ms)
         return done
@@ -147,6 +159,22 @@ class Upkeep:
                 if oldest_ms is not None:
                     lag_ms = max(lag_ms, now_ms - after_ms - oldest_ms)
         self._metrics.lagging(lag_ms)
+
+
+def consumed_ms(store: Store) -> dict[bytes, int]:
+    """Returns, by agreement, how long a consumer may keep what it was answered, where that's said.
+
+    An agreement that isn't understood permits nothing, and so nothing of it is kept.
+    """
+    found: dict[bytes, int] = {}
+    for stored in list_agreements(store):
+        try:
+            days = parse_agreement(stored.agreement).consumer_retention_days
+        except SimpulError:
+            continue
+        if days is not None:
+            found[stored.hash] = days * DAY_MS
+    return found
 
 
 def _period_ms(text_: str) -> int | None:

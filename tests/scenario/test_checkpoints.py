@@ -46,6 +46,20 @@ def test_a_journal_is_witnessed_and_a_restored_one_is_refused(
     tiles = done("journal", "tiles", "--home", regency.home, "-o", home / "tiles", "--json").json
     assert tiles["slots"][0]["size"] == checkpoints(regency.home)[0]["size"]
 
+    archives = home / "archives"
+    made = done("journal", "archive", "--home", regency.home, "--to", archives,
+                "--before", "2100-01-01", "--json").json  # fmt: skip
+    assert made["archives"][0]["end"] == checkpoints(regency.home)[0]["size"]
+    judged = done("journal", "archive", "verify", archives, "--home", regency.home, "--json").json
+    (found,) = judged["archives"]
+    # By the real keys of the node, its witness and its members.
+    assert (found["signatures_judged"], found["cosignatures_judged"], found["seals_judged"]) == (
+        True,
+        True,
+        True,
+    )
+    assert found["quorum_at_ms"] is not None
+
     shutil.rmtree(regency.home)
     shutil.copytree(home / "backup", regency.home, symlinks=True)
     before = checkpoints(regency.home)

@@ -33,6 +33,7 @@ from sqlalchemy import (
     insert,
     select,
     text,
+    tuple_,
     update,
 )
 from sqlalchemy.exc import DBAPIError
@@ -41,16 +42,19 @@ from node.journal.archive.leaves import first_kept, keep_leaves
 from node.journal.archive.store import open_to_write
 from node.journal.archive.tables import ARCHIVES, CUT_CALLS, DROPPED, LINK_TAILS
 from node.journal.kept.tables import KEPT_KEYS, KEPT_PARTS, PERSONS
-from node.journal.model import Outcome
+from node.journal.model import Outcome, Role
 from node.journal.place import Place
 from node.journal.tables import (
     CALL_ENTRIES,
     CALLS,
     CHECKPOINTS,
+    NAMES,
     NO_CALL,
     OUTCOMES,
     PARCELS,
+    ROLES,
     SALTS,
+    TERMS,
     TIMESTAMPS,
 )
 from security.errors import Code, SimpulError
@@ -68,6 +72,10 @@ LIVE_MS: Final = 24 * 3600 * 1000
 # Content that lies beside a parcel, by slot and index.
 CONTENT: Final = (KEPT_KEYS, KEPT_PARTS)
 
+# A call: when it was opened, and its number.
+Mark = tuple[int, int]
+
+_CONSUMER: Final = ROLES.index(Role.CONSUMER)
 _OPEN: Final = OUTCOMES.index(Outcome.OPEN)
 _ENDED_HERE: Final = (OUTCOMES.index(Outcome.REFUSED), OUTCOMES.index(Outcome.LOST))
 
@@ -130,6 +138,48 @@ class Dropper:
     def drop_content(self, slot: int, upto: int) -> int:
         """Drops some of the content that lies beside a slot's first `upto` parcels."""
         return sum(self._drop_beside(table, slot, 0, upto) for table in CONTENT)
+
+    def terms_of(self, agreement: bytes) -> tuple[int, ...]:
+        """Returns the terms of calls under an agreement, by their numbers."""
+        with self._transaction() as connection:
+            rows = connection.execute(
+                select(TERMS.c.id)
+                .join(NAMES, NAMES.c.id == TERMS.c.agreement)
+                .where(NAMES.c.text == agreement.hex())
+            ).scalars()
+            return tuple(int(row) for row in rows)
+
+    def drop_consumed(self, terms: int, after: Mark, before_ms: int) -> Mark | None:
+        """Drops the content of some calls that this node made, by the mark of the last looked at.
+
+        Returns:
+            The new mark, or None where no call is left.
+        """
+        wanted = (
+            select(CALLS.c.id, CALLS.c.role, CALLS.c.opened_at_ms)
+            .where(
+                CALLS.c.terms == terms,
+                CALLS.c.opened_at_ms >= after[0],
+                CALLS.c.opened_at_ms < before_ms,
+                tuple_(CALLS.c.opened_at_ms, CALLS.c.id) > tuple_(*after),
+            )
+            .order_by(CALLS.c.opened_at_ms, CALLS.c.id)
+            .limit(MAX_PARCELS)
+        )
+        with self._transaction(durable=False) as connection:
+            calls = connection.execute(wanted).all()
+            made = [int(row.id) for row in calls if row.role == _CONSUMER]
+            entries = connection.execute(
+                select(CALL_ENTRIES.c.slot, CALL_ENTRIES.c.idx, CALL_ENTRIES.c.entry_no).where(
+                    CALL_ENTRIES.c.call.in_(made)
+                )
+            ).all()
+            places = [tuple(row) for row in entries]
+            for part in range(0, len(places), MAX_ROWS):
+                for table in CONTENT:
+                    key = tuple_(table.c.slot, table.c.idx, table.c.entry_no)
+                    connection.execute(delete(table).where(key.in_(places[part : part + MAX_ROWS])))
+        return None if len(calls) == 0 else (int(calls[-1].opened_at_ms), int(calls[-1].id))
 
     def drop_salts(self, slot: int, first: int, end: int) -> int:
         """Drops some salts of the parcels from `first` to before `end`."""

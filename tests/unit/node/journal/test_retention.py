@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from node.journal.archive.dropping import LIVE_MS, Dropper
 from node.journal.archive.places import FolderPlace
 from node.journal.archive.run import Run
 from node.journal.archive.store import ArchiveStore, SlotState
-from node.journal.model import CallNote
+from node.journal.kept.tables import KEPT_KEYS, KEPT_PARTS, PERSONS
+from node.journal.model import CallNote, ParcelRecord
 from node.journal.period import parse_period
 from node.journal.place import Place
 from node.journal.retention import Done, Retention, Rules
@@ -24,6 +26,7 @@ from security.errors import Code, SimpulError
 from tests.unit.node.journal.archive.support import DAY_MS, Written
 from tests.unit.node.journal.archive.test_dropping import count
 from tests.unit.node.journal.builder import (
+    AGREEMENT,
     CONSUMER,
     NOW_MS,
     PROVIDER,
@@ -32,6 +35,7 @@ from tests.unit.node.journal.builder import (
     call_id,
     unary_call,
 )
+from tests.unit.node.journal.kept.support import answer, kept_call, open_store, question
 from tests.unit.node.journal.support import open_place
 
 YEAR_MS = 365 * DAY_MS
@@ -179,6 +183,76 @@ def test_it_stops_after_any_step_and_goes_on_later(written: Written, tmp_path: P
             dropped += work.round(NOW_MS + YEAR_MS).dropped
         assert verify(written.place).ok
     assert dropped == 20
+
+
+def keep_at(place: Place, records: list[ParcelRecord], at_ms: int) -> None:
+    store = open_store(place)
+    lease, head = store.take(0, "test", now_ms=at_ms, lease_ms=10_000)
+    assert store.append(lease, head, [Append(tuple(records))], now_ms=at_ms).refused == {}
+    store.release(lease)
+    store.close()
+
+
+@pytest.fixture
+def kept(place: Place) -> Place:
+    """Kept contents: a call made here on each of three days, and one answered here on the first."""
+    link = Link()
+    answered = [
+        replace(link.received(question(9)), kept=(0,)),
+        replace(link.sent(answer(9)), kept=(0,)),
+    ]
+    keep_at(place, answered, NOW_MS)
+    for day in range(3):
+        keep_at(place, kept_call(link, day), NOW_MS + day * DAY_MS)
+    assert (count(place, KEPT_KEYS), count(place, KEPT_PARTS)) == (8, 16)
+    return place
+
+
+def test_content_goes_by_its_age_whether_or_not_anything_is_archived(
+    kept: Place, tmp_path: Path
+) -> None:
+    with retention(kept, Rules(retention_ms=DAY_MS), None, tmp_path) as work:
+        assert work.round(NOW_MS + 2 * DAY_MS).dropped == 0
+    assert (count(kept, KEPT_KEYS), count(kept, KEPT_PARTS)) == (4, 8)
+    assert count(kept, SALTS) == 8
+    assert verify(kept).ok
+
+
+def test_a_consumer_keeps_content_for_as_long_as_the_agreement_says(
+    kept: Place, tmp_path: Path
+) -> None:
+    rules = Rules(consumed_ms={AGREEMENT: 2 * DAY_MS, b"another": 0})
+    with retention(kept, rules, None, tmp_path) as work:
+        work.round(NOW_MS + 3 * DAY_MS)
+    # What was answered here is the provider's own.
+    assert count(kept, KEPT_KEYS) == 6
+    with retention(kept, rules, None, tmp_path) as work:
+        work.round(NOW_MS + YEAR_MS)
+    assert (count(kept, KEPT_KEYS), count(kept, KEPT_PARTS)) == (2, 4)
+    assert verify(kept).ok
+
+
+def test_content_of_calls_that_were_looked_at_is_not_looked_at_again(
+    kept: Place, tmp_path: Path
+) -> None:
+    rules = Rules(consumed_ms={AGREEMENT: DAY_MS})
+    marks: dict[int, tuple[int, int]] = {}
+    with closing(ArchiveStore.open(kept)) as store, closing(Dropper(kept)) as dropper:
+        for at_ms in (NOW_MS + DAY_MS + 1, NOW_MS + YEAR_MS):
+            Retention(rules, store, dropper, None, lambda _: False, marks).round(at_ms)
+            (mark,) = marks.values()
+            if at_ms < NOW_MS + 2 * DAY_MS:
+                assert mark[0] == NOW_MS
+    assert mark[0] == NOW_MS + 2 * DAY_MS
+    assert count(kept, KEPT_KEYS) == 2
+
+
+def test_dropped_parcels_take_their_content_and_persons_with_them(
+    kept: Place, tmp_path: Path
+) -> None:
+    with closing(Dropper(kept)) as dropper:
+        assert dropper.drop_some(0, 4, NOW_MS + YEAR_MS) == 4
+    assert (count(kept, KEPT_KEYS), count(kept, PERSONS), count(kept, CALLS)) == (4, 2, 2)
 
 
 class TestUpkeep:

@@ -1,0 +1,110 @@
+"""Erases a call whose parcels were dropped: what is left of its content, by the archives' word.
+
+The journal's index no longer knows the call, so `node.journal.kept` can't find it. Archives hold
+its entries and where in the log they are, and the journal still holds their salts: those go.
+Nothing in an archive is changed, because nothing in it could be.
+
+It's recorded and told as any erasure is.
+
+Source: docs/spec, "Journal: erasure"; "Archives: what stays in the journal".
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import Connection, delete, event, insert, select, update
+from sqlalchemy.exc import DBAPIError
+
+from node.journal.archive.reader import FoundCall, detail_of
+from node.journal.archive.store import open_to_write
+from node.journal.blobs import erase_salts
+from node.journal.kept.model import Erased, ErasureOrder
+from node.journal.kept.tables import ERASURES, KEPT_KEYS, KEPT_PARTS, TELLINGS
+from node.journal.model import CallRow, Role
+from node.journal.place import Place, PostgresPlace
+from node.journal.tables import SALTS
+from security.errors import Code, SimpulError
+
+_CONTENT: Final = (KEPT_KEYS, KEPT_PARTS)
+
+
+def erase_archived(
+    place: Place, found: Sequence[FoundCall], order: ErasureOrder, *, now_ms: int
+) -> Erased:
+    """Erases what the journal at `place` still holds of a call that archives were found to hold.
+
+    Erasing it again does no harm and records nothing.
+
+    Raises:
+        SimpulError: NOT_FOUND, where the archives don't hold the call's open; those of the journal.
+    """
+    call = detail_of(found, order.call_id).call
+    engine, told = open_to_write(place)
+    if not isinstance(place, PostgresPlace):
+        # What is overwritten or deleted is gone from the file.
+        event.listen(engine, "connect", lambda driver, _: driver.execute("PRAGMA secure_delete=ON"))
+    try:
+        with engine.begin() as connection:
+            entries = sum(_destroy(connection, item) for item in found)
+            before = connection.execute(
+                select(ERASURES.c.at_ms).where(ERASURES.c.call_id == order.call_id)
+            ).scalar()
+            if before is not None:
+                return Erased(order.call_id, entries, int(before), again=True, tells=())
+            tells = _record(connection, order, call, entries, now_ms)
+            return Erased(order.call_id, entries, now_ms, again=False, tells=tells)
+    except DBAPIError as error:
+        raise told(error.orig) from error
+    finally:
+        engine.dispose()
+
+
+def _destroy(connection: Connection, found: FoundCall) -> int:
+    """Destroys what lies beside these entries; returns how many there are."""
+    for item in found.parcels:
+        here = (SALTS.c.slot == item.slot, SALTS.c.idx == item.idx)
+        salts = connection.execute(select(SALTS.c.salts).where(*here).with_for_update()).scalar()
+        if salts is not None:
+            left = erase_salts(bytes(salts), item.entry_numbers)
+            connection.execute(update(SALTS).where(*here).values(salts=left))
+        for table in _CONTENT:
+            connection.execute(
+                delete(table).where(
+                    table.c.slot == item.slot,
+                    table.c.idx == item.idx,
+                    table.c.entry_no.in_(item.entry_numbers),
+                )
+            )
+    return sum(len(item.entry_numbers) for item in found.parcels)
+
+
+def _record(
+    connection: Connection, order: ErasureOrder, call: CallRow, entries: int, now_ms: int
+) -> tuple[str, ...]:
+    """Records it, and that the other side is to be told."""
+    values = {
+        "call_id": order.call_id,
+        "at_ms": now_ms,
+        "by": order.by,
+        "reason": str(order.reason),
+        "entries": entries,
+    }
+    key = connection.execute(insert(ERASURES), values).inserted_primary_key
+    if key is None:
+        raise SimpulError(Code.INTERNAL, "the database gave no key for an erasure")
+    if call.peer is None:
+        return ()
+    parties = (call.consumer, call.provider)
+    sender, receiver = parties if call.role is Role.CONSUMER else reversed(parties)
+    telling = {
+        "erasure": int(key[0]),
+        "peer": call.peer,
+        "sender": sender,
+        "receiver": receiver,
+        "tries": 0,
+        "code": "",
+        "next_at_ms": now_ms,
+        "told_at_ms": None,
+    }
+    connection.execute(insert(TELLINGS), telling)
+    return (call.peer,)
