@@ -4,16 +4,17 @@
 leaf's data stays, and of each link the last one's hash: proofs, checkpoints and chains hold as
 before.
 
-**Never in the way.** One transaction takes a few milliseconds, and between two there is a rest in
-which appends go on. It isn't synced: after a power cut some parcels may be there again, and are
-dropped again. What it removes is gone only when it's removed for good, so nothing is lost by that.
+**Never in the way.** One transaction takes a few milliseconds: as many entries as the time of the
+one before lets expect. What is read is read before it, and between two there is a rest in which
+appends go on. It isn't synced: after a power cut some parcels may be there again, and are dropped
+again. What it removes was to be removed, so nothing is lost by that.
 
 **Salts stay** unless told otherwise: whoever has the bytes can still prove them. They're a table of
 their own, outside every archive, and go when their call is erased.
 
 **Errors.** Those of node.journal.store. After JOURNAL_FAILED nothing more may be tried.
 
-For one thread. It asks no clock.
+For one thread. It asks no clock but how long a step took.
 
 Source: docs/spec, "Archives: what stays in the journal".
 """
@@ -22,6 +23,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -37,6 +39,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import StaticPool
 
 from node.journal.archive.leaves import first_kept, keep_leaves
 from node.journal.archive.store import open_to_write
@@ -44,6 +47,7 @@ from node.journal.archive.tables import ARCHIVES, CUT_CALLS, DROPPED, LINK_TAILS
 from node.journal.kept.tables import KEPT_KEYS, KEPT_PARTS, PERSONS
 from node.journal.model import Outcome, Role
 from node.journal.place import Place
+from node.journal.readonly import ReadOnly
 from node.journal.tables import (
     CALL_ENTRIES,
     CALLS,
@@ -60,6 +64,10 @@ from node.journal.tables import (
 from security.errors import Code, SimpulError
 from security.hashing import JOURNAL_LEAF, digest
 
+# How long a step may keep the lock, and with how many entries it begins. Fewer would cost as much:
+# a step of none takes some milliseconds.
+STEP_S: Final = 0.008
+FIRST_ENTRIES: Final = 64
 # One transaction's bounds.
 MAX_PARCELS: Final = 64
 MAX_ENTRIES: Final = 512
@@ -89,6 +97,7 @@ class _Batch:
     leaves: tuple[bytes, ...]
     # By link and direction: the number and header hash of the last.
     tails: dict[tuple[int, int], tuple[int, bytes]]
+    entries: int
 
 
 class Dropper:
@@ -102,11 +111,15 @@ class Dropper:
         """
         self._where = str(place)
         self._engine: Engine
-        self._engine, self._told = open_to_write(place)
+        # One connection for good: opening one takes longer than a step may.
+        self._engine, self._told = open_to_write(place, StaticPool)
         self._is_sqlite = self._engine.dialect.name == "sqlite"
+        self._journal = ReadOnly(place)
+        self._max_entries = FIRST_ENTRIES
 
     def close(self) -> None:
         """Closes the journal."""
+        self._journal.close()
         self._engine.dispose()
 
     def drop_some(self, slot: int, upto: int, before_ms: int, *, salts: bool = False) -> int:
@@ -121,19 +134,29 @@ class Dropper:
         Returns:
             How many went; 0 when none is left that may.
         """
-        with self._transaction() as connection:
+        with self._journal.snapshot() as connection:
             first = first_kept(connection, slot)
-            batch = _batch(connection, slot, first, upto, before_ms)
+            batch = _batch(connection, slot, (first, upto), before_ms, self._max_entries)
         if batch is None:
             return 0
-        with self._transaction(durable=False) as connection:
+        with self._transaction() as connection:
+            # From here on the lock is held; waiting for it is no work.
+            began = monotonic()
             _move_on(connection, slot, batch)
             keep_leaves(connection, slot, batch.first, batch.leaves)
             _keep_tails(connection, batch)
             calls = _drop_rows(connection, slot, batch, salts=salts)
             _drop_calls(connection, calls, before_ms)
             _drop_checkpoints(connection, slot, batch.end)
+            took_s = monotonic() - began
+        self._pace(batch.entries, took_s)
         return batch.end - batch.first
+
+    def _pace(self, entries: int, took_s: float) -> None:
+        """Has the next step take about as long as one may, by what this one took."""
+        fitting = int(max(entries, 1) * STEP_S / max(took_s, 1e-6))
+        # Not more than twice as many at once: one quick step says little.
+        self._max_entries = max(FIRST_ENTRIES, min(fitting, 2 * self._max_entries, MAX_ENTRIES))
 
     def drop_content(self, slot: int, upto: int) -> int:
         """Drops some of the content that lies beside a slot's first `upto` parcels."""
@@ -141,7 +164,7 @@ class Dropper:
 
     def terms_of(self, agreement: bytes) -> tuple[int, ...]:
         """Returns the terms of calls under an agreement, by their numbers."""
-        with self._transaction() as connection:
+        with self._journal.snapshot() as connection:
             rows = connection.execute(
                 select(TERMS.c.id)
                 .join(NAMES, NAMES.c.id == TERMS.c.agreement)
@@ -166,7 +189,7 @@ class Dropper:
             .order_by(CALLS.c.opened_at_ms, CALLS.c.id)
             .limit(MAX_PARCELS)
         )
-        with self._transaction(durable=False) as connection:
+        with self._journal.snapshot() as connection:
             calls = connection.execute(wanted).all()
             made = [int(row.id) for row in calls if row.role == _CONSUMER]
             entries = connection.execute(
@@ -174,8 +197,9 @@ class Dropper:
                     CALL_ENTRIES.c.call.in_(made)
                 )
             ).all()
-            places = [tuple(row) for row in entries]
-            for part in range(0, len(places), MAX_ROWS):
+        places = [tuple(row) for row in entries]
+        for part in range(0, len(places), MAX_ROWS):
+            with self._transaction(overwrite=True) as connection:
                 for table in CONTENT:
                     key = tuple_(table.c.slot, table.c.idx, table.c.entry_no)
                     connection.execute(delete(table).where(key.in_(places[part : part + MAX_ROWS])))
@@ -187,12 +211,13 @@ class Dropper:
 
     def _drop_beside(self, table: Table, slot: int, first: int, end: int) -> int:
         within = (table.c.slot == slot, table.c.idx >= first, table.c.idx < end)
-        with self._transaction(durable=False) as connection:
+        with self._journal.snapshot() as connection:
             rows = connection.execute(
                 select(table.c.idx).where(*within).order_by(table.c.idx).limit(MAX_ROWS)
             ).scalars()
             found = [int(idx) for idx in rows]
-            if len(found) > 0:
+        if len(found) > 0:
+            with self._transaction(overwrite=True) as connection:
                 connection.execute(delete(table).where(*within, table.c.idx <= found[-1]))
         return len(found)
 
@@ -210,9 +235,11 @@ class Dropper:
             .where(CALLS.c.opened_at_ms < before_ms, bare)
             .limit(MAX_ROWS)
         )
-        with self._transaction(durable=False) as connection:
+        with self._journal.snapshot() as connection:
             ids = [*connection.execute(noted).scalars(), *connection.execute(cut).scalars()]
-            _delete_calls(connection, ids)
+        if len(ids) > 0:
+            with self._transaction() as connection:
+                _delete_calls(connection, ids)
         return len(ids)
 
     def free_some(self) -> int:
@@ -251,17 +278,17 @@ class Dropper:
             raw.close()
 
     @contextmanager
-    def _transaction(self, *, durable: bool = True) -> Iterator[Connection]:
+    def _transaction(self, *, overwrite: bool = False) -> Iterator[Connection]:
+        """Not synced; with `overwrite` what is deleted is overwritten, and not only forgotten."""
         try:
             with self._engine.connect() as connection:
-                if not durable and self._is_sqlite:
+                if self._is_sqlite:
                     driver = connection.connection.driver_connection
                     if driver is not None:
                         driver.execute("PRAGMA synchronous=NORMAL")
-                        # What is deleted is overwritten, and not only forgotten.
-                        driver.execute("PRAGMA secure_delete=ON")
+                        driver.execute(f"PRAGMA secure_delete={'ON' if overwrite else 'OFF'}")
                 with connection.begin():
-                    if not durable and not self._is_sqlite:
+                    if not self._is_sqlite:
                         connection.execute(text("SET LOCAL synchronous_commit = off"))
                     yield connection
         except DBAPIError as error:
@@ -269,8 +296,9 @@ class Dropper:
 
 
 def _batch(
-    connection: Connection, slot: int, first: int, upto: int, before_ms: int
+    connection: Connection, slot: int, span: tuple[int, int], before_ms: int, max_entries: int
 ) -> _Batch | None:
+    first, upto = span
     rows = connection.execute(
         select(PARCELS)
         .where(PARCELS.c.slot == slot, PARCELS.c.idx >= first, PARCELS.c.idx < upto)
@@ -286,14 +314,16 @@ def _batch(
                 Code.JOURNAL_CORRUPT,
                 f"slot {slot} lacks parcel {first + len(leaves)}: run simpul journal verify",
             )
-        entries += int(row.entry_count)
-        if row.recorded_at_ms >= before_ms or (entries > MAX_ENTRIES and len(leaves) > 0):
+        count = int(row.entry_count)
+        too_many = entries + count > max_entries and len(leaves) > 0
+        if row.recorded_at_ms >= before_ms or too_many:
             break
+        entries += count
         leaves.append(digest(JOURNAL_LEAF, bytes(row.header), bytes(row.seal)))
         tails[row.link, row.direction] = (int(row.number), bytes(row.header_hash))
     if len(leaves) == 0:
         return None
-    return _Batch(first, first + len(leaves), tuple(leaves), tails)
+    return _Batch(first, first + len(leaves), tuple(leaves), tails, entries)
 
 
 def _move_on(connection: Connection, slot: int, batch: _Batch) -> None:

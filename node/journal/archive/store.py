@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 
 from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, Pool
 
 from node.journal.archive.leaves import first_kept
 from node.journal.archive.tables import ARCHIVES
@@ -284,8 +284,11 @@ class ArchiveStore:
         )
 
 
-def open_to_write(place: Place) -> "tuple[Any, Told]":
-    """Returns an engine that writes, and what tells the meaning of its driver's errors."""
+def open_to_write(place: Place, pool: type[Pool] = NullPool) -> "tuple[Any, Told]":
+    """Returns an engine that writes, and what tells the meaning of its driver's errors.
+
+    `pool` says how long a connection lives.
+    """
     from functools import partial  # noqa: PLC0415
 
     if isinstance(place, PostgresPlace):
@@ -296,10 +299,10 @@ def open_to_write(place: Place) -> "tuple[Any, Told]":
             postgres_meaning,
         )
 
-        return open_postgres(connector(place), NullPool), partial(postgres_meaning, str(place))
+        return open_postgres(connector(place), pool), partial(postgres_meaning, str(place))
     from node.journal.sqlite_store import meaning  # noqa: PLC0415
 
-    return open_engine(place, NullPool), partial(meaning, place)
+    return open_engine(place, pool), partial(meaning, place)
 
 
 def archive_origin(kept: KeptCheckpoint) -> str:

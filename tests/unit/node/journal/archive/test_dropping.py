@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Table, select
+from sqlalchemy import Connection, Table, select
 
-from node.journal.archive.dropping import MAX_PARCELS, Dropper
+from node.journal.archive.dropping import FIRST_ENTRIES, MAX_ENTRIES, MAX_PARCELS, Dropper
 from node.journal.archive.tables import CUT_CALLS, LINK_TAILS
 from node.journal.model import CallFilter
 from node.journal.place import Place
@@ -120,7 +120,14 @@ def test_proofs_of_any_size_can_still_be_made(place: Place) -> None:
 def test_one_step_takes_a_bounded_number(place: Place) -> None:
     many(place, 100)
     with dropper(place) as opened:
+        # An entry in each parcel.
+        opened._max_entries = 10
+        assert opened.drop_some(0, 200, LATER_MS) == 10
+        opened._max_entries = 10 * MAX_PARCELS
         assert opened.drop_some(0, 200, LATER_MS) == MAX_PARCELS
+        for took_s in (10.0, 0.001, 0.0):
+            opened._pace(64, took_s)
+            assert FIRST_ENTRIES <= opened._max_entries <= MAX_ENTRIES
 
 
 def test_what_is_younger_stays_and_all_behind_it(place: Place) -> None:
@@ -223,10 +230,9 @@ def test_two_that_drop_at_once_are_told(path: Path) -> None:
         """Another drops between its look and its step."""
 
         @contextmanager
-        def _transaction(self, *, durable: bool = True) -> Iterator[object]:  # type: ignore[override]
-            if not durable:
-                tamper(path, ("UPDATE dropped SET first = 2", ()))
-            with super()._transaction(durable=durable) as connection:
+        def _transaction(self, *, overwrite: bool = False) -> Iterator[Connection]:
+            tamper(path, ("UPDATE dropped SET first = 2", ()))
+            with super()._transaction(overwrite=overwrite) as connection:
                 yield connection
 
     late = Late(path)
