@@ -1,19 +1,31 @@
 """Which node keeps what of a call: by the agreement, on both sides, whatever the kind of call."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from node.calls import HalfClose, Headers, Message, OutboundRequest, Trailers, UnaryAnswer
-from node.journal.model import ParcelRecord
+from node.journal.model import LatePayload, ParcelRecord
 from node.policy.rules import AgreementBook
 from security.agreement import PayloadKeeper, ServiceTerm
 from security.entry import parse_entry
+from security.errors import Code, SimpulError
 from security.persons import Persons
 from tests.conformance import fixed
 from tests.support import agreements
-from tests.support.pair import ALL_METHODS, FakeCall, Half, Pair, ServiceSide, pair, unary
+from tests.support.memory_journal import MemoryJournal
+from tests.support.pair import (
+    ALL_METHODS,
+    FakeCall,
+    Half,
+    MemoryJournal,
+    Pair,
+    ServiceSide,
+    pair,
+    unary,
+)
 
 LARGE = b"large " * 20_000
 
@@ -127,3 +139,34 @@ async def test_a_refused_call_of_others_is_not_kept() -> None:
         assert call.error() == "ACCESS_NO_AGREEMENT"
         assert kept(both.provider) == []
         assert kept(both.consumer) == ["open", "refuse"]
+
+
+class NoRoomForLarge(MemoryJournal):
+    """Takes parcels, and no payload that comes after one."""
+
+    def keep_late_nowait(self, late: LatePayload) -> asyncio.Future[None]:
+        del late
+        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        failed.set_exception(SimpulError(Code.JOURNAL_FULL, "no room"))
+        return failed
+
+
+class Overloaded(MemoryJournal):
+    """As `NoRoomForLarge`, and says so at once."""
+
+    def keep_late_nowait(self, late: LatePayload) -> asyncio.Future[None]:
+        del late
+        raise SimpulError(Code.OVERLOADED, "too many wait")
+
+
+@pytest.mark.parametrize("journal", [NoRoomForLarge, Overloaded])
+async def test_what_could_not_be_kept_is_not_acted_on(journal: type[MemoryJournal]) -> None:
+    async def answer(_request: OutboundRequest, _message: Message) -> UnaryAnswer:
+        return UnaryAnswer((), Message(LARGE), Trailers(0))
+
+    async with pair(journals={fixed.MINISTRY_NODE: journal()}) as both:
+        agree(both, PayloadKeeper.CONSUMER)
+        both.provider.services.on_unary = answer
+        call = await both.consumer.run(unary())
+        assert call.messages == []
+        assert call.error() == "OUTCOME_UNKNOWN"

@@ -218,6 +218,14 @@ class TestPersons:
         assert concerning(place, user) == [call_id(3), call_id(1)]
         assert concerning(place, (PersonKind.ISSUE, "ab/12")) == [call_id(3)]
 
+    def test_persons_may_be_asked_for_in_any_order(self, place: Place) -> None:
+        link = Link()
+        clerk = Persons(user="siti")
+        keep(place, *(kept_call(link, number, clerk) for number in range(1, 9)))
+        keep(place, kept_call(link, 9, Persons(NIK, user="siti")))
+        subject, user = (PersonKind.SUBJECT, NIK), (PersonKind.USER, "siti")
+        assert concerning(place, user, subject) == concerning(place, subject, user) == [call_id(9)]
+
     def test_with_other_conditions_and_a_limit(self, place: Place) -> None:
         link = Link()
         keep(place, *(kept_call(link, number) for number in range(1, 5)))
