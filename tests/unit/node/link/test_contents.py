@@ -20,7 +20,6 @@ from tests.support.pair import (
     ALL_METHODS,
     FakeCall,
     Half,
-    MemoryJournal,
     Pair,
     ServiceSide,
     pair,
