@@ -19,6 +19,9 @@ OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_metadata_size", 256 * 1024),
     ("grpc.enable_retries", 0),
+    # As the service's: on a busy machine the default grows to tens of megabytes for each stream.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 1024 * 1024),
 ]
 
 

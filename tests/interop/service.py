@@ -31,6 +31,9 @@ OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_metadata_size", 256 * 1024),
     ("grpc.so_reuseport", 0),
+    # A window that does not follow the line: what is held on the way to here can be counted.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 1024 * 1024),
 ]
 
 Context = aio.ServicerContext[Any, Any]

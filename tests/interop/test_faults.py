@@ -44,10 +44,10 @@ import pytest
 
 from tests.interop import wire
 from tests.interop.calling import ask
-from tests.interop.federation import APP, SUBSYSTEM, Ways
+from tests.interop.federation import APP, SUBSYSTEM, Ways, samples
 from tests.interop.generate import PROTOSET
 from tests.interop.probe import SERVICE, Side
-from tests.scenario.harness import done, refused
+from tests.scenario.harness import done, refused, until
 from tests.unit.node.provider.odd_server import Answer, odd_server
 
 Abort = Callable[[wire.Connection, wire.Stream], Coroutine[object, object, None]]
@@ -297,3 +297,45 @@ def _publish(ways: Ways, target: str) -> None:
             "--service", f"{SUBSYSTEM}/simpul.testing.v1.Odd",
         )  # fmt: skip
         _published.add(str(ways.provider.home))
+
+
+async def test_what_is_turned_away_is_counted_and_logged_once(ways: Ways) -> None:
+    """By Envoy, which the node asks now and then; and by the gateway itself."""
+
+    def refused_so_far() -> dict[str, float]:
+        return {
+            labels: value
+            for name, labels, value in samples(ways.consumer.metrics)
+            if name == "simpul_gateway_refused_total"
+        }
+
+    before = refused_so_far()
+    large = [(f"x-{number}", "v" * 1000) for number in range(100)]
+    for _ in range(20):
+        async with wire.connect(ways.nodes.target) as connection:
+            await (await _asked(connection, "/no/such/path")).wait()
+            await (await _asked(connection, f"/{SERVICE}/Unary", *large)).wait()
+    reader, writer = await asyncio.open_connection(*ways.nodes.target.split(":"))
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert b"call it with a gRPC client" in await reader.read()
+    writer.close()
+
+    wanted = {'{reason="not_grpc"}': 21, '{reason="METADATA_TOO_LARGE"}': 20}
+
+    def counted() -> bool:
+        now = refused_so_far()
+        return all(now.get(key, 0) - before.get(key, 0) >= more for key, more in wanted.items())
+
+    await asyncio.to_thread(until, counted, 15, "the refusals to be counted")
+    home = ways.consumer.home
+    lines = (home.parent / f"{home.name}.log").read_text(encoding="utf-8").splitlines()
+    told = [line for line in lines if "requests refused at the gateway" in line]
+    for reason in ("not_grpc", "METADATA_TOO_LARGE"):
+        # Once a minute, however many; this file's other tests may have begun the minute.
+        assert 1 <= len([line for line in told if f'"{reason}"' in line]) <= 5
+
+
+async def _asked(connection: wire.Connection, path: str, *metadata: tuple[str, str]) -> wire.Stream:
+    stream = connection.call(path, metadata)
+    await stream.message(b"x", end=True)
+    return stream

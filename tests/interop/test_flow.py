@@ -24,11 +24,11 @@ from tests.support.slow_line import Line
 
 MIB = 1024 * 1024
 PIECE = 64 * 1024
-# What may be on its way while the reader stands still: windows of three legs, 4 MiB of them those
-# of the test's own client, and the queues of two nodes.
+# What may be on its way while the reader stands still: windows of three legs, 1 MiB of each end's,
+# and the queues of two nodes.
 MAX_HELD_BYTES = 16 * MIB
 # Of twenty streams, each; with gRPC's default windows between the nodes it was 11.
-MAX_STALLED_BYTES = 9 * MIB
+MAX_STALLED_BYTES = 8 * MIB
 # What a node may take more for one stream of any length, and for twenty that stand still.
 MAX_GROWN_MIB = 48
 MAX_GROWN_STALLED_MIB = 160
