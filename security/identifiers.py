@@ -141,6 +141,15 @@ class NodeId:
         """The name in the node's TLS certificate: `labuan-bajo-1.id.simpul.internal`."""
         return f"{self.name}.{self.federation.lower()}.simpul.internal"
 
+    @classmethod
+    def from_dns_name(cls, text: str) -> Self:
+        """The node of a TLS certificate's name; raises SimpulError ID_MALFORMED."""
+        name, _, rest = text.partition(".")
+        federation, _, suffix = rest.partition(".")
+        if suffix != "simpul.internal":
+            raise _malformed("certificate name", text, "like labuan-bajo-1.id.simpul.internal")
+        return cls(federation.upper(), name)
+
     def __str__(self) -> str:
         return f"{self.federation}/~{self.name}"
 

@@ -8,6 +8,7 @@ them to the peer, and to this worker process, without a new greeting for each ca
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Final
 
@@ -102,10 +103,10 @@ class LinkServer(grpc.GenericRpcHandler):
             if error is not None:
                 link.cut(error)
 
-    def _expel(self, name: str, error: SimpulError) -> None:
+    def _expel(self, peer: NodeId, error: SimpulError) -> None:
         """A peer spent its budget: every link that it opened ends."""
         for link in self.links:
-            if link.peer.dns_name == name:
+            if link.peer == peer:
                 link.cut(error)
 
     async def _link(
@@ -149,16 +150,16 @@ class LinkServer(grpc.GenericRpcHandler):
 
     async def _begun(self, stream: AcceptedStream, names: frozenset[str]) -> Link:
         """A link, if it may begin; a peer that may not is counted, and logged by its name."""
-        name = min(names, default="nobody")
+        peer = _certified(names)
         try:
-            self._rooms.refusals.check(name)
+            self._rooms.refusals.check(peer)
             return await self._begin(stream, names)
         except SimpulError as error:
             self._rooms.metrics.refused(error)
             if error.code is not Code.NODE_DRAINING:
-                self._rooms.refusals.complain(name, error)
+                self._rooms.refusals.complain(peer, error)
             if isinstance(error, LinkFault):
-                self._rooms.refusals.spend(name, error.code)
+                self._rooms.refusals.spend(peer, error.code)
             raise
 
     async def _carry(self, link: Link) -> None:
@@ -255,6 +256,22 @@ def _tls_names(context: aio.ServicerContext[bytes, bytes]) -> frozenset[str]:
     """
     about = context.auth_context()
     return frozenset(name.decode("ascii", "replace") for name in about.get("peer_dns", ()))
+
+
+def _certified(names: frozenset[str]) -> NodeId:
+    """The node that a certificate of the federation's was issued to.
+
+    Raises:
+        LinkFault: None; no authority of the federation issues such (GREETING_MISADDRESSED).
+    """
+    for name in sorted(names):
+        with contextlib.suppress(SimpulError):
+            return NodeId.from_dns_name(name)
+    raise LinkFault(
+        Code.GREETING_MISADDRESSED,
+        "the connection's certificate names no node; use the one that the registry issued",
+        step=4,
+    )
 
 
 async def _first_of(one: asyncio.Future[Any], other: asyncio.Future[Any]) -> None:

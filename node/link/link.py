@@ -168,7 +168,7 @@ class Link:
         if isinstance(kind, Close | Refuse):
             self._calls.end(call_id)
         if isinstance(kind, Refuse) and not self.local:
-            self._rooms.refusals.spend(self.peer.dns_name, kind.code)
+            self._rooms.refusals.spend(self.peer, kind.code)
 
     def check_size(self, payload: bytes | None, private: bytes | None) -> None:
         """Whether the peer takes a message and a private block of these sizes now.
@@ -437,11 +437,9 @@ class Link:
         self._sending.stop()
         self._delivery.cancel()
         if error is not None:
-            self._rooms.refusals.complain(
-                self.peer.dns_name, error, link=self.context.link_id.hex()
-            )
+            self._rooms.refusals.complain(self.peer, error, link=self.context.link_id.hex())
         if isinstance(error, LinkFault):
-            self._rooms.refusals.spend(self.peer.dns_name, error.code)
+            self._rooms.refusals.spend(self.peer, error.code)
         self._stream.close(error)
         untaken = error is not None and error.code in _TOOK_NOTHING and self.dialled
         nothing = untaken and self._receiver.state.number == 0

@@ -6,7 +6,7 @@ budget all links that it opened here end, with one line in the log, and it may o
 half of the burst has come back. What this node says no to for its own reasons (it is full, it
 stops) costs nothing.
 
-Accounts are by the DNS name in the peer's certificate: a stream has one before it is greeted.
+A peer is known by its certificate before it has greeted.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Final
 import structlog
 
 from security.errors import Code, SimpulError
+from security.identifiers import NodeId
 
 _log = structlog.get_logger(__name__)
 
@@ -43,56 +44,56 @@ class Refusals:
 
     def __init__(self, clock_s: Callable[[], float]) -> None:
         self._clock_s = clock_s
-        self._accounts: dict[str, _Account] = {}
-        self._expel: Callable[[str, SimpulError], None] = lambda _name, _error: None
+        self._accounts: dict[NodeId, _Account] = {}
+        self._expel: Callable[[NodeId, SimpulError], None] = lambda _peer, _error: None
 
-    def on_exceeded(self, expel: Callable[[str, SimpulError], None]) -> None:
+    def on_exceeded(self, expel: Callable[[NodeId, SimpulError], None]) -> None:
         """Have this called when a peer's budget is gone: end its links."""
         self._expel = expel
 
-    def spend(self, name: str, code: str) -> None:
+    def spend(self, peer: NodeId, code: str) -> None:
         """A call of this peer is refused with this code, or a link of it ended by it."""
         if code in _FREE:
             return
-        account = self._account(name)
+        account = self._account(peer)
         account.tokens -= 1
         if account.tokens < 0:
             if not account.expelled:
-                _log.warning("peer over its budget of refusals", peer=name, code=code)
+                _log.warning("peer over its budget of refusals", peer=str(peer), code=code)
             account.expelled = True
-            self._expel(name, _exceeded(name))
+            self._expel(peer, _exceeded(peer))
 
-    def check(self, name: str) -> None:
+    def check(self, peer: NodeId) -> None:
         """Raise SimpulError REFUSALS_EXCEEDED for a peer that must wait before it opens a link."""
-        if name in self._accounts and self._account(name).expelled:
-            raise _exceeded(name)
+        if peer in self._accounts and self._account(peer).expelled:
+            raise _exceeded(peer)
 
-    def complain(self, name: str, error: SimpulError, **beside: object) -> None:
+    def complain(self, peer: NodeId, error: SimpulError, **beside: object) -> None:
         """Log why a link ended, unless the same was logged of this peer a moment ago."""
-        said = self._account(name).said
+        said = self._account(peer).said
         now_s = self._clock_s()
         at_s, unsaid = said.get(error.code, (now_s - QUIET_S, 0))
         if now_s - at_s < QUIET_S:
             said[error.code] = (at_s, unsaid + 1)
             return
         _log.warning(
-            "link ended", peer=name, code=error.code, step=getattr(error, "step", None),
+            "link ended", peer=str(peer), code=error.code, step=getattr(error, "step", None),
             why=error.message, left_out=unsaid, **beside,
         )  # fmt: skip
         said[error.code] = (now_s, 0)
 
-    def _account(self, name: str) -> _Account:
+    def _account(self, peer: NodeId) -> _Account:
         now_s = self._clock_s()
-        account = self._accounts.setdefault(name, _Account(BURST, now_s))
+        account = self._accounts.setdefault(peer, _Account(BURST, now_s))
         account.tokens = min(BURST, account.tokens + (now_s - account.at_s) * PER_S)
         account.at_s = now_s
         account.expelled = account.expelled and account.tokens < BURST / 2
         return account
 
 
-def _exceeded(name: str) -> SimpulError:
+def _exceeded(peer: NodeId) -> SimpulError:
     return SimpulError(
         Code.REFUSALS_EXCEEDED,
-        f"{name} asks for too much that it may not have; see why its calls are refused, then dial "
+        f"{peer} asks for too much that it may not have; see why its calls are refused, then dial "
         "again",
     )

@@ -4,12 +4,10 @@ One small federation of its own, with a stale age of seconds: a new seal key ser
 Its tests build on each other, in the order of the file.
 """
 
-import asyncio
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,106 +17,25 @@ import pytest
 from examples.gen.wisata.v1 import wisata_pb2 as pb
 from registry import app
 from registry.home import NewRegistry
-from runtime.grpc_options import channel_options
-from simpul.registry.v1 import admin_pb2, admin_pb2_grpc
+from simpul.registry.v1 import admin_pb2
 from tests.scenario.harness import (
-    GET_KOMODO,
-    PROTOSET,
-    WISATA,
-    Place,
     Process,
-    Told,
-    call,
     done,
     refused,
-    serving,
     until,
 )
+from tests.scenario.world import (
+    ASKER,
+    CONSUMER,
+    FIRST,
+    REGENCY,
+    SECOND,
+    STALE_MS,
+    World,
+)
 
-STALE_MS = 3_000
 PROVINCE = "ID/PROVINSI/53"
-REGENCY = "ID/DAERAH/53.16"
-CONSUMER = "ID/KEMENTERIAN/KOMDIGI"
-SUPERAPP = f"{CONSUMER}/superapp"
-FIRST, SECOND, ASKER = "kupang-1", "kupang-2", "komdigi-1"
 IN_TIME_S = 2.0
-
-
-@dataclass
-class World:
-    """What runs, and how to reach it."""
-
-    home: Path
-    stack: ExitStack
-    endpoints: dict[str, str] = field(default_factory=dict)
-    nodes: dict[str, tuple[Place, Process]] = field(default_factory=dict)
-    token: str = ""
-
-    @property
-    def registry(self) -> Path:
-        return self.home / "r"
-
-    def path(self, node: str) -> Path:
-        return self.home / node
-
-    def enrol(self, member: str, node: str, *more: object) -> str:
-        return done(
-            "registry", "enrol", member, "--node", node, "--home", self.registry, *more
-        ).out.strip()
-
-    def join(self, member: str, node: str) -> Any:
-        token = self.enrol(member, node)
-        return done(
-            "node", "init", "--home", self.path(node), "--registry", self.endpoints["grpc"],
-            "--root", self.registry / "root.json", "--token", token, "--slots", 1, "--json",
-        ).json  # fmt: skip
-
-    def serve(self, node: str) -> Place:
-        block = serving(self.path(node), self.home / f"{node}.log")
-        self.nodes[node] = self.stack.enter_context(block)
-        return self.nodes[node][0]
-
-    def stop(self, node: str) -> None:
-        self.nodes.pop(node)[1].stop()
-
-    def publish(self, node: str, member: str, target: str) -> None:
-        done(
-            "service", "publish", "--home", self.path(node), "--subsystem", f"{member}/pariwisata",
-            "--target", target, "--protoset", PROTOSET, "--service", WISATA,
-        )  # fmt: skip
-
-    def allow(self, node: str, member: str) -> None:
-        done(
-            "access", "allow", "--home", self.path(node), "--consumer", SUPERAPP,
-            "--service", f"{member}/pariwisata/{WISATA}",
-        )  # fmt: skip
-
-    def ask(self, member: str) -> Told:
-        metadata = {"simpul-to": f"{member}/pariwisata", "simpul-token": self.token}
-        return call(self.nodes[ASKER][0].gateway, f"/{WISATA}/Get", metadata, GET_KOMODO)
-
-    def answered_by(self, member: str) -> str:
-        """The name of the service that answered, or the code of the refusal."""
-        told = self.ask(member)
-        return (
-            told.code
-            if not told.answers
-            else pb.GetResponse.FromString(told.answers[0]).island.name
-        )
-
-    def keys(self, node: str) -> dict[str, Any]:
-        shown = done("member", "show", "--home", self.path(node), "--json").json
-        return {item["member"]: item for item in shown["members"]}
-
-    def admin(self, method: str, request: Any) -> Any:
-        """An operator's question, without the start of a command."""
-
-        async def ask() -> Any:
-            options = channel_options()
-            async with grpc.aio.insecure_channel(self.endpoints["admin"], options) as channel:
-                return await getattr(admin_pb2_grpc.RegistryAdminStub(channel), method)(request)
-
-        return asyncio.run(ask())
 
 
 class _Service(grpc.GenericRpcHandler):
@@ -165,10 +82,7 @@ def world(place: Path, services: dict[str, str]) -> Iterator[World]:
         assert not hosted.json["asked"]
         made.serve(FIRST)
         made.serve(ASKER)
-        added = done(
-            "app", "add", "superapp", "--home", made.path(ASKER), "--subsystem", SUPERAPP, "--json"
-        )
-        made.token = added.json["token"]
+        made.token = made.app()
         made.publish(FIRST, PROVINCE, services["province"])
         made.publish(FIRST, REGENCY, services["one"])
         made.allow(FIRST, PROVINCE)
@@ -209,13 +123,8 @@ def test_a_second_node_seals_when_the_first_has_listed_it(
     assert {key["node"] for key in keys["seal_keys"]} == {f"ID/~{FIRST}", f"ID/~{SECOND}"}
     assert not keys["requests"]
     world.publish(SECOND, REGENCY, services["two"])
-
-    def shared() -> bool:
-        agreements = done("access", "list", "--home", world.path(SECOND), "--json").json
-        return [item["state"] for item in agreements["agreements"]] == ["active"]
-
     # Without a word of an operator: the nodes of a member bring each other its agreements.
-    until(shared, what="the agreement at the second node")
+    until(lambda: world.agreed(SECOND), what="the agreement at the second node")
 
 
 def test_calls_go_to_the_other_node_when_one_is_stopped(world: World) -> None:

@@ -112,6 +112,15 @@ def test_a_nodes_name_in_its_certificate() -> None:
     assert NodeId.parse("ID/~labuan-bajo-1").dns_name == "labuan-bajo-1.id.simpul.internal"
 
 
+def test_a_node_is_known_by_its_dns_name() -> None:
+    node = NodeId.parse("ID/~labuan-bajo-1")
+    assert NodeId.from_dns_name(node.dns_name) == node
+    for text in ("", "localhost", "a.id.simpul.internal.example", "A.id.simpul.internal", "a..b"):
+        with pytest.raises(SimpulError) as caught:
+            NodeId.from_dns_name(text)
+        assert caught.value.code is Code.ID_MALFORMED
+
+
 @given(st.from_regex(MEMBER, fullmatch=True))
 def test_a_member_prints_as_it_was_parsed(text: str) -> None:
     assert str(MemberId.parse(text)) == text

@@ -50,9 +50,9 @@ async def test_a_refused_streaming_call_costs_its_peer_all_links() -> None:
 async def test_a_child_of_a_peer_over_its_budget_does_not_begin() -> None:
     async with pair() as two, greeted(two) as hostile:
         refusals = two.provider.server._rooms.refusals
-        refusals.on_exceeded(lambda _name, _error: None)
+        refusals.on_exceeded(lambda _peer, _error: None)
         for _ in range(101):
-            refusals.spend(two.consumer.node.dns_name, Code.ACCESS_NO_AGREEMENT)
+            refusals.spend(two.consumer.node, Code.ACCESS_NO_AGREEMENT)
         child = await hostile.child(bytes(16))
         assert await child.refusal() is Code.REFUSALS_EXCEEDED
 
