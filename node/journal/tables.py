@@ -14,11 +14,11 @@ one in the free space of another page. What must be erasable lies in no other ki
 Source: docs/spec, "Journal".
 """
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
+    ColumnElement,
     Index,
     Integer,
     MetaData,
@@ -51,10 +51,11 @@ KINDS: Final = ("open", "head", "message", "half_close", "close", "cancel", "ref
 
 TERMS_COLUMNS: Final = ("consumer", "provider", "service", "method", "agreement", "purpose")
 # A query must say these too, for the database to see that an index of some calls only serves it.
-HAS_STATUS: Final = literal_column("status <> 0", Boolean)
-HAS_CODE: Final = literal_column("code <> 0", Boolean)
-IS_OPEN: Final = literal_column("outcome = 0", Boolean)
-HAS_FAILED: Final = literal_column("outcome > 1", Boolean)
+# Without a type: of a Boolean, SQLAlchemy asks SQLite whether it is 1, and no index serves that.
+HAS_STATUS: Final[ColumnElement[Any]] = literal_column("status <> 0")
+HAS_CODE: Final[ColumnElement[Any]] = literal_column("code <> 0")
+IS_OPEN: Final[ColumnElement[Any]] = literal_column("outcome = 0")
+HAS_FAILED: Final[ColumnElement[Any]] = literal_column("outcome > 1")
 
 
 class JournalTable(SQLModel, registry=registry(metadata=MetaData())):

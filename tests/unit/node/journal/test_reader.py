@@ -1,8 +1,10 @@
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from node.journal.model import CallFilter, CallRow, Direction, Outcome, Role
 from node.journal.reader import JournalReader
@@ -221,3 +223,29 @@ def test_the_calls_that_were_answered_here_are_told_the_oldest_first(path: Path)
         assert found == [(CONSUMER, call_id(call), NOW_MS) for call in (2, 4)]
         assert reader.answered(since_ms=NOW_MS, limit=1) == found[1:]
         assert reader.answered(since_ms=NOW_MS + 1, limit=10) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (CallFilter(status=7), "calls_status"),
+        (CallFilter(code="ACCESS_NO_AGREEMENT"), "calls_code"),
+        (CallFilter(outcome=Outcome.REFUSED), "calls_outcome"),
+        (CallFilter(outcome=Outcome.LOST), "calls_outcome"),
+        (CallFilter(outcome=Outcome.OPEN), "calls_open"),
+        (CallFilter(call_id=call_id(1)), "calls_call_id"),
+        (CallFilter(since_ms=NOW_MS), "calls_opened"),
+    ],
+)
+def test_a_filter_is_served_by_its_index(many: Path, wanted: CallFilter, index: str) -> None:
+    asked: list[tuple[str, Any]] = []
+    with JournalReader(many) as reader:
+        engine = reader._journal._engine
+        event.listen(
+            engine, "before_cursor_execute", lambda *said: asked.append((said[2], said[3]))
+        )
+        reader.list_calls(wanted)
+        (sql, values) = next(each for each in asked if "FROM calls " in " ".join(each[0].split()))
+        with reader._journal.snapshot() as connection:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()
+    assert f"USING INDEX {index} " in f"{plan[0][3]} "
