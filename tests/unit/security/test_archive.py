@@ -287,6 +287,13 @@ def test_step_4_a_parcel_of_another_history() -> None:
     assert failing(archive) is Step.CHAIN
 
 
+def test_step_4_a_number_that_was_skipped_though_the_hash_is_right() -> None:
+    link = Link()
+    parcels = [parcel_of(link.sent()), parcel_of(link.sent(number=5))]
+    archive = Draft(Head(ORIGIN, 0, Frontier(), 2, None), [*parcels])
+    assert failing(archive) is Step.CHAIN
+
+
 @pytest.mark.parametrize("end", [9, 11])
 def test_step_5_another_number_of_leaves(end: int) -> None:
     archive = draft()

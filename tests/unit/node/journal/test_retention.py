@@ -134,7 +134,7 @@ def test_a_place_that_fails_costs_nothing(written: Written, tmp_path: Path) -> N
 def test_nothing_younger_than_a_day_is_dropped(written: Written, tmp_path: Path) -> None:
     rules = Rules(archive_after_ms=0, retention_ms=1)
     with retention(written.place, rules, FolderPlace(tmp_path / "a"), tmp_path) as work:
-        done = work.round(NOW_MS + 9 * DAY_MS + 1)
+        done = work.round(NOW_MS + 9 * DAY_MS + DAY_MS // 2)
     assert LIVE_MS == DAY_MS
     assert done.dropped == 18
 
