@@ -141,7 +141,7 @@ def look_ups(path: Path, calls: int) -> dict[str, dict[str, float]]:
         "peer": lambda n: CallFilter(peer=f"ID/~peer-{n % PROVIDERS}"),
         "outcome refused": lambda _: CallFilter(outcome=Outcome.REFUSED),
         "outcome open or lost": lambda n: CallFilter(
-            outcome=Outcome.OPEN if n % 2 else Outcome.LOST
+            outcome=Outcome.OPEN if n % 50_000 else Outcome.LOST
         ),
     }
     found: dict[str, dict[str, float]] = {}
