@@ -19,6 +19,7 @@ from security.agreement import agreement_hash, permit
 from security.agreement_terms import AgreementTerms, Party, parse_agreement
 from security.commitment import SALT_BYTES, check_payload, check_private
 from security.directory_records import MemberRecordView
+from security.entry import entry_digest
 from security.errors import SimpulError
 from security.evidence_case import Case, EntryCase, ParcelCase
 from security.evidence_format import ShownAgreement
@@ -100,8 +101,8 @@ def offer(case: Case) -> Outcome:
     terms, shown = case.terms, case.evidence.agreement
     if terms is None or shown is None:
         raise refused("an offer is in it, and no agreement")
-    offered = _offered(placed, terms, shown)
-    accepted = _accepted(placed, terms, shown)
+    offered, open_digest = _offered(placed, terms, shown)
+    accepted = _accepted(placed, terms, shown, open_digest)
     if accepted is None:
         return not_proven(f"offered in {offered.title}; no acceptance is shown")
     return proven(f"offered in {offered.title}", f"accepted in {accepted.title}")
@@ -175,7 +176,8 @@ def _listed(record: MemberRecordView) -> PublicKey:
 
 def _offered(
     placed: list[tuple[ParcelCase, EntryCase]], terms: AgreementTerms, shown: ShownAgreement
-) -> ParcelCase:
+) -> tuple[ParcelCase, bytes]:
+    """The parcel of the offer, and the digest of its open."""
     for parcel, item in placed:
         kind = item.parsed.kind
         if not isinstance(kind, Open):
@@ -188,12 +190,15 @@ def _offered(
             raise refused("the offer wasn't sealed by the provider")
         if request.agreement.agreement != shown.agreement:
             raise refused("another agreement was offered")
-        return parcel
+        return parcel, entry_digest(item.shown.entry)
     raise refused("the offer's open isn't in the file")
 
 
 def _accepted(
-    placed: list[tuple[ParcelCase, EntryCase]], terms: AgreementTerms, shown: ShownAgreement
+    placed: list[tuple[ParcelCase, EntryCase]],
+    terms: AgreementTerms,
+    shown: ShownAgreement,
+    open_digest: bytes,
 ) -> ParcelCase | None:
     for parcel, item in placed:
         if not isinstance(item.parsed.kind, Close):
@@ -204,6 +209,8 @@ def _accepted(
             raise refused("the acceptance wasn't sealed by the consumer")
         if response.agreement.agreement != shown.agreement or item.parsed.kind.status != 0:
             raise refused("another agreement was accepted, or none")
+        if item.parsed.kind.open_digest != open_digest:
+            raise refused("what was accepted is another offer than the one shown")
         return parcel
     return None
 

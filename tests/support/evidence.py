@@ -25,7 +25,7 @@ from security.evidence_times import leaf
 from security.hashing import sha256
 from security.identifiers import MemberId, NodeId, ServiceId
 from security.keys import PrivateKey
-from security.kinds import Cancel, CancelReason, Close, HalfClose, Kind, Message, Open, Refuse
+from security.kinds import Cancel, CancelReason, Close, HalfClose, Head, Kind, Message, Open, Refuse
 from security.parcel import (
     HeaderFields,
     Received,
@@ -114,7 +114,12 @@ class Link:
     now_ms: int = fixed.NOW_MS
 
     def send(
-        self, side: Side, *entries: SealedEntry, ack: Parcel | None = None, batch: int = 1
+        self,
+        side: Side,
+        *entries: SealedEntry,
+        ack: Parcel | None = None,
+        batch: int = 1,
+        to: NodeId | None = None,
     ) -> Parcel:
         """Seal and send; `batch` parcels were sealed with one signature, this the last of them."""
         other = REGENCY if side is MINISTRY else MINISTRY
@@ -123,7 +128,7 @@ class Link:
             fixed.FEDERATION,
             side.member,
             side.seal.public.key_id,
-            other.node,
+            to or other.node,
             self.link_id,
             len(mine),
             mine[-1].hash if mine else self.link_id,
@@ -174,6 +179,9 @@ class Call:
 
     def half_close(self) -> SealedEntry:
         return self._ask(HalfClose(self.requests), None)
+
+    def head(self) -> SealedEntry:
+        return self._answer(Head(), None)
 
     def cancel(self) -> SealedEntry:
         return self._ask(Cancel(CancelReason.APP, self.requests, self.responses), None)

@@ -1,6 +1,5 @@
 """Evidence, steps 16 to 21: each fails where just that step is broken."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +18,7 @@ from tests.support.evidence import (
     Call,
     Link,
     Scene,
+    Side,
     signed_agreement,
     unary,
     unary_parcels,
@@ -77,6 +77,19 @@ def test_16_a_key_that_the_registry_made_up() -> None:
     fails(replace(false_identity(), identity_keys=(known,)), 16, saying="successions")
 
 
+def test_16_seals_under_a_key_that_the_agreement_s_never_signed() -> None:
+    """The true key is listed again, later: the seals rest on the false one all the same."""
+    false = fixed.key("false identity")
+    record = directories.ministry_record()
+    view = directories.statement_view(fixed.MINISTRY, fixed.MINISTRY_NODE, false, MINISTRY_SEAL)
+    record.statement.CopyFrom(make_statement(view, false))
+    scene = Scene(records=(directories.regency_record(), record))
+    true = directories.ministry_record()
+    true.number = 2
+    scene.later(directories.regency_record(), true)
+    fails(unary(scene), 16, saying="successions")
+
+
 def test_16_a_key_that_is_not_needed() -> None:
     fails(replace(GOOD, identity_keys=(fixed.key("spare").public,)), 16, saying="doesn't name")
 
@@ -107,7 +120,14 @@ def test_16_a_successor_s_seals_count() -> None:
 # 17 has no way to fail: what isn't permitted is not proven (above). 18. offer
 
 
-def offered(change: Callable[[agreement_pb2.SignedAgreement], None] | None = None) -> Evidence:
+def offered(
+    *,
+    request: agreement_pb2.SignedAgreement | None = None,
+    answer: agreement_pb2.SignedAgreement | None = None,
+    by: Side = REGENCY,
+    accepted_by: Side = MINISTRY,
+    open_digest: bytes = b"",
+) -> Evidence:
     scene = Scene()
     parcels = unary_parcels(scene.link)
     kind = replace(
@@ -121,14 +141,14 @@ def offered(change: Callable[[agreement_pb2.SignedAgreement], None] | None = Non
         purpose=None,
     )
     signed = agreements.signed()
-    if change is not None:
-        change(signed)
     call = Call(OFFER_CALL_ID, kind)
     link = Link(scene.published[0].hash, fixed.fixed_bytes("offer link", 32))
-    request = agreement_pb2.OfferRequest(agreement=signed).SerializeToString()
-    response = agreement_pb2.OfferResponse(agreement=signed).SerializeToString()
-    asked = link.send(REGENCY, call.open(request))
-    answered = link.send(MINISTRY, call.close(response), ack=asked)
+    asking = agreement_pb2.OfferRequest(agreement=request or signed).SerializeToString()
+    answering = agreement_pb2.OfferResponse(agreement=answer or signed).SerializeToString()
+    asked = link.send(by, call.open(asking))
+    ack = asked if by is not accepted_by else None
+    call.open_digest = open_digest or call.open_digest
+    answered = link.send(accepted_by, call.close(answering), ack=ack)
     return export(scene, [*parcels, asked, answered], offer_call_id=OFFER_CALL_ID)
 
 
@@ -138,11 +158,19 @@ def test_18_the_offer_is_proven() -> None:
     assert results(report)["offer"] is Result.PROVEN
 
 
-def test_18_another_agreement_was_offered() -> None:
-    def change(signed: agreement_pb2.SignedAgreement) -> None:
-        signed.agreement = agreements.signed(replace(agreements.TERMS, nonce=bytes(16))).agreement
+def test_18_another_agreement_was_offered_or_accepted() -> None:
+    other = agreements.signed(replace(agreements.TERMS, nonce=bytes(16)))
+    fails(offered(request=other), 18, saying="another agreement was offered")
+    fails(offered(answer=other), 18, saying="another agreement was accepted")
 
-    fails(offered(change), 18, saying="another agreement")
+
+def test_18_another_member_offered_or_accepted() -> None:
+    fails(offered(by=MINISTRY), 18, saying="wasn't sealed by the provider")
+    fails(offered(accepted_by=REGENCY), 18, saying="wasn't sealed by the consumer")
+
+
+def test_18_an_acceptance_of_another_offer() -> None:
+    fails(offered(open_digest=bytes(32)), 18, saying="another offer")
 
 
 def test_18_an_offer_without_its_content() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from security.commitment import NO_MESSAGES, Tally
 from security.evidence import Evidence, Result
+from security.identifiers import NodeId
 from tests.conformance import fixed
 from tests.support.evidence import (
     ANSWER,
@@ -36,6 +37,16 @@ def test_13_a_message_is_missing() -> None:
     made = export(scene, parcels)
     kept = tuple(item for item in made.parcels if item.hash != parcels[1].hash)
     fails(replace(made, parcels=kept), 13)
+
+
+def test_13_an_entry_without_a_message_is_missing() -> None:
+    scene = Scene()
+    call = Call()
+    asked = scene.link.send(MINISTRY, call.open())
+    head = scene.link.send(REGENCY, call.head(), ack=asked)
+    closed = scene.link.send(REGENCY, call.close(ANSWER), ack=asked)
+    assert judge(export(scene, [asked, head, closed])).failed is None
+    fails(export(scene, [asked, closed]), 13, saying="is missing")
 
 
 def test_13_no_open() -> None:
@@ -155,3 +166,30 @@ def test_15_a_parcel_that_acknowledges_nothing() -> None:
     parcels = unary_parcels(scene.link)
     idle = scene.link.send(MINISTRY)
     fails(export(scene, [*parcels, idle]), 15, saying="acknowledges nothing")
+
+
+OTHER_NODE = NodeId.parse("ID/~another-1")
+
+
+def test_14_an_answer_to_another_node() -> None:
+    scene = Scene()
+    call = Call()
+    asked = scene.link.send(MINISTRY, call.open())
+    answered = scene.link.send(REGENCY, call.close(ANSWER), ack=asked, to=OTHER_NODE)
+    fails(export(scene, [asked, answered]), 14, saying="between other nodes")
+
+
+def test_15_a_receipt_to_another_node_than_the_sender_s() -> None:
+    scene = Scene()
+    asked = scene.link.send(MINISTRY, Call().open())
+    receipt = scene.link.send(REGENCY, ack=asked, to=OTHER_NODE)
+    fails(export(scene, [asked, receipt]), 15, saying="sent by another node")
+
+
+def test_15_a_header_that_its_own_sender_acknowledges() -> None:
+    scene = Scene()
+    parcels = unary_parcels(scene.link)
+    own = scene.link.send(REGENCY)
+    receipt = scene.link.send(REGENCY, ack=own)
+    made = export(scene, [*parcels, receipt], chain=(own.header,))
+    fails(made, 15, saying="what went to another node")

@@ -158,3 +158,17 @@ def test_4_a_statement_that_its_own_key_did_not_sign() -> None:
 
 def test_4_another_federation_is_named() -> None:
     fails(replace(GOOD, federation="MY"), 4)
+
+
+def test_4_a_record_that_is_listed_and_left_out_is_not_known() -> None:
+    """Whoever exports could leave out the record that says that a key was revoked."""
+    scene = Scene()
+    record = directories.ministry_record()
+    record.number = 2
+    scene.later(directories.regency_record(), record)
+    made = unary(scene)
+    assert results(judge(made))["revocations"] is Result.PROVEN
+    hidden = record.SerializeToString(deterministic=True)
+    left = tuple(data for data in made.files if data != hidden)
+    assert len(left) == len(made.files) - 1
+    assert results(judge(replace(made, files=left)))["revocations"] is Result.NOT_PROVEN
