@@ -21,7 +21,7 @@ from security.entry import ENTRY_SALT_BYTES
 from security.errors import Code, SimpulError
 from security.greeting import child_link_id
 from security.identifiers import ServiceId
-from security.kinds import Open
+from security.kinds import Kind, Open
 from security.parcel import Received, header_hash
 from security.receiver import AcceptedParcel, Receiver
 from security.seal import make_seals
@@ -85,6 +85,10 @@ class Hostile:
         frame = parcel_frame(parcel.header, seal, parcel.entries)
         await self.stream.write(frame)
         return frame
+
+    def say(self, kind: Kind, call_id: bytes, payload: bytes | None = None) -> OutgoingEntry:
+        """A further entry of a call, in its turn."""
+        return self.sender.add(kind, call_id, os.urandom(ENTRY_SALT_BYTES), payload=payload)
 
     async def refusal(self) -> Code:
         """How the provider's node ends the link."""

@@ -3,16 +3,32 @@
 import asyncio
 import os
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from node.calls import Message, OutboundRequest, Trailers, UnaryAnswer
 from node.link.frames import child_frame, max_frame_bytes, parcel_frame
+from node.worker import new_call_id
 from security.errors import Code, SimpulError
 from security.identifiers import NodeId
+from security.kinds import Cancel, CancelReason, HalfClose
+from security.kinds import Message as MessageKind
 from security.seal import make_seals
+from security.sender import OutgoingEntry
+from simpul.v1 import exchange_pb2, parcel_pb2
 from tests.conformance import fixed
-from tests.support.pair import pair, unary
-from tests.unit.node.link.hostile import SEAL, Hostile, greeted, lives_on, raw
+from tests.support.pair import Half, pair, unary
+from tests.unit.node.link.hostile import (
+    SEAL,
+    Hostile,
+    counted,
+    greeted,
+    lives_on,
+    raw,
+    until,
+)
 
 
 async def test_a_good_parcel_passes() -> None:
@@ -161,3 +177,197 @@ async def test_step_10_a_streaming_call_on_a_shared_link() -> None:
         assert await hostile.refusal() is Code.ENTRY_STATE
         assert two.provider.journal.records == []
         await lives_on(two)
+
+
+_STATE = ("10", Code.ENTRY_STATE)
+
+
+def _made(hostile: Hostile, call_id: bytes) -> dict[str, OutgoingEntry]:
+    """A whole streaming call's entries, each good in its own place."""
+    return {
+        "open": hostile.opening(unary=False, call_id=call_id),
+        "first": hostile.say(MessageKind(), call_id, b"one"),
+        "second": hostile.say(MessageKind(), call_id, b"two"),
+        "half-close": hostile.say(HalfClose(), call_id),
+        "cancel": hostile.say(Cancel(CancelReason.APP), call_id),
+    }
+
+
+WRONG_ORDERS = [
+    ("first",),
+    ("half-close",),
+    ("cancel",),
+    ("first", "open"),
+    ("half-close", "open"),
+    ("open", "open"),
+    ("open", "second"),
+    ("open", "first", "first"),
+    ("open", "second", "first"),
+    ("open", "half-close", "first"),
+    ("open", "first", "half-close"),
+    ("open", "first", "second", "half-close", "half-close"),
+    ("open", "first", "second", "half-close", "first"),
+    ("open", "cancel"),
+    ("open", "first", "second", "cancel"),
+    ("open", "first", "second", "half-close", "cancel", "cancel"),
+    ("open", "first", "second", "half-close", "cancel", "first"),
+    ("open", "first", "second", "half-close", "cancel", "open"),
+]
+
+
+@pytest.mark.parametrize("order", WRONG_ORDERS, ids="+".join)
+async def test_entries_in_a_wrong_order(order: tuple[str, ...]) -> None:
+    async with pair() as two, greeted(two, agreed=True) as hostile:
+        call_id = new_call_id(fixed.NOW_MS, os.urandom(10))
+        child = await hostile.child(call_id)
+        made = _made(child, call_id)
+        await child.send(child.parcel(*(made[name] for name in order)))
+        # A second open is beyond the one that a child link has room for: step 4 comes first.
+        step, code = ("4", Code.CREDIT_EXCEEDED) if order.count("open") > 1 else _STATE
+        assert await child.refusal() is code
+        # Nothing of it was begun or recorded, not even the entries before the wrong one.
+        assert two.provider.journal.records == []
+        assert two.provider.services.seen == []
+        await lives_on(two)
+        assert counted(two.provider, "simpul_link_faults_total", step=step, code=code) == 1
+
+
+async def test_step_1_a_parcel_of_100_000_entries() -> None:
+    async with pair() as two, greeted(two) as hostile:
+        parcel = hostile.prepare()
+        wire = parcel_pb2.Parcel(
+            header=parcel.header,
+            seal=b"x",
+            entries=[parcel_pb2.SealedEntry(entry=b"x")] * 100_000,
+        )
+        frame = exchange_pb2.LinkRequest(frame=exchange_pb2.Frame(parcel=wire))
+        await hostile.stream.write(frame.SerializeToString())
+        assert await hostile.refusal() is Code.PARCEL_TOO_LARGE
+        assert two.provider.journal.records == []
+        await lives_on(two)
+
+
+async def test_a_flood_of_garbage_is_one_line_in_the_log_with_the_peers_name() -> None:
+    async with pair() as two:
+        with capture_logs() as logs:
+            for _ in range(20):
+                async with greeted(two) as hostile:
+                    await hostile.stream.write(b"\xff\xff")
+                    assert await hostile.refusal() is Code.PARCEL_MALFORMED
+        peer = str(two.consumer.node)
+        told = [line for line in logs if line.get("code") == Code.PARCEL_MALFORMED]
+        assert [(line["peer"], line["step"]) for line in told] == [(peer, 2)]
+        faults = counted(
+            two.provider, "simpul_link_faults_total", step="2", code=Code.PARCEL_MALFORMED
+        )
+        assert faults == 20
+
+
+async def test_a_flood_of_receipts_fills_no_queue_and_stops_nobody() -> None:
+    async with pair() as two, greeted(two) as hostile:
+        for _ in range(2000):
+            await hostile.send(hostile.parcel())
+        await lives_on(two)
+        (link,) = (x for x in two.provider.server.links if x.context == _theirs(x, hostile))
+        assert link._sending.waiting_bytes == 0
+        assert link._delivery._pending.qsize() <= 64
+        # Each is a record: that they come at all is bounded by the disk's own pace.
+        await until(lambda: link.parcels[1] == 2000)
+
+
+def _theirs(link: object, hostile: Hostile) -> object:
+    context = link.context  # type: ignore[attr-defined]
+    return context if context.link_id == hostile.sender.context.link_id else None
+
+
+async def test_streams_on_which_nothing_comes_are_bounded_by_peer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("node.link.accept.MAX_LINKS_PER_PEER", 3)
+    async with pair() as two, greeted(two) as hostile:
+        assert hostile.channel is not None
+        silent: list[Any] = [
+            hostile.channel.stream_stream("/simpul.v1.Exchange/Link")() for _ in range(3)
+        ]
+        await until(lambda: max(two.provider.server._open.values()) >= 3)
+        assert (await two.consumer.run(unary())).error() == Code.OVERLOADED
+        refused = counted(two.provider, "simpul_links_refused_total", code=Code.OVERLOADED)
+        assert refused >= 1
+        for call in silent:
+            call.cancel()
+        await until(lambda: max(two.provider.server._open.values()) <= 1)
+        await lives_on(two)
+
+
+def answer_nothing(half: Half) -> None:
+    """Every open is refused, for a reason that costs the peer nothing."""
+    half.providing._max_open = 0
+
+
+async def test_both_directions_are_saturated_and_every_open_is_refused() -> None:
+    """Readers that waited for their writers would wait for each other for ever."""
+    async with pair() as two:
+        answer_nothing(two.provider)
+        big = bytes(32 * 1024)
+        async with asyncio.timeout(40):
+            calls = await asyncio.gather(
+                *(two.consumer.run(unary(data=big)) for _ in range(1500)),
+            )
+        assert {call.error() for call in calls} == {Code.OVERLOADED}
+        assert two.provider.services.seen == []
+        # What was refused has left nothing behind, on either side.
+        for half in (two.consumer, two.provider):
+            for link in (*half.dialler.links, *half.server.links):
+                assert link.idle
+        await until(lambda: not two.provider.server.links[0]._sending.waiting_bytes)
+
+
+async def test_two_links_each_way_saturated_at_once_by_opens_that_are_refused() -> None:
+    async with pair() as two, greeted(two) as one, greeted(two) as other:
+        answer_nothing(two.provider)
+
+        async def flood(hostile: Hostile) -> int:
+            """Opens as far as the credit goes; nothing is read meanwhile."""
+            for _ in range(4):
+                await hostile.send(hostile.prepare(opens=256))
+            refused = 0
+            while refused < 1024:
+                refused += len((await hostile.hear(two.provider)).entries)
+            return refused
+
+        async with asyncio.timeout(30):
+            assert list(await asyncio.gather(flood(one), flood(other))) == [1024, 1024]
+        assert two.provider.services.seen == []
+
+
+async def test_a_link_of_refused_opens_costs_the_disk_what_its_budget_is() -> None:
+    async with pair() as two, greeted(two) as hostile:
+        sent = 0
+        with pytest.raises(SimpulError):
+            while sent < 3000:
+                await hostile.send(hostile.prepare(opens=10))
+                sent += 10
+                await asyncio.sleep(0)
+            await hostile.stream.read()
+        records = [r for r in two.provider.journal.records if r.direction == "sent"]
+        refusals = sum(len(record.entries) for record in records)
+        # A hundred at once, and ten for each second that this takes here.
+        assert refusals < 300
+        assert counted(two.provider, "simpul_links_refused_total", code=Code.REFUSALS_EXCEEDED) == 1
+
+
+async def test_a_service_that_is_slow_holds_up_no_other_call_of_its_link() -> None:
+    go_on = asyncio.Event()
+
+    async def slow(request: OutboundRequest, message: Message) -> UnaryAnswer:
+        if message.data == b"slow":
+            await go_on.wait()
+        return UnaryAnswer((), message, Trailers(0))
+
+    async with pair() as two:
+        two.provider.services.on_unary = slow
+        waiting = [asyncio.create_task(two.consumer.run(unary(data=b"slow"))) for _ in range(50)]
+        await until(lambda: len(two.provider.services.seen) == 50)
+        assert (await two.consumer.run(unary())).trailers.status == 0
+        go_on.set()
+        assert {(await each).trailers.status for each in waiting} == {0}
