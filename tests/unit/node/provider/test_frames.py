@@ -99,3 +99,9 @@ def test_a_long_block_is_cut_into_frames() -> None:
         + print_frame(Kind.CONTINUATION, 0, 3, bytes(100))
         + print_frame(Kind.CONTINUATION, Flag.END_HEADERS, 3, bytes(50))
     )
+
+
+@pytest.mark.parametrize("size", [0, 126, 127, 128, 254, 255, 300, 382, 383, 16_510, 16_511])
+def test_lengths_at_the_bounds_of_their_spelling(size: int) -> None:
+    sent = [(b"a", b"x" * size)]
+    assert [tuple(pair) for pair in Decoder().decode(print_fields(sent), raw=True)] == sent
