@@ -45,7 +45,7 @@ OPEN = 1000
 CALLS = 100_000
 # What a worker may take more for one flood; and for as many calls as may begin at once.
 ROOM_KIB = 128 * 1024
-ROOM_FOR_CALLS_KIB = 640 * 1024
+ROOM_FOR_CALLS_KIB = 1024 * 1024
 U32 = struct.Struct(">I")
 
 BROKEN = {
