@@ -24,6 +24,8 @@ from security.errors import Code, SimpulError
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 20.0
 LOOK_EVERY_S: Final = 0.02
+CHECKPOINT_VARIABLE: Final = "SIMPUL_NODE__JOURNAL__CHECKPOINT_S"
+CHECKPOINT_S: Final = "2"
 ERROR: Final = "simpul: "
 
 Found = TypeVar("Found")
@@ -185,5 +187,6 @@ def _start_keeper() -> "subprocess.Popen[str]":
 
 
 def _environment() -> dict[str, str]:
-    """This process's own, without what names one home."""
-    return {name: value for name, value in os.environ.items() if name != "SIMPUL_HOME"}
+    """This process's own, without what names one home; checkpoints soon, for evidence of calls."""
+    own = {name: value for name, value in os.environ.items() if name != "SIMPUL_HOME"}
+    return {CHECKPOINT_VARIABLE: CHECKPOINT_S, **own}

@@ -15,7 +15,7 @@ from runtime.files import make_private_folder, write_private
 from security.evidence import Evidence, Report, Result, print_evidence, verify
 from security.evidence_join import join_evidence
 
-# A checkpoint every 8 s, its cosignature, and room for a busy machine.
+# A checkpoint every 2 s here, its cosignature, and room for a busy machine.
 WITNESSED_S: Final = 30.0
 PAUSE_S: Final = 0.5
 MUST: Final = ("seals", "journals", "cosignatures", "times", "order", "parties", "receipts",

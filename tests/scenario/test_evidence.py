@@ -15,7 +15,7 @@ from tests.scenario.harness import LABUAN_BAJO, SUPERAPP, Federation, done, refu
 from tests.support.alone import verify_alone
 
 _, REGENCY, _ = participants(3)
-# A checkpoint every 8 s, and its cosignature.
+# A checkpoint every 2 s, its cosignature, and room for a busy machine.
 WITNESSED_S = 20.0
 
 
