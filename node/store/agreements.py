@@ -55,25 +55,31 @@ def save_agreement(store: Store, agreement: StoredAgreement, pins: Iterable[Pin]
         SimpulError: IDENTITY_CHANGED, when a partner is pinned by another key already.
     """
     with store.transaction() as session:
-        for pin in pins:
-            _pin(session, pin, agreement.added_at_ms)
-        row = session.get(AgreementRow, agreement.hash)
-        if row is None:
-            session.add(
-                AgreementRow(
-                    hash=agreement.hash,
-                    agreement=agreement.agreement,
-                    provider_signature=agreement.provider_signature,
-                    consumer_signature=agreement.consumer_signature,
-                    provider=agreement.provider,
-                    consumer=agreement.consumer,
-                    added_at_ms=agreement.added_at_ms,
-                )
+        put_agreement(session, agreement, pins)
+
+
+def put_agreement(session: Session, agreement: StoredAgreement, pins: Iterable[Pin]) -> None:
+    """As `save_agreement`, within a transaction of the caller's."""
+    for pin in pins:
+        _pin(session, pin, agreement.added_at_ms)
+    row = session.get(AgreementRow, agreement.hash)
+    if row is None:
+        session.add(
+            AgreementRow(
+                hash=agreement.hash,
+                agreement=agreement.agreement,
+                provider_signature=agreement.provider_signature,
+                consumer_signature=agreement.consumer_signature,
+                provider=agreement.provider,
+                consumer=agreement.consumer,
+                added_at_ms=agreement.added_at_ms,
             )
-            return
-        row.provider_signature = row.provider_signature or agreement.provider_signature
-        row.consumer_signature = row.consumer_signature or agreement.consumer_signature
-        session.add(row)
+        )
+        session.flush()
+        return
+    row.provider_signature = row.provider_signature or agreement.provider_signature
+    row.consumer_signature = row.consumer_signature or agreement.consumer_signature
+    session.add(row)
 
 
 def get_agreement(store: Store, agreement_hash: bytes) -> StoredAgreement:

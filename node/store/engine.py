@@ -20,7 +20,7 @@ from sqlmodel import Session, create_engine
 from runtime.files import PRIVATE_MODE
 from security.errors import Code, SimpulError
 
-HEAD = "0002"
+HEAD = "0003"
 BUSY_TIMEOUT_MS = 5_000
 
 # Alembic has one context for the whole process: two migrations at once would mix their databases.

@@ -113,3 +113,45 @@ class DayCountRow(Table, table=True):
     # Since the epoch, UTC+7.
     day: int = Field(sa_type=BigInteger)
     given: int = Field(sa_type=BigInteger)
+
+
+class AgreementLifeRow(Table, table=True):
+    """Where an agreement stands: one row for each agreement."""
+
+    __tablename__ = "agreement_life"
+
+    hash: bytes = Field(primary_key=True, foreign_key="agreement.hash")
+    # A security.agreement_life.Life.
+    life: str = Field(index=True)
+    # The hash of the request that it counters, if it does.
+    counters: bytes | None = Field(default=None)
+    # What the other side was told with it.
+    note: str
+
+
+class AgreementStepRow(Table, table=True):
+    """A step of an agreement's life, in the order in which this node took or heard of them."""
+
+    __tablename__ = "agreement_step"
+
+    number: int | None = Field(default=None, primary_key=True)
+    hash: bytes = Field(index=True, foreign_key="agreement.hash")
+    step: str
+    party: str
+    at_ms: int = Field(sa_type=BigInteger)
+    reason: str
+    # Of this node's own members, and so to be told to the other side.
+    own: bool
+    told_at_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class RevocationRow(Table, table=True):
+    """A signed revocation; each side may have made one."""
+
+    __tablename__ = "revocation"
+
+    hash: bytes = Field(primary_key=True, foreign_key="agreement.hash")
+    member: str = Field(primary_key=True)
+    revocation: bytes
+    key_id: bytes
+    signature: bytes
