@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from security.agreement_life import Party as Side
 from security.agreement_terms import (
     MINUTES_PER_DAY,
     AgreementTerms,
@@ -61,7 +62,7 @@ __all__ = [
     "permit",
     "sign_agreement",
     "verify_agreement",
-    "verify_offer",
+    "verify_proposal",
 ]
 
 # How far another node's clock may be ahead.
@@ -93,22 +94,33 @@ def sign_agreement(data: bytes, identity: PrivateKey) -> bytes:
     return identity.sign(AGREEMENT_SIGNATURE, data)
 
 
-def verify_offer(
+def verify_proposal(
     signed: agreement_pb2.SignedAgreement,
     directory: DirectoryView,
     now_ms: int,
     pinned: Mapping[bytes, PublicKey] = _NO_PINS,
-) -> AgreementTerms:
-    """Check an agreement that only its provider has signed: steps 1 to 5 of `verify_agreement`.
+) -> tuple[AgreementTerms, Side]:
+    """Check an agreement that only one party has signed, and say which.
+
+    Steps 1 to 4 of `verify_agreement`, and 5 or 6 for the party that signed.
 
     Raises:
-        SimpulError: as `verify_agreement`; AGREEMENT_INVALID at step 6 if it has a consumer's
-            signature already.
+        SimpulError: as `verify_agreement`; AGREEMENT_INVALID at step 5 where nobody signed, at 6
+            where both did.
     """
-    terms = _verify_provider(signed, directory, now_ms, pinned)
-    if len(signed.consumer_signature) != 0:
-        raise _refused(6, "an offer has the consumer's signature already")
-    return terms
+    terms = _verify_form(signed, directory, now_ms)
+    if len(signed.provider_signature) == 0 and len(signed.consumer_signature) == 0:
+        raise _refused(5, "nobody has signed it")
+    if len(signed.provider_signature) != 0 and len(signed.consumer_signature) != 0:
+        raise _refused(6, "a proposal has both signatures already")
+    # 4 and 5, or 4 and 6.
+    if len(signed.provider_signature) != 0:
+        key = _identity_key(terms.provider, directory, pinned)
+        _verify_signature(5, key, signed.agreement, signed.provider_signature)
+        return terms, Side.PROVIDER
+    key = _identity_key(terms.consumer, directory, pinned)
+    _verify_signature(6, key, signed.agreement, signed.consumer_signature)
+    return terms, Side.CONSUMER
 
 
 def verify_agreement(
@@ -134,8 +146,11 @@ def verify_agreement(
         SimpulError: AGREEMENT_INVALID, ACCESS_EXPIRED (3); MEMBER_UNKNOWN, KEY_UNKNOWN,
             KEY_REVOKED, IDENTITY_CHANGED (4).
     """
-    terms = _verify_provider(signed, directory, now_ms, pinned)
-    # 4, again, and 6. The consumer.
+    terms = _verify_form(signed, directory, now_ms)
+    # 4 and 5. The provider.
+    provider_key = _identity_key(terms.provider, directory, pinned)
+    _verify_signature(5, provider_key, signed.agreement, signed.provider_signature)
+    # 4 and 6. The consumer.
     consumer_key = _identity_key(terms.consumer, directory, pinned)
     _verify_signature(6, consumer_key, signed.agreement, signed.consumer_signature)
     return terms
@@ -177,11 +192,8 @@ def permit(
     return _purpose(terms, purpose)
 
 
-def _verify_provider(
-    signed: agreement_pb2.SignedAgreement,
-    directory: DirectoryView,
-    now_ms: int,
-    pinned: Mapping[bytes, PublicKey],
+def _verify_form(
+    signed: agreement_pb2.SignedAgreement, directory: DirectoryView, now_ms: int
 ) -> AgreementTerms:
     # 1. Form.
     try:
@@ -200,10 +212,6 @@ def _verify_provider(
         raise SimpulError(
             Code.ACCESS_EXPIRED, "the agreement is over; ask the provider for a new one", step="3"
         )
-    # 4. Identity keys.
-    provider_key = _identity_key(terms.provider, directory, pinned)
-    # 5. The provider's signature.
-    _verify_signature(5, provider_key, signed.agreement, signed.provider_signature)
     return terms
 
 

@@ -15,8 +15,9 @@ from security.agreement import (
     make_agreement,
     permit,
     verify_agreement,
-    verify_offer,
+    verify_proposal,
 )
+from security.agreement_life import Party as Side
 from security.agreement_terms import LegalBasis
 from security.directory import DirectoryView
 from security.errors import Code, SimpulError
@@ -157,11 +158,46 @@ def test_step_6_the_consumers_signature() -> None:
     refused_at(6, lambda: verify(swapped))
 
 
-def test_an_offer_is_signed_by_its_provider_alone() -> None:
-    assert verify_offer(signed(consumer=None), DIRECTORY, NOW) == TERMS
-    false = signed(provider=STRANGER, consumer=None)
-    refused_at(5, lambda: verify_offer(false, DIRECTORY, NOW))
-    refused_at(6, lambda: verify_offer(signed(), DIRECTORY, NOW))
+def by_consumer() -> agreement_pb2.SignedAgreement:
+    agreement = signed()
+    agreement.provider_signature = b""
+    return agreement
+
+
+def propose(
+    agreement: agreement_pb2.SignedAgreement, directory: DirectoryView = DIRECTORY
+) -> tuple[AgreementTerms, Side]:
+    return verify_proposal(agreement, directory, NOW)
+
+
+def test_a_proposal_is_signed_by_one_of_them() -> None:
+    assert propose(signed(consumer=None)) == (TERMS, Side.PROVIDER)
+    assert propose(by_consumer()) == (TERMS, Side.CONSUMER)
+
+
+def test_a_proposal_with_a_false_signature_is_refused() -> None:
+    refused_at(5, lambda: propose(signed(provider=STRANGER, consumer=None)))
+    false = signed(consumer=STRANGER)
+    false.provider_signature = b""
+    refused_at(6, lambda: propose(false))
+
+
+def test_a_proposal_with_none_or_both_is_refused() -> None:
+    nobody = signed(consumer=None)
+    nobody.provider_signature = b""
+    refused_at(5, lambda: propose(nobody))
+    refused_at(6, lambda: propose(signed()))
+
+
+def test_a_signature_in_the_other_ones_place_is_refused() -> None:
+    agreement = signed(consumer=None)
+    agreement.consumer_signature, agreement.provider_signature = agreement.provider_signature, b""
+    refused_at(6, lambda: propose(agreement))
+
+
+def test_a_proposal_by_another_key_than_is_listed_is_refused() -> None:
+    agreement = signed(consumer=None)
+    refused_at(4, lambda: propose(agreement, rotated_directory()), Code.IDENTITY_CHANGED)
 
 
 def ask(

@@ -1,0 +1,291 @@
+"""What partners' nodes, and the other nodes of this node's members, say and ask of agreements.
+
+The sender is the member whose seal the call bears. Nothing is taken on a sender's word but what it
+may decide: documents are verified, decisions must fit where the agreement stands here, and what was
+heard before is acknowledged and changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from node.agreements.drafts import check_contracts
+from node.agreements.model import (
+    MAX_REQUEST_BYTES,
+    METHODS,
+    PartyDesk,
+    member_of,
+    pins,
+    signed,
+    stored,
+)
+from node.agreements.own import accept
+from node.store.agreement_lives import (
+    Taken,
+    get_standing,
+    keep_agreed,
+    list_revocations,
+    list_standings,
+    take_step,
+)
+from node.store.agreements import (
+    StoredAgreement,
+    get_agreement,
+    known_keys,
+    list_agreements,
+)
+from security.agreement import (
+    AgreementTerms,
+    agreement_hash,
+    parse_agreement,
+    verify_agreement,
+    verify_proposal,
+)
+from security.agreement_compare import check_narrower
+from security.agreement_life import Life, Party, Step
+from security.errors import Code, SimpulError
+from security.identifiers import MemberId
+from security.revocation import parse_revocation, verify_revocation
+from security.strict import parse
+from simpul.v1 import agreement_pb2
+
+MAX_NOTE_CHARS: Final = 1000
+# Of one answer: an agreement has a few kilobytes, at most 256 KiB.
+MAX_HELD: Final = 1000
+MAX_HELD_BYTES: Final = 2 * 1024 * 1024
+
+
+async def answer(desk: PartyDesk, method: str, data: bytes, sender: MemberId) -> bytes:
+    """Answer one of `simpul.v1.Agreements`.
+
+    Raises:
+        SimpulError: METHOD_UNKNOWN; REQUEST_MALFORMED; what the method refuses with.
+    """
+    match method:
+        case "Offer":
+            offer = parse(agreement_pb2.OfferRequest, data, MAX_REQUEST_BYTES)
+            return (await offered(desk, offer, sender)).SerializeToString()
+        case "Decide":
+            decision = parse(agreement_pb2.DecideRequest, data, MAX_REQUEST_BYTES)
+            await decided(desk, decision, sender)
+            return agreement_pb2.DecideResponse().SerializeToString()
+        case "Revoke":
+            request = parse(agreement_pb2.RevokeRequest, data, MAX_REQUEST_BYTES)
+            await revoked(desk, request.revocation, sender)
+            return agreement_pb2.RevokeResponse().SerializeToString()
+        case "Held":
+            asked = parse(agreement_pb2.HeldRequest, data, MAX_REQUEST_BYTES)
+            return (await asyncio.to_thread(held, desk, asked, sender)).SerializeToString()
+        case _:
+            known = ", ".join(METHODS)
+            raise SimpulError(Code.METHOD_UNKNOWN, f"agreements have no {method}; only {known}")
+
+
+async def offered(
+    desk: PartyDesk, request: agreement_pb2.OfferRequest, sender: MemberId
+) -> agreement_pb2.OfferResponse:
+    """A party proposes; or a node of a member of ours shares what both have signed.
+
+    Raises:
+        SimpulError: AGREEMENT_INVALID, ACCESS_FIELDS, IDENTITY_CHANGED, MEMBER_UNKNOWN;
+            IDENTITY_ABSENT where another node of the member decides; CONFLICT for one that stands
+            otherwise here.
+    """
+    agreement = request.agreement
+    if agreement.provider_signature and agreement.consumer_signature:
+        return await _shared(desk, agreement, sender)
+    keys = await asyncio.to_thread(known_keys, desk.store)
+    terms, party = verify_proposal(agreement, desk.directory, desk.time_ms(), keys)
+    if sender != member_of(terms, party):
+        raise SimpulError(
+            Code.AGREEMENT_INVALID, "an agreement is proposed by the party that signed it"
+        )
+    ours = (terms.provider_subsystem,) if party is Party.CONSUMER else terms.consumer_subsystems
+    for subsystem in ours:
+        desk.require_hosted(subsystem)
+    # Only the node that could sign takes it: the sender tries the member's other nodes.
+    await asyncio.to_thread(desk.identity_key, ours[0].member)
+    await asyncio.to_thread(check_contracts, terms, desk.directory)
+    proposal = stored(agreement, desk.time_ms())
+    known = await asyncio.to_thread(_known, desk, proposal.hash)
+    if known is None:
+        await _propose(desk, request, terms, proposal, party)
+    if party is Party.PROVIDER and desk.agrees_by_itself and known in {None, Life.OFFERED}:
+        return agreement_pb2.OfferResponse(agreement=signed(await accept(desk, proposal.hash)))
+    if known is Life.AGREED:
+        both = await asyncio.to_thread(get_agreement, desk.store, proposal.hash)
+        return agreement_pb2.OfferResponse(agreement=signed(both))
+    return agreement_pb2.OfferResponse()
+
+
+async def decided(desk: PartyDesk, request: agreement_pb2.DecideRequest, sender: MemberId) -> None:
+    """The other party accepts, declines, or takes back.
+
+    Raises:
+        SimpulError: NOT_FOUND, CONFLICT; what `verify_agreement` refuses.
+    """
+    now_ms = desk.time_ms()
+    if request.WhichOneof("decision") == "declined":
+        no = request.declined
+        known = await asyncio.to_thread(get_agreement, desk.store, no.agreement)
+        party = _party(parse_agreement(known.agreement), sender)
+        step = Step.WITHDRAW if no.withdrawn else Step.DECLINE
+        wanted = Life.WITHDRAWN if no.withdrawn else Life.DECLINED
+        if await asyncio.to_thread(_known, desk, known.hash) is not wanted:
+            taken = Taken(step, party, now_ms, own=False, reason=_note(no.reason))
+            await asyncio.to_thread(take_step, desk.store, known, taken)
+        return
+    keys = await asyncio.to_thread(known_keys, desk.store)
+    terms = verify_agreement(request.accepted, desk.directory, now_ms, keys)
+    await taken_up(desk, request.accepted, terms, _party(terms, sender))
+
+
+async def taken_up(
+    desk: PartyDesk,
+    accepted: agreement_pb2.SignedAgreement,
+    terms: AgreementTerms,
+    party: Party,
+) -> StoredAgreement:
+    """What was proposed here came back with the other party's signature, verified before.
+
+    Raises:
+        SimpulError: NOT_FOUND where it was not proposed here; CONFLICT where it is no longer open.
+    """
+    known = await asyncio.to_thread(get_agreement, desk.store, agreement_hash(accepted.agreement))
+    both = stored(accepted, known.added_at_ms)
+    if await asyncio.to_thread(_known, desk, known.hash) is Life.AGREED:
+        return both
+    taken = Taken(Step.ACCEPT, party, desk.time_ms(), own=False)
+    await asyncio.to_thread(take_step, desk.store, both, taken, pins(desk, terms))
+    await desk.push()
+    return both
+
+
+async def revoked(
+    desk: PartyDesk, revocation: agreement_pb2.SignedRevocation, sender: MemberId
+) -> None:
+    """A party ended an agreement; or a node of a member of ours says that it did.
+
+    Raises:
+        SimpulError: NOT_FOUND, CONFLICT; what `verify_revocation` refuses.
+    """
+    await keep_revoked(desk, revocation, sender)
+    await desk.push()
+
+
+async def keep_revoked(
+    desk: PartyDesk, revocation: agreement_pb2.SignedRevocation, sender: MemberId
+) -> None:
+    """As `revoked`, but the workers don't hear of it yet."""
+    now_ms = desk.time_ms()
+    said = parse_revocation(revocation.revocation)
+    known = await asyncio.to_thread(get_agreement, desk.store, said.agreement)
+    terms = parse_agreement(known.agreement)
+    if sender not in {terms.provider.member, terms.consumer.member}:
+        raise SimpulError(Code.AGREEMENT_INVALID, "a revocation is told by a party")
+    # A member's own nodes are believed: the key that signed may have left its statement since, and
+    # to end what should go on is the lesser harm.
+    if not (sender in desk.members and said.member == sender):
+        keys = await asyncio.to_thread(known_keys, desk.store)
+        verify_revocation(revocation, known.agreement, desk.directory, now_ms, keys)
+    party = _party(terms, said.member)
+    if await asyncio.to_thread(_known, desk, known.hash) is Life.REVOKED:
+        return
+    taken = Taken(Step.REVOKE, party, now_ms, own=False, reason=_note(said.reason))
+    await asyncio.to_thread(take_step, desk.store, known, taken, (), revocation)
+
+
+def held(
+    desk: PartyDesk, request: agreement_pb2.HeldRequest, sender: MemberId
+) -> agreement_pb2.HeldResponse:
+    """What both signed here, and its revocations, that the asking member is party to and lacks.
+
+    Raises:
+        SimpulError: AGREEMENT_INVALID for another member's.
+    """
+    member = MemberId.parse(request.member)
+    if member != sender:
+        raise SimpulError(
+            Code.AGREEMENT_INVALID, f"{sender} may ask for its own agreements, not {member}'s"
+        )
+    has, ended = set(request.agreements), set(request.revoked)
+    response, size = agreement_pb2.HeldResponse(), 0
+    standings, revocations = list_standings(desk.store), list_revocations(desk.store)
+    for agreement in list_agreements(desk.store):
+        life = standings[agreement.hash].life
+        if str(member) not in {agreement.provider, agreement.consumer}:
+            continue
+        lacks = agreement.hash not in has and agreement.is_signed_by_both
+        unaware = life is Life.REVOKED and agreement.hash not in ended
+        if not (lacks or unaware) or life not in {Life.AGREED, Life.REVOKED}:
+            continue
+        if size > MAX_HELD_BYTES or len(response.agreements) >= MAX_HELD:
+            response.more = True
+            break
+        # Its revocation goes with it, so that nothing is in force in between.
+        response.agreements.append(signed(agreement))
+        size += len(agreement.agreement)
+        if life is Life.REVOKED and agreement.hash in revocations:
+            response.revocations.append(revocations[agreement.hash])
+    return response
+
+
+async def _shared(
+    desk: PartyDesk, agreement: agreement_pb2.SignedAgreement, sender: MemberId
+) -> agreement_pb2.OfferResponse:
+    keys = await asyncio.to_thread(known_keys, desk.store)
+    terms = verify_agreement(agreement, desk.directory, desk.time_ms(), keys)
+    parties = {terms.provider.member, terms.consumer.member}
+    if sender not in parties:
+        raise SimpulError(Code.AGREEMENT_INVALID, "an agreement is shared by a party to it")
+    if not parties & set(desk.members):
+        raise SimpulError(
+            Code.AGREEMENT_DECLINED, "no member of this node is party to the agreement"
+        )
+    kept = stored(agreement, desk.time_ms())
+    await asyncio.to_thread(keep_agreed, desk.store, kept, pins(desk, terms))
+    await desk.push()
+    return agreement_pb2.OfferResponse(agreement=agreement)
+
+
+async def _propose(
+    desk: PartyDesk,
+    request: agreement_pb2.OfferRequest,
+    terms: AgreementTerms,
+    proposal: StoredAgreement,
+    party: Party,
+) -> None:
+    """Put a proposal into the operators' inbox."""
+    now_ms = desk.time_ms()
+    counters = request.counters or None
+    if counters is not None:
+        asked = await asyncio.to_thread(get_agreement, desk.store, counters)
+        check_narrower(parse_agreement(asked.agreement), terms)
+        countered = Taken(Step.COUNTER, party, now_ms, own=False, reason=_note(request.note))
+        await asyncio.to_thread(take_step, desk.store, asked, countered)
+    taken = Taken(
+        Step.PROPOSE, party, now_ms, own=False, reason=_note(request.note), counters=counters
+    )
+    await asyncio.to_thread(take_step, desk.store, proposal, taken, pins(desk, terms))
+
+
+def _party(terms: AgreementTerms, member: MemberId) -> Party:
+    if member == terms.provider.member:
+        return Party.PROVIDER
+    if member == terms.consumer.member:
+        return Party.CONSUMER
+    raise SimpulError(Code.AGREEMENT_INVALID, f"{member} is no party of the agreement")
+
+
+def _known(desk: PartyDesk, agreement: bytes) -> Life | None:
+    try:
+        return get_standing(desk.store, agreement).life
+    except SimpulError as error:
+        if error.code is not Code.NOT_FOUND:
+            raise
+        return None
+
+
+def _note(text: str) -> str:
+    return text[:MAX_NOTE_CHARS]

@@ -1,0 +1,188 @@
+"""Asks the other nodes of the hosted members, and partners, for what this node has missed.
+
+A member's agreements are one set that all its nodes hold: what both signed, and what was revoked.
+Each node asks each of its siblings for what it lacks, at the start and from then on; a set only
+grows, so nodes that have asked each other hold the same. Rules:
+
+1. A node that has not heard from a sibling for the limit permits no calls of that member: the
+   sibling may know of a revocation. Nodes that the directory lists as inactive don't count, so an
+   operator who takes a dead node out of the directory ends the wait.
+2. A node that was restored from a backup asks its partners too, whatever its siblings say.
+
+Source: trust, "Agreements"; docs/spec, "Agreements: one list".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from node.agreements.model import (
+    HELD,
+    MAX_ANSWER_BYTES,
+    PartyDesk,
+    member_of,
+    other,
+    own_party,
+    pins,
+    stored,
+    subsystem_of,
+)
+from node.agreements.received import keep_revoked
+from node.store.agreement_lives import keep_agreed, list_standings
+from node.store.agreements import known_keys, list_agreements
+from security.agreement import AgreementTerms, parse_agreement, verify_agreement
+from security.agreement_life import Life, Party
+from security.errors import Code, SimpulError
+from security.identifiers import MemberId, NodeId, SubsystemId
+from security.strict import parse
+from simpul.v1 import agreement_pb2
+
+_log = structlog.get_logger(__name__)
+
+# A member without subsystems has agreed to nothing, and still may be asked.
+ANY_SUBSYSTEM: Final = "simpul"
+
+
+@dataclass(frozen=True, slots=True)
+class Sibling:
+    """Another node of a member that is hosted here."""
+
+    member: MemberId
+    node: NodeId
+
+
+class Settling:
+    """Which siblings this node has heard from, and when, in the event loop's time."""
+
+    def __init__(self, desk: PartyDesk) -> None:
+        self._desk = desk
+        self._heard_s: dict[Sibling, float] = {}
+
+    def siblings(self) -> Iterator[Sibling]:
+        """All active ones now."""
+        desk = self._desk
+        for member in desk.members:
+            for node in desk.directory.nodes_of(member, desk.time_ms()):
+                if node.id != desk.node:
+                    yield Sibling(member, node.id)
+
+    def unsettled(self, now_s: float, limit_s: float) -> frozenset[MemberId]:
+        """The members whose calls are permitted by nobody here until a sibling answers."""
+        return frozenset(
+            sibling.member
+            for sibling in self.siblings()
+            if now_s - self._heard_s.get(sibling, float("-inf")) > limit_s
+        )
+
+    async def round(self) -> None:
+        """Ask every sibling once, side by side."""
+        await asyncio.gather(*(self._ask(sibling) for sibling in list(self.siblings())))
+
+    async def partners(self) -> tuple[SimpulError, ...]:
+        """Ask one node of every partner; returns why some could not be asked.
+
+        Raises:
+            SimpulError: DIRECTORY_ABSENT.
+        """
+        faults = []
+        for member, sender, receiver in await asyncio.to_thread(self._partners):
+            fault: SimpulError | None = SimpulError(
+                Code.NODE_UNKNOWN, f"{receiver.member} has no active node to ask"
+            )
+            for node in self._desk.directory.nodes_of(receiver.member, self._desk.time_ms()):
+                try:
+                    await self._fetch(member, node.id, sender, receiver)
+                    fault = None
+                    break
+                except SimpulError as error:
+                    fault = error
+            if fault is not None:
+                faults.append(fault)
+        return tuple(faults)
+
+    async def _ask(self, sibling: Sibling) -> None:
+        try:
+            name = self._speaker(sibling.member)
+            await self._fetch(sibling.member, sibling.node, name, name)
+        except SimpulError as error:
+            _log.warning(
+                "sibling not heard from",
+                member=str(sibling.member), peer=str(sibling.node), code=error.code,
+                why=error.message,
+            )  # fmt: skip
+            return
+        self._heard_s[sibling] = asyncio.get_running_loop().time()
+
+    async def _fetch(
+        self, member: MemberId, node: NodeId, sender: SubsystemId, receiver: SubsystemId
+    ) -> None:
+        """Take over what a node holds of a member's agreements, to the last."""
+        while True:
+            request = await asyncio.to_thread(self._request, member)
+            answer = await self._desk.ask(
+                node, HELD, request.SerializeToString(), sender=sender, receiver=receiver
+            )
+            held = parse(agreement_pb2.HeldResponse, answer, MAX_ANSWER_BYTES)
+            changed = await self._take(held, receiver.member)
+            # One that says that there is more, and gives nothing new, would be asked for ever.
+            if not (held.more and changed):
+                return
+
+    async def _take(self, held: agreement_pb2.HeldResponse, teller: MemberId) -> bool:
+        desk, changed = self._desk, False
+        keys = await asyncio.to_thread(known_keys, desk.store)
+        for agreement in held.agreements:
+            try:
+                terms = verify_agreement(agreement, desk.directory, desk.time_ms(), keys)
+            except SimpulError as error:
+                if error.code is not Code.ACCESS_EXPIRED:
+                    _log.warning("agreement not taken over", code=error.code, why=error.message)
+                continue
+            kept = stored(agreement, desk.time_ms())
+            await asyncio.to_thread(keep_agreed, desk.store, kept, pins(desk, terms))
+            changed = True
+        for revocation in held.revocations:
+            await keep_revoked(desk, revocation, teller)
+            changed = True
+        # Once, at the end: nothing that was revoked is in force in between.
+        if changed:
+            await desk.push()
+        return changed
+
+    def _request(self, member: MemberId) -> agreement_pb2.HeldRequest:
+        standings = list_standings(self._desk.store)
+        return agreement_pb2.HeldRequest(
+            member=str(member),
+            agreements=sorted(
+                hash_
+                for hash_, standing in standings.items()
+                if standing.life in {Life.AGREED, Life.REVOKED}
+            ),
+            revoked=sorted(
+                hash_ for hash_, standing in standings.items() if standing.life is Life.REVOKED
+            ),
+        )
+
+    def _partners(self) -> list[tuple[MemberId, SubsystemId, SubsystemId]]:
+        """A hosted member, in whose name it asks, and whom: once for each pair of members."""
+        found: dict[tuple[MemberId, MemberId], AgreementTerms] = {}
+        for agreement in list_agreements(self._desk.store):
+            terms = parse_agreement(agreement.agreement)
+            found.setdefault((terms.provider.member, terms.consumer.member), terms)
+        asked = []
+        for terms in found.values():
+            party = own_party(self._desk, terms, (Party.PROVIDER, Party.CONSUMER))
+            across = other(party)
+            if member_of(terms, across) not in self._desk.members:
+                sender, receiver = subsystem_of(terms, party), subsystem_of(terms, across)
+                asked.append((sender.member, sender, receiver))
+        return asked
+
+    def _speaker(self, member: MemberId) -> SubsystemId:
+        subsystems = self._desk.directory.member(member).subsystems
+        return next(iter(subsystems), SubsystemId(member, ANY_SUBSYSTEM))

@@ -1,0 +1,133 @@
+"""Desks of nodes that ask each other by a function call, on real stores and real signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from node.agreements import received
+from node.policy.rules import AgreementBook
+from node.store.agreement_lives import list_agreed
+from node.store.engine import Store
+from security.directory import DirectoryView
+from security.errors import Code, SimpulError
+from security.identifiers import MemberId, NodeId, SubsystemId
+from security.keys import PrivateKey
+from security.statement import make_statement
+from simpul.v1 import directory_pb2
+from tests.conformance import fixed
+from tests.support import directories
+
+NOW_MS: Final = fixed.NOW_MS
+
+
+@dataclass(slots=True)
+class Desk:
+    """One node's (`node.agreements.model.PartyDesk`)."""
+
+    node: NodeId
+    members: tuple[MemberId, ...]
+    store: Store
+    # Shared by all desks of a test.
+    desks: dict[NodeId, Desk]
+    directory: DirectoryView = field(default_factory=directories.directory)
+    has_identity: bool = True
+    agrees_by_itself: bool = False
+    now_ms: int = NOW_MS
+    reachable: bool = True
+    # What its workers went by, the newest last.
+    history: list[AgreementBook] = field(default_factory=list)
+
+    @property
+    def pushed(self) -> AgreementBook:
+        """What they go by now."""
+        return self.history[-1] if self.history else AgreementBook()
+
+    def time_ms(self) -> int:
+        """A fixed time, which the test moves."""
+        return self.now_ms
+
+    def require_hosted(self, subsystem: SubsystemId) -> SubsystemId:
+        """As the real one."""
+        if subsystem.member not in self.members:
+            raise SimpulError(Code.MEMBER_UNKNOWN, f"{subsystem.member} is not hosted here")
+        return subsystem
+
+    def identity_key(self, member: MemberId) -> PrivateKey:
+        """The keys of tests/support/directories."""
+        if not self.has_identity:
+            raise SimpulError(Code.IDENTITY_ABSENT, "it is on another node")
+        return fixed.key(f"{member} identity")
+
+    def seal_key(self, member: MemberId) -> PrivateKey:
+        """The same."""
+        return fixed.key(f"{member} seal")
+
+    async def push(self) -> None:
+        """What a worker would go by now."""
+        self.history.append(AgreementBook(each.agreement for each in list_agreed(self.store)))
+
+    async def ask(
+        self, node: NodeId, method: str, data: bytes, *, sender: SubsystemId, receiver: SubsystemId
+    ) -> bytes:
+        """Another desk's answer; `reachable` says whether this one can be reached."""
+        del receiver
+        other = self.desks.get(node)
+        if other is None or not other.reachable:
+            raise SimpulError(Code.PEER_UNREACHABLE, f"{node} is down")
+        return await received.answer(other, method, data, sender.member)
+
+
+SECOND_NODE: Final = NodeId.parse("ID/~labuan-bajo-2")
+
+
+def directory_of_three(*, second_is_active: bool = True) -> DirectoryView:
+    """The regency has a second node, with a seal key of its own."""
+    record = directories.regency_record()
+    identity, seal = fixed.key(f"{fixed.REGENCY} identity"), fixed.key(f"{fixed.REGENCY} seal")
+    view = directories.statement_view(fixed.REGENCY, fixed.REGENCY_NODE, identity, seal)
+    second = replace(view.seal_keys[0], key=fixed.key("second seal").public, node=SECOND_NODE)
+    view = replace(view, seal_keys=(*view.seal_keys, second))
+    record.statement.CopyFrom(make_statement(view, identity))
+    node = record.nodes.add()
+    node.CopyFrom(record.nodes[0])
+    node.id, node.link_address = str(SECOND_NODE), "127.0.0.1:7102"
+    node.node_key.CopyFrom(fixed.key("second node").public.to_proto())
+    node.slots[0].origin = f"simpul/{SECOND_NODE}/0"
+    if not second_is_active:
+        node.state = directory_pb2.NODE_STATE_REVOKED
+    return directories.directory(record, directories.ministry_record())
+
+
+@contextmanager
+def three(folder: Path) -> Iterator[tuple[Desk, Desk, Desk]]:
+    """A provider's, its second node's, which lacks the identity key, and a consumer's."""
+    with desks(folder) as (provider, consumer):
+        second = Desk(
+            SECOND_NODE, (fixed.REGENCY,), Store.open(folder / "second.db"), provider.desks,
+            has_identity=False,
+        )  # fmt: skip
+        provider.desks[SECOND_NODE] = second
+        for desk in (provider, second, consumer):
+            desk.directory = directory_of_three()
+        yield provider, second, consumer
+
+
+@contextmanager
+def desks(folder: Path) -> Iterator[tuple[Desk, Desk]]:
+    """A provider's and a consumer's."""
+    known: dict[NodeId, Desk] = {}
+    for node, member in (
+        (fixed.REGENCY_NODE, fixed.REGENCY),
+        (fixed.MINISTRY_NODE, fixed.MINISTRY),
+    ):
+        store = Store.open(folder / f"{node.name}.db")
+        known[node] = Desk(node, (member,), store, known)
+    try:
+        yield known[fixed.REGENCY_NODE], known[fixed.MINISTRY_NODE]
+    finally:
+        for desk in known.values():
+            desk.store.close()
