@@ -69,8 +69,8 @@ _log = structlog.get_logger(__name__)
 
 # Calls that one worker answers at once; more are refused, because memory is bounded.
 MAX_OPEN_CALLS: Final = 20_000
-# How late a new seal key may begin to be used.
-FOLLOW_KEYS_S: Final = 1.0
+# How late a new seal key may begin to be used, and an agreement's last call may end.
+FOLLOW_S: Final = 0.5
 # How long a stop waits for the last notes; the slot's next holder settles what is left open.
 NOTES_S: Final = 2.0
 # For the word that this worker can't begin to be sent, before the process ends.
@@ -127,7 +127,7 @@ class Worker:
             f"unix:{place.home.control_socket}", options=channel_options()
         )
         self._control = ControlClient(self._channel, place.index, self, self._current)
-        keeping = Keeping(
+        keeping = self._keeping = Keeping(
             Allowance(self._control.lease), FieldRules(config.limits.max_message_bytes)
         )
         self._providing = Providing(
@@ -207,7 +207,7 @@ class Worker:
         worker._keep(worker._control.run(), "control")
         worker._keep(worker._sealer.run(), "sealer")
         worker._keep(worker._watch_journal(), "journal watch")
-        worker._keep(worker._follow_keys(), "key watch")
+        worker._keep(worker._follow_time(), "time watch")
         await worker._begun
         return worker
 
@@ -252,6 +252,7 @@ class Worker:
         )
         self._take_keys(view)
         self._current.replace(_snapshot(snapshot, view, self._place.config))
+        self._recheck()
         self._links.sever(lambda node: _unwanted(view, node))
         self._dialler.sever(lambda node: _unwanted(view, node))
         if not self._begun.done():
@@ -367,14 +368,21 @@ class Worker:
         for member in config.member_ids:
             self._seal_keys[member] = self._ring.sealing_key(member, view, config.node_id, at_ms)
 
-    async def _follow_keys(self) -> None:
-        """A new key begins to seal at its time, whether or not a snapshot comes then."""
+    def _recheck(self) -> None:
+        """End the calls whose agreement is no longer in force."""
+        known = self._current.latest
+        if known is not None:
+            self._keeping.under_way.recheck(known.agreements, now_ms())
+
+    async def _follow_time(self) -> None:
+        """Keys begin and agreements end at their time, whether or not a snapshot comes then."""
         failing = False
         while True:
-            await asyncio.sleep(FOLLOW_KEYS_S)
+            await asyncio.sleep(FOLLOW_S)
             known = self._current.latest
             if known is None:
                 continue
+            self._recheck()
             try:
                 self._take_keys(known.directory)
                 failing = False

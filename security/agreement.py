@@ -56,6 +56,7 @@ __all__ = [
     "RateTerm",
     "ServiceTerm",
     "agreement_hash",
+    "check_time",
     "check_purpose_id",
     "make_agreement",
     "parse_agreement",
@@ -188,7 +189,7 @@ def permit(
             Code.ACCESS_METHOD,
             f"the agreement doesn't cover {service}/{method}; ask {provider} for one that does",
         )
-    _check_time(terms, now_ms)
+    check_time(terms, now_ms)
     return _purpose(terms, purpose)
 
 
@@ -246,7 +247,8 @@ def _verify_signature(step: int, key: PublicKey, data: bytes, signature: bytes) 
         raise _refused(step, error.message) from None
 
 
-def _check_time(terms: AgreementTerms, now_ms: int) -> None:
+def check_time(terms: AgreementTerms, now_ms: int) -> None:
+    """Pass where an agreement holds at this date and hour; raises SimpulError ACCESS_EXPIRED."""
     if not terms.valid_from_ms <= now_ms < terms.valid_until_ms:
         raise SimpulError(
             Code.ACCESS_EXPIRED,

@@ -129,6 +129,10 @@ class _Ask:
                 self._asked.never_left()
         self._fail(error)
 
+    def end(self, error: SimpulError) -> None:
+        """End the call now: its agreement is no longer in force."""
+        self._give_up(CancelReason.LIMIT, error)
+
     async def closed(self) -> None:
         """Wait for the provider's last word, which follows a cancel too, or the link's end."""
         await self._closed.wait()

@@ -192,11 +192,15 @@ class Consuming:
                     link = await self._peers.child(node, asked.call_id)
         except TimeoutError:
             raise too_late() from None
+        under_way = self._keeping.under_way
         if request is not None:
-            return await UnaryAsk(asked, route, link).run(request)
+            single = UnaryAsk(asked, route, link)
+            with under_way.call(route.agreement, single):
+                return await single.run(request)
         ask = StreamAsk(asked, route, link)
         try:
-            return await ask.run()
+            with under_way.call(route.agreement, ask):
+                return await ask.run()
         finally:
             # The app need not wait for it.
             ending = asyncio.get_running_loop().create_task(_finish(ask, link))

@@ -1,9 +1,10 @@
-"""What keeps an agreement's terms while calls are carried: how often, and which fields."""
+"""What keeps agreements while calls are carried: how often, which fields, and until when."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from node.exchange.allowance import Allowance
 from node.exchange.fields import FieldRules
+from node.exchange.under import UnderWay
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,3 +13,4 @@ class Keeping:
 
     allowance: Allowance
     fields: FieldRules
+    under_way: UnderWay = field(default_factory=UnderWay)

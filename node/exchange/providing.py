@@ -42,11 +42,12 @@ from node.exchange.metadata import (
 from node.exchange.recent import RecentCalls
 from node.exchange.watch import CallMetrics
 from node.link.model import CallHandler, CallLink, ReceivedEntry
-from node.model import Current
+from node.model import Current, Snapshot
 from node.policy.allowance import Side
 from node.policy.rules import check_open
 from runtime.tracing import NO_SPAN, Span
 from security import kinds
+from security.agreement import AgreementTerms
 from security.errors import ERRORS, Code, SimpulError
 from security.identifiers import MemberId, SubsystemId
 from security.private import Private, make_private
@@ -199,6 +200,14 @@ class Providing:
         terms = check_open(
             snapshot.agreements, opened=opened, sender=answer.member, now_ms=self._now_ms()
         )
+        with self._keeping.under_way.call(opened.agreement, answer):
+            return await self._provide(answer, snapshot, opened.agreement, terms)
+
+    async def _provide(
+        self, answer: _Answer, snapshot: Snapshot, agreement: bytes, terms: AgreementTerms
+    ) -> int:
+        """Have the service answer what an agreement permits."""
+        opened = answer.opened
         for subsystem in (opened.consumer, opened.service.subsystem):
             snapshot.directory.check_subsystem(subsystem)
         target = snapshot.targets.get(opened.service)
@@ -209,10 +218,9 @@ class Providing:
             )
         contract = snapshot.directory.service(*_parts(opened)).contract
         answer.fields = self._keeping.fields.of(
-            opened.agreement, terms, (opened.service.service, opened.method),
-            contract.descriptor_set,
-        )  # fmt: skip
-        await self._keeping.allowance.take(opened.agreement, terms.rate, Side.PROVIDER)
+            agreement, terms, (opened.service.service, opened.method), contract.descriptor_set
+        )
+        await self._keeping.allowance.take(agreement, terms.rate, Side.PROVIDER)
         with answer.span.child("service") as span:
             async with _in_time(answer.link.max_call_ms):
                 status = await self._call_service(answer, target, span)
@@ -371,6 +379,17 @@ class _Answer:
                 self._say(kinds.Head(), private=private)
             else:
                 self._say(kinds.Message(), event)
+
+    def end(self, error: SimpulError) -> None:
+        """End the call now: its agreement is no longer in force."""
+        if self._ended:
+            return
+        self.refuse(error)
+        self.cancelled = True
+        if self._service is not None:
+            self._service.cancel()
+        elif self.task is not None:
+            self.task.cancel()
 
     def _finish(self) -> None:
         self._ended = True

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from security.agreement import AgreementTerms, agreement_hash, parse_agreement, permit
+from security.agreement import AgreementTerms, agreement_hash, check_time, parse_agreement, permit
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId, SubsystemId
 from security.kinds import Open
@@ -126,6 +126,21 @@ def check_open(
     target = _Target(opened.consumer, service.subsystem, service.service, opened.method)
     _permit(terms, target, opened.purpose, now_ms)
     return terms
+
+
+def check_still(book: AgreementBook, agreement: bytes, now_ms: int) -> None:
+    """Passes where the agreement of a call that has begun is in force still.
+
+    Raises:
+        SimpulError: ACCESS_NO_AGREEMENT when it was revoked or is suspended; ACCESS_EXPIRED.
+    """
+    terms = book.by_hash.get(agreement)
+    if terms is None:
+        raise SimpulError(
+            Code.ACCESS_NO_AGREEMENT,
+            "the agreement of this call is no longer in force: it was revoked, or is suspended",
+        )
+    check_time(terms, now_ms)
 
 
 def _targets(terms: AgreementTerms) -> Iterator[_Target]:

@@ -17,6 +17,8 @@ from node.calls import (
 )
 from node.exchange.fields import ALL
 from security.agreement import FieldTerm, RateTerm
+from tests.conformance import fixed
+from tests.support.agreements import TERMS
 from tests.support.pair import FakeCall, Half, Pair, ServiceSide, pair, unary
 
 # Of fixed.SERVICE's Island: name is field 1, keeper is field 2.
@@ -230,6 +232,66 @@ async def test_a_call_that_is_refused_for_another_reason_uses_nothing_up() -> No
         refused = await two.consumer.run(unary(metadata=(("simpul-purpose", b"other"),)))
         assert refused.error() == "ACCESS_PURPOSE"
         assert (await two.consumer.run(unary())).trailers.status == 0
+
+
+async def _begun(two: Pair, method: str) -> tuple[FakeCall, asyncio.Task[FakeCall]]:
+    """A call that the service has begun to answer, and doesn't end."""
+    begun = asyncio.Event()
+
+    async def streaming_on(side: ServiceSide) -> None:
+        await side.outgoing.put(Message(NAME))
+        begun.set()
+        await side.cancelled.wait()
+
+    async def unary_on(request: OutboundRequest, message: Message) -> UnaryAnswer:
+        del request, message
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+    two.provider.services.on_stream = streaming_on
+    two.provider.services.on_unary = unary_on
+    events = [Message(b"")] if method == "Watch" else [Message(b""), HalfClose()]
+    call = FakeCall(method, *events)
+    running = asyncio.create_task(two.consumer.run(call))
+    async with asyncio.timeout(5):
+        await begun.wait()
+    return call, running
+
+
+@pytest.mark.parametrize("method", ["Get", "List", "Watch"])
+@pytest.mark.parametrize("where", ["provider", "consumer"])
+async def test_a_call_under_way_ends_with_its_agreement(method: str, where: str) -> None:
+    async with pair() as two:
+        call, running = await _begun(two, method)
+        half: Half = getattr(two, where)
+        book = half.current.snapshot.agreements
+        half.keeping.under_way.recheck(book, fixed.NOW_MS)
+        await asyncio.sleep(0.05)
+        assert not running.done(), "it is in force still"
+        half.agree()
+        half.keeping.under_way.recheck(half.current.snapshot.agreements, fixed.NOW_MS)
+        async with asyncio.timeout(5):
+            await running
+        assert call.error() == "ACCESS_NO_AGREEMENT"
+        assert call.trailers.status == 7
+        async with asyncio.timeout(5):
+            while two.provider.providing.open_calls:
+                await asyncio.sleep(0.01)
+
+
+async def test_a_call_under_way_ends_when_its_agreement_is_over() -> None:
+    async with pair() as two:
+        call, running = await _begun(two, "Watch")
+        over_ms = TERMS.valid_until_ms
+        book = two.provider.current.snapshot.agreements
+        two.provider.keeping.under_way.recheck(book, over_ms - 1)
+        await asyncio.sleep(0.05)
+        assert not running.done()
+        two.provider.keeping.under_way.recheck(book, over_ms)
+        async with asyncio.timeout(5):
+            await running
+        assert call.error() == "ACCESS_EXPIRED"
 
 
 class _Everything(dict[object, object]):
