@@ -219,12 +219,16 @@ async def _publish_echo(federation: Federation, target: str) -> None:
         )
         await stub.AllowAccess(
             admin_pb2.AllowAccessRequest(
-                consumer=federation.consumer.who.subsystem,
-                service_id=f"{provider.who.subsystem}/{services.ECHO}",
-                purpose=PURPOSE,
-                legal_basis="PUBLIC_TASK",
-                purpose_description="Mengukur",
-                valid_days=1,
+                terms=admin_pb2.AccessTerms(
+                    consumer=federation.consumer.who.subsystem,
+                    service_id=f"{provider.who.subsystem}/{services.ECHO}",
+                    purposes=[
+                        admin_pb2.AccessPurpose(
+                            id=PURPOSE, legal_basis="PUBLIC_TASK", description="Mengukur"
+                        )
+                    ],
+                    valid_days=1,
+                )
             )
         )
 

@@ -1,51 +1,118 @@
 """`simpul access`: who may call what, by agreements that both sides sign."""
 
-from collections.abc import Iterable
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import AsJson, NodeHomeDir, examples, group
-from cli.output import (
-    listed,
-    print_done,
-    print_json,
-    print_line,
-    print_next,
-    print_table,
-    to_dict,
-    when,
+from cli import access_decide, access_show
+from cli.access_terms import (
+    DEFAULT_PURPOSE,
+    AllBecause,
+    ConsumerDays,
+    Days,
+    Fields,
+    From,
+    Hidden,
+    Hours,
+    Keep,
+    LegalBasis,
+    Methods,
+    Note,
+    PerDay,
+    Rate,
+    RequestFields,
+    begin_ms,
+    narrowing,
+    say_all_because,
 )
+from cli.options import AsJson, NodeHomeDir, examples, group
+from cli.output import listed, print_done, print_line, print_next, when
 
 if TYPE_CHECKING:
-    from simpul.node.v1.admin_pb2 import Agreement
+    from simpul.node.v1.admin_pb2 import AccessTerms, AllowAccessResponse, RequestAccessResponse
 
-app = group("Allow others to call, by agreements that both sides sign.")
+app = group("Ask for access, allow it, decide about it: by agreements that both sides sign.")
 
-DEFAULT_PURPOSE = "layanan-publik"
-DEFAULT_DAYS = 365
-MAX_DAYS = 36_500
+Consumer = Annotated[
+    str, typer.Option("--consumer", metavar="SUBSYSTEM", help="Whose apps may call.")
+]
+Service = Annotated[
+    str, typer.Option("--service", metavar="ID", help="The service, with its provider.")
+]
+Purpose = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--purpose",
+        metavar="NAME",
+        help=f"What for, in lower case; may be given several times. None: {DEFAULT_PURPOSE}.",
+    ),
+]
+Basis = Annotated[
+    LegalBasis,
+    typer.Option(
+        "--legal-basis",
+        metavar="BASIS",
+        case_sensitive=False,
+        help=f"By which right: {', '.join(LegalBasis)}.",
+    ),
+]
+Description = Annotated[
+    str | None,
+    typer.Option("--description", metavar="TEXT", help="The purpose in words; none: its name."),
+]
+Replaces = Annotated[
+    str,
+    typer.Option(
+        "--renews", metavar="AGREEMENT", help="The agreement that this one takes the place of."
+    ),
+]
 
 
-class LegalBasis(StrEnum):
-    """Law 27/2022, article 20 (2); the names are those of the agreement's format."""
+@app.command(
+    "request",
+    epilog=examples(
+        "simpul access request --home N --consumer ID/KEMENTERIAN/KOMDIGI/superapp"
+        " --service ID/DAERAH/53.15/pariwisata/wisata.v1.Wisata --method Get"
+        " --field Get/island.name --purpose layanan-wisata --rate 10/s --days 90",
+    ),
+)
+def request(
+    home: NodeHomeDir,
+    consumer: Consumer,
+    service: Service,
+    method: Methods = None,
+    field: Fields = None,
+    request_field: RequestFields = None,
+    all_because: AllBecause = None,
+    purpose: Purpose = None,
+    legal_basis: Basis = LegalBasis.PUBLIC_TASK,
+    description: Description = None,
+    rate: Rate = None,
+    per_day: PerDay = None,
+    hours: Hours = None,
+    begins: From = None,
+    days: Days = None,
+    keep: Keep = None,
+    consumer_days: ConsumerDays = None,
+    hidden: Hidden = False,
+    renews: Replaces = "",
+    note: Note = "",
+    as_json: AsJson = False,
+) -> None:
+    """Ask a provider for access. Its operators decide: simpul access inbox, at their node."""
+    from cli.admin import ask_node
+    from simpul.node.v1 import admin_pb2
 
-    CONSENT = "CONSENT"
-    CONTRACT = "CONTRACT"
-    LEGAL_DUTY = "LEGAL_DUTY"
-    VITAL_INTEREST = "VITAL_INTEREST"
-    PUBLIC_TASK = "PUBLIC_TASK"
-    LEGITIMATE_INTEREST = "LEGITIMATE_INTEREST"
-
-
-class Keeper(StrEnum):
-    """Which nodes keep payloads and metadata; the names are those of the agreement's format."""
-
-    NONE = "none"
-    CONSUMER = "consumer"
-    PROVIDER = "provider"
-    BOTH = "both"
+    terms = narrowing(
+        methods=method, fields=field, request_fields=request_field, rate=rate, per_day=per_day,
+        hours=hours, days=days, keep=keep, consumer_days=consumer_days,
+    )  # fmt: skip
+    say_all_because(terms, all_because)
+    _say_whole(terms, consumer, service, purpose, legal_basis, description)
+    terms.valid_from_ms, terms.hidden_from_citizens = begin_ms(begins), hidden
+    terms.replaces = renews
+    asked = admin_pb2.RequestAccessRequest(terms=terms, note=note)
+    _print_made(ask_node(home, lambda stub: stub.RequestAccess(asked)), as_json=as_json)
 
 
 @app.command(
@@ -60,100 +127,83 @@ class Keeper(StrEnum):
 )
 def allow(
     home: NodeHomeDir,
-    consumer: Annotated[str, typer.Option(metavar="SUBSYSTEM", help="Who may call.")],
-    service: Annotated[str, typer.Option(metavar="ID", help="A service that this node publishes.")],
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Only this method; may be given several times. None: every method that the "
-            "contract has today.",
-        ),
-    ] = None,
-    purpose: Annotated[
-        str, typer.Option(metavar="NAME", help="What for, in lower case.")
-    ] = DEFAULT_PURPOSE,
-    legal_basis: Annotated[
-        LegalBasis,
-        typer.Option(
-            metavar="BASIS",
-            case_sensitive=False,
-            help=f"By which right: {', '.join(LegalBasis)}.",
-        ),
-    ] = LegalBasis.PUBLIC_TASK,
-    description: Annotated[
-        str | None,
-        typer.Option(metavar="TEXT", help="The purpose in words; none: its name."),
-    ] = None,
-    keep: Annotated[
-        Keeper,
-        typer.Option(
-            case_sensitive=False,
-            help="Which node keeps the calls' messages and metadata, encrypted: none, consumer, "
-            "provider or both.",
-        ),
-    ] = Keeper.NONE,
-    days: Annotated[
-        int, typer.Option(min=1, max=MAX_DAYS, help="How long it holds.")
-    ] = DEFAULT_DAYS,
+    consumer: Consumer,
+    service: Service,
+    method: Methods = None,
+    field: Fields = None,
+    request_field: RequestFields = None,
+    all_because: AllBecause = None,
+    purpose: Purpose = None,
+    legal_basis: Basis = LegalBasis.PUBLIC_TASK,
+    description: Description = None,
+    rate: Rate = None,
+    per_day: PerDay = None,
+    hours: Hours = None,
+    begins: From = None,
+    days: Days = None,
+    keep: Keep = None,
+    consumer_days: ConsumerDays = None,
+    hidden: Hidden = False,
+    renews: Replaces = "",
+    note: Note = "",
     as_json: AsJson = False,
 ) -> None:
-    """Make an agreement, sign it, and have the consumer's node countersign it.
+    """Make an agreement, sign it, and offer it to the consumer.
 
-    The consumer's node must be running. Calls are possible when this returns.
+    Where the consumer's node agrees by itself, calls are possible when this returns.
     """
     from cli.admin import ask_node
     from simpul.node.v1 import admin_pb2
 
-    request = admin_pb2.AllowAccessRequest(
-        consumer=consumer,
-        service_id=service,
-        methods=method or [],
-        purpose=purpose,
-        legal_basis=legal_basis.value,
-        purpose_description=purpose if description is None else description,
-        valid_days=days,
-        keep=keep.name,
-    )
-    made = ask_node(home, lambda stub: stub.AllowAccess(request)).agreement
-    if as_json:
-        print_json(to_dict(made))
-        return
-    print_line(made.agreement)
-    print_done(
-        f"{consumer} may call {listed(made.methods)} until {when(made.valid_until_ms)}"
-        f" ({made.state})"
-    )
-    first = made.methods[0] if made.methods else "METHOD"
-    print_next(f"simpul call --home CONSUMERS_HOME {service} {first} -d '{{}}'")
+    terms = narrowing(
+        methods=method, fields=field, request_fields=request_field, rate=rate, per_day=per_day,
+        hours=hours, days=days, keep=keep, consumer_days=consumer_days,
+    )  # fmt: skip
+    say_all_because(terms, all_because)
+    _say_whole(terms, consumer, service, purpose, legal_basis, description)
+    terms.valid_from_ms, terms.hidden_from_citizens = begin_ms(begins), hidden
+    terms.replaces = renews
+    offer = admin_pb2.AllowAccessRequest(terms=terms, note=note)
+    made = ask_node(home, lambda stub: stub.AllowAccess(offer))
+    _print_made(made, as_json=as_json)
+    if not as_json and made.agreement.state == "active":
+        first = made.agreement.methods[0] if made.agreement.methods else "METHOD"
+        print_next(f"simpul call --home CONSUMERS_HOME {service} {first} -d '{{}}'")
 
 
-@app.command("list", epilog=examples("simpul access list --home N", "simpul access list --json"))
-def list_agreements(home: NodeHomeDir, as_json: AsJson = False) -> None:
-    """List the agreements that this node holds, as provider or as consumer."""
-    from cli.admin import ask_node
+def _say_whole(
+    terms: "AccessTerms",
+    consumer: str,
+    service: str,
+    purposes: list[str] | None,
+    legal_basis: LegalBasis,
+    description: str | None,
+) -> None:
     from simpul.node.v1 import admin_pb2
 
-    answer = ask_node(home, lambda stub: stub.ListAgreements(admin_pb2.ListAgreementsRequest()))
-    if as_json:
-        print_json(to_dict(answer))
-        return
-    print_table(
-        ("AGREEMENT", "SIDE", "STATE", "CONSUMER", "SERVICE", "METHODS", "PURPOSES", "UNTIL"),
-        _rows(answer.agreements),
-        empty="No agreements: a provider makes one with simpul access allow",
+    terms.consumer, terms.service_id = consumer, service
+    terms.purposes.extend(
+        admin_pb2.AccessPurpose(
+            id=name,
+            legal_basis=legal_basis.value,
+            description=name if description is None else description,
+        )
+        for name in purposes or [DEFAULT_PURPOSE]
     )
 
 
-def _rows(agreements: "Iterable[Agreement]") -> Iterable[tuple[str, ...]]:
-    for item in agreements:
-        yield (
-            item.agreement,
-            item.side,
-            item.state,
-            listed(item.consumers),
-            item.service if "/" in item.service else f"{item.provider}/{item.service}",
-            listed(item.methods),
-            listed(item.purposes),
-            when(item.valid_until_ms),
-        )
+def _print_made(made: "AllowAccessResponse | RequestAccessResponse", *, as_json: bool) -> None:
+    if as_json:
+        access_decide.print_agreement(made.agreement, made.untold)
+        return
+    agreement = made.agreement
+    print_line(agreement.agreement)
+    print_done(
+        f"{listed(agreement.consumers)} may call {listed(agreement.methods)} until "
+        f"{when(agreement.valid_until_ms)} ({agreement.state})"
+    )
+    access_decide.print_untold(made.untold)
+
+
+for _group in (access_decide.app, access_show.app):
+    app.registered_commands.extend(_group.registered_commands)

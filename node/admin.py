@@ -12,30 +12,31 @@ from collections.abc import Awaitable, Callable
 from google.protobuf.message import Message
 from grpc import aio
 
+from node.admin_access import AccessAdmin
 from node.admin_calls import CallAdmin
 from node.admin_erasure import ErasureAdmin
-from node.operations import access, apps, services
+from node.operations import apps, services
+from node.operations.access import Access
 from node.operations.desk import Desk
 from node.operations.erasure import Erasures
-from node.store.agreements import StoredAgreement
-from security.agreement import LegalBasis, PayloadKeeper
-from security.errors import Code, SimpulError
 from security.identifiers import ServiceId, SubsystemId
 from simpul.node.v1 import admin_pb2
 
 Context = aio.ServicerContext[Message, Message]
 
 
-class NodeAdmin(CallAdmin, ErasureAdmin):
+class NodeAdmin(AccessAdmin, CallAdmin, ErasureAdmin):
     """Thin: every method is a line or two of `operations`."""
 
     def __init__(
         self,
         desk: Desk,
+        access: Access,
         erasures: Erasures,
         status: Callable[[], Awaitable[admin_pb2.StatusResponse]],
     ) -> None:
         self._desk = desk
+        self._access = access
         self._erasures = erasures
         self._status = status
 
@@ -71,24 +72,6 @@ class NodeAdmin(CallAdmin, ErasureAdmin):
         del request, context
         found = await asyncio.to_thread(services.published, self._desk)
         return admin_pb2.ListServicesResponse(services=[_service(each) for each in found])
-
-    async def AllowAccess(
-        self, request: admin_pb2.AllowAccessRequest, context: Context
-    ) -> admin_pb2.AllowAccessResponse:
-        """Let a consumer in."""
-        del context
-        stored = await access.allow(self._desk, _allow_request(request))
-        return admin_pb2.AllowAccessResponse(agreement=_agreement(self._desk, stored))
-
-    async def ListAgreements(
-        self, request: admin_pb2.ListAgreementsRequest, context: Context
-    ) -> admin_pb2.ListAgreementsResponse:
-        """All agreements, whatever their state."""
-        del request, context
-        stored = await asyncio.to_thread(access.agreements, self._desk)
-        return admin_pb2.ListAgreementsResponse(
-            agreements=[_agreement(self._desk, each) for each in stored]
-        )
 
     async def AddApp(
         self, request: admin_pb2.AddAppRequest, context: Context
@@ -136,42 +119,6 @@ class NodeAdmin(CallAdmin, ErasureAdmin):
         return admin_pb2.GetContractResponse(descriptor_set=found)
 
 
-def _allow_request(request: admin_pb2.AllowAccessRequest) -> access.AllowRequest:
-    default = access.AllowRequest(
-        SubsystemId.parse(request.consumer), ServiceId.parse(request.service_id)
-    )
-    return access.AllowRequest(
-        default.consumer,
-        default.service,
-        tuple(request.methods),
-        request.purpose or default.purpose,
-        _legal_basis(request.legal_basis) if request.legal_basis else default.legal_basis,
-        request.purpose_description,
-        request.valid_days or default.valid_days,
-        _keeper(request.keep) if request.keep else default.keeper,
-    )
-
-
-def _legal_basis(text: str) -> LegalBasis:
-    try:
-        return LegalBasis[text]
-    except KeyError:
-        raise SimpulError(
-            Code.REQUEST_MALFORMED,
-            f"{text[:40]!a} is no legal basis; give one of {', '.join(LegalBasis.__members__)}",
-        ) from None
-
-
-def _keeper(text: str) -> PayloadKeeper:
-    try:
-        return PayloadKeeper[text]
-    except KeyError:
-        raise SimpulError(
-            Code.REQUEST_MALFORMED,
-            f"{text[:40]!a} is no keeper; give one of {', '.join(PayloadKeeper.__members__)}",
-        ) from None
-
-
 def _service(service: services.Published) -> admin_pb2.PublishedService:
     return admin_pb2.PublishedService(
         id=str(service.id),
@@ -184,21 +131,4 @@ def _service(service: services.Published) -> admin_pb2.PublishedService:
             )
             for name, kind in service.methods.items()
         ],
-    )
-
-
-def _agreement(desk: Desk, stored: StoredAgreement) -> admin_pb2.Agreement:
-    terms, state, side = access.describe(desk, stored)
-    return admin_pb2.Agreement(
-        agreement=stored.hash.hex(),
-        provider=str(terms.provider_subsystem),
-        consumers=[str(consumer) for consumer in terms.consumer_subsystems],
-        service=", ".join(item.service for item in terms.services),
-        methods=[method for item in terms.services for method in item.methods],
-        purposes=[purpose.id for purpose in terms.purposes],
-        valid_from_ms=terms.valid_from_ms,
-        valid_until_ms=terms.valid_until_ms,
-        state=state,
-        side=side,
-        keep=terms.payload_keeper.name,
     )

@@ -48,7 +48,11 @@ TABLE: Final[Mapping[str, Row]] = MappingProxyType(
         f"{_ADMIN}/PublishService": _OPERATOR,
         f"{_ADMIN}/ListServices": _OPERATOR,
         f"{_ADMIN}/AllowAccess": _OPERATOR,
+        f"{_ADMIN}/RequestAccess": _OPERATOR,
         f"{_ADMIN}/ListAgreements": _OPERATOR,
+        f"{_ADMIN}/ShowAgreement": _OPERATOR,
+        f"{_ADMIN}/DecideAgreement": _OPERATOR,
+        f"{_ADMIN}/SettleAgreements": _OPERATOR,
         f"{_ADMIN}/AddApp": _OPERATOR,
         f"{_ADMIN}/ListApps": _OPERATOR,
         f"{_ADMIN}/RemoveApp": _OPERATOR,
@@ -65,10 +69,9 @@ TABLE: Final[Mapping[str, Row]] = MappingProxyType(
         f"{_ADMIN}/DeclineErasure": _OPERATOR,
         f"{_ADMIN}/RewrapJournal": _OPERATOR,
         f"{_CONTROL}/Attach": _WORKER,
-        f"{_CONTROL}/Countersign": _WORKER,
+        f"{_CONTROL}/AnswerPeer": _WORKER,
         f"{_CONTROL}/RefreshDirectory": _WORKER,
         f"{_CONTROL}/Lease": _WORKER,
-        f"{_CONTROL}/HearErasure": _WORKER,
     }
 )
 

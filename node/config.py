@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
 from node.home import NodeHome
 from node.journal.period import parse_period
@@ -241,10 +241,16 @@ class AppsSection(Section):
 class AgreementsSection(Section):
     """What the node does with agreements that providers offer."""
 
-    countersign: Literal["auto", "never"] = Field(
+    countersign: Literal["auto", "ask"] = Field(
         default="auto",
         description="auto: sign those that name a member hosted here as the consumer; "
-        "never: refuse all.",
+        "ask: an operator decides (`simpul access inbox`).",
+    )
+    siblings_within_s: NonNegativeInt = Field(
+        default=60,
+        le=86_400,
+        description="A member's calls are refused here when one of its other active nodes has not "
+        "been heard from for so many seconds: it may know of a revocation. 0: never.",
     )
     share_percent: int | None = Field(
         default=None,

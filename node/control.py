@@ -15,12 +15,12 @@ from typing import Protocol, TypeVar
 import structlog
 from grpc import aio
 
+from node.exchange.providing import Asker
 from node.model import Current
 from node.policy.allowance import Side
 from runtime.grpc_errors import from_rpc_error
 from security.errors import Code, SimpulError
 from simpul.node.v1 import admin_pb2, control_pb2, control_pb2_grpc
-from simpul.v1 import agreement_pb2
 
 T = TypeVar("T")
 
@@ -28,8 +28,8 @@ _log = structlog.get_logger(__name__)
 
 LOST_AFTER_S = 1.0
 RETRY_S = 0.1
-# Countersigning writes to the disk and reaches every worker.
-COUNTERSIGN_TIMEOUT_S = 10.0
+# Signing writes to the disk and reaches every worker.
+ANSWER_TIMEOUT_S = 10.0
 # docs/spec, "What a receiver checks", 9: fetch once, at most 2 s.
 REFRESH_TIMEOUT_S = 2.0
 # A count is written to the disk before its calls begin.
@@ -43,18 +43,8 @@ class Orders(Protocol):
         """Go by this snapshot from now on."""
         ...
 
-    async def send_offer(
-        self, offer: agreement_pb2.SignedAgreement
-    ) -> agreement_pb2.SignedAgreement:
-        """Offer an agreement to the consumer's node; returns it with both signatures."""
-        ...
-
-    async def share(self, share: control_pb2.Share) -> None:
-        """Send an agreement to another node of a member that is hosted here."""
-        ...
-
-    async def tell_erasure(self, telling: control_pb2.ErasureTelling) -> None:
-        """Tell another node that a call was erased here."""
+    async def ask(self, question: control_pb2.Question) -> bytes:
+        """Ask another node's own service; returns its answer."""
         ...
 
     def links(self) -> list[admin_pb2.LinkStatus]:
@@ -90,17 +80,17 @@ class ControlClient:
                 self._lost = loop.call_later(LOST_AFTER_S, self._current.suspend)
             await asyncio.sleep(RETRY_S)
 
-    async def countersign(
-        self, offer: agreement_pb2.SignedAgreement
-    ) -> agreement_pb2.SignedAgreement:
-        """Ask the supervisor to check, sign and keep an agreement that a peer offers.
+    async def answer(self, service: str, method: str, data: bytes, asker: Asker) -> bytes:
+        """Ask the supervisor what a peer asks of one of the nodes' own services.
 
         Raises:
             SimpulError: It refused, or is lost.
         """
-        request = control_pb2.CountersignRequest(agreement=offer)
-        response = await _asked(self._stub.Countersign(request, timeout=COUNTERSIGN_TIMEOUT_S))
-        return response.agreement
+        request = control_pb2.AnswerPeerRequest(
+            service=service, method=method, data=data,
+            node=str(asker.node), member=str(asker.member),
+        )  # fmt: skip
+        return (await _asked(self._stub.AnswerPeer(request, timeout=ANSWER_TIMEOUT_S))).data
 
     async def refresh_directory(self, version: int, digest: bytes) -> None:
         """Ask the supervisor to fetch the directory now; a new one arrives as a snapshot.
@@ -110,15 +100,6 @@ class ControlClient:
         """
         request = control_pb2.RefreshDirectoryRequest(version=version, hash=digest)
         await _asked(self._stub.RefreshDirectory(request, timeout=REFRESH_TIMEOUT_S))
-
-    async def hear_erasure(self, notice: bytes, member: str) -> None:
-        """Have the supervisor record what a member says that it erased.
-
-        Raises:
-            SimpulError: NOT_FOUND, where no such call is here; or the supervisor is lost.
-        """
-        request = control_pb2.HearErasureRequest(notice=notice, member=member)
-        await _asked(self._stub.HearErasure(request, timeout=COUNTERSIGN_TIMEOUT_S))
 
     async def lease(self, agreement: bytes, side: Side, wanted: int) -> int:
         """Ask for calls under an agreement that limits how often; returns how many may be begun.
@@ -154,12 +135,8 @@ class ControlClient:
                 case "snapshot":
                     await self._orders.take_snapshot(order.snapshot)
                     self._found()
-                case "offer":
-                    done.agreement.CopyFrom(await self._orders.send_offer(order.offer))
-                case "share":
-                    await self._orders.share(order.share)
-                case "erasure":
-                    await self._orders.tell_erasure(order.erasure)
+                case "question":
+                    done.answer = await self._orders.ask(order.question)
                 case "drain":
                     await self._orders.drain(order.drain.grace_ms / 1000)
                 case "report":

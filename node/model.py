@@ -36,6 +36,21 @@ class Snapshot:
     targets: Mapping[ServiceId, str]
     # Why no new call may begin, of either side: the journal isn't as it should be.
     refusal: SimpulError | None = None
+    # Members of this node whose other nodes may know of a revocation that isn't known here.
+    unsettled: frozenset[MemberId] = frozenset()
+
+    def check_settled(self, member: MemberId) -> None:
+        """Pass where a member's agreements are surely all known here.
+
+        Raises:
+            SimpulError: AGREEMENTS_UNSETTLED.
+        """
+        if member in self.unsettled:
+            raise SimpulError(
+                Code.AGREEMENTS_UNSETTLED,
+                f"another node of {member} has not been heard from, and may know of a revocation; "
+                "its operators start that node, or take it out of the directory",
+            )
 
 
 class Current:

@@ -24,6 +24,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from node.admin import NodeAdmin
+from node.agreements import model as agreements
 from node.authorization import Socket, authorize
 from node.checkpoints.opening import open_keeper
 from node.checkpoints.watch import CheckpointMetrics
@@ -34,18 +35,20 @@ from node.directory.refresh import SharedRefresh
 from node.directory.replica import Replica
 from node.directory.watch import DirectoryWatch, Sources, WatchTiming
 from node.evidence.tidy import keep_tidy
+from node.exchange.providing import Asker
 from node.home import NodeHome
+from node.journal.kept.model import Telling
 from node.journal.kept.sql_store import SqlKeptStore
 from node.journal.kept.store import KeptStore
 from node.journal.upkeep import Upkeep, consumed_ms, upkeep_settings
 from node.journal.watch import JournalMetrics
 from node.keyring import KeyRing
-from node.operations import access, successions
+from node.operations import successions
+from node.operations.access import Access
 from node.operations.allowances import Allowances
 from node.operations.certificates import keep_renewed
 from node.operations.desk import Desk
 from node.operations.erasure import Erasures
-from node.operations.siblings import Siblings
 from node.policy.allowance import Side
 from node.processes import WorkerProcesses
 from node.registry_client import NodeChanges, RegistryClient
@@ -62,10 +65,11 @@ from runtime.grpc_errors import ErrorInterceptor
 from runtime.grpc_options import server_options
 from runtime.metrics import metrics_server
 from runtime.ports import Address, TcpAddress, ensure_free
+from security import erasure
 from security.errors import Code, SimpulError
+from security.identifiers import SubsystemId
 from security.secret_key import SECRET_BYTES, SecretKey
 from simpul.node.v1 import admin_pb2, admin_pb2_grpc, control_pb2_grpc
-from simpul.v1 import agreement_pb2
 
 _log = structlog.get_logger(__name__)
 
@@ -147,12 +151,7 @@ class Supervisor:
         self.metrics = NodeMetrics()
         self.metrics_address: TcpAddress | None = None
         self.processes: WorkerProcesses | None = None
-        self._workers = Workers(
-            countersign=self._countersign,
-            refresh=self._refresh,
-            lease=self._lease,
-            hear=self._hear_erasure,
-        )
+        self._workers = Workers(answer=self._answer, refresh=self._refresh, lease=self._lease)
         self._replica = Replica(home.directory, config.federation, home.read_root(), store)
         self._watch = DirectoryWatch(
             self._replica,
@@ -173,12 +172,13 @@ class Supervisor:
         self._erasures = Erasures(
             kept,
             SecretRing(home),
-            self._workers.tell_erasure,
+            self._tell_erasure,
             now_ms,
             os.urandom,
             on_notice=config.journal.erase_on_notice,
         )
         self._allowances = Allowances(self._desk)
+        self._access = Access(self._desk)
         self._shared_refresh = SharedRefresh(lambda: self._replica.current, self._watch.refresh)
         self._pushing: set[asyncio.Task[None]] = set()
 
@@ -186,6 +186,7 @@ class Supervisor:
         """Verify the copy on the disk; without one, fetch it, which needs the registry."""
         generation = await self._watch.open()
         self._desk.directory.check_age(now_ms())
+        self._access.begin()
         await self._on_generation(generation)
 
     async def keep_checkpoints(self, stack: AsyncExitStack) -> None:
@@ -235,7 +236,7 @@ class Supervisor:
         control_pb2_grpc.add_ControlServicer_to_server(self._workers, control)
         admin = _server(Socket.ADMIN)
         admin_pb2_grpc.add_NodeAdminServicer_to_server(
-            NodeAdmin(self._desk, self._erasures, self._status), admin
+            NodeAdmin(self._desk, self._access, self._erasures, self._status), admin
         )
         await _listen(control, self._home.control_socket)
         await _listen(admin, self._home.admin_socket)
@@ -276,7 +277,7 @@ class Supervisor:
         tasks: list[asyncio.Task[object]] = [
             asyncio.create_task(self._watch.run()),
             asyncio.create_task(keep_renewed(self._desk)),
-            asyncio.create_task(Siblings(self._desk).run()),
+            asyncio.create_task(self._access.run()),
             asyncio.create_task(
                 keep_tidy(
                     self._replica, self._home, journal_place(self._config, self._home), now_ms
@@ -322,13 +323,28 @@ class Supervisor:
             # same.
             _log.error("snapshot not taken", code=error.code, why=error.message)
 
-    async def _countersign(
-        self, offer: agreement_pb2.SignedAgreement
-    ) -> agreement_pb2.SignedAgreement:
-        return await access.countersign(self._desk, offer)
+    async def _answer(self, service: str, method: str, data: bytes, asker: Asker) -> bytes:
+        """What a peer asks of this node's own services."""
+        if service == agreements.SERVICE:
+            return await self._access.answer(method, data, asker.member)
+        if (service, method) == erasure.METHOD:
+            return await self._erasures.answer(data, asker.member)
+        raise SimpulError(Code.SERVICE_UNKNOWN, f"nodes don't offer {service[:80]!a}")
 
-    async def _hear_erasure(self, notice: bytes, member: str) -> None:
-        await self._erasures.hear(notice, member)
+    async def _tell_erasure(self, telling: Telling, notice: bytes) -> None:
+        """Tell the node that had the call, or another of its member's where that one is no more."""
+        receiver = SubsystemId.parse(telling.receiver)
+        nodes = self._desk.directory.nodes_of(receiver.member, now_ms())
+        if not nodes:
+            raise SimpulError(
+                Code.NODE_UNKNOWN,
+                f"{receiver.member} has no active node; ask its operators to run one",
+            )
+        node = next((each for each in nodes if str(each.id) == telling.peer), nodes[0])
+        await self._desk.ask_service(
+            node.id, erasure.METHOD, notice, sender=SubsystemId.parse(telling.sender),
+            receiver=receiver,
+        )  # fmt: skip
 
     async def _lease(self, agreement: bytes, side: Side, wanted: int) -> int:
         return await self._allowances.lease(agreement, side, wanted)

@@ -19,17 +19,17 @@ import structlog
 from grpc import aio
 from prometheus_client import CollectorRegistry
 
+from node.agreements import model as agreements
 from node.calls import InboundCall, Services
 from node.config import NodeConfig
 from node.control import ControlClient
 from node.directory.load import load_view
-from node.exchange import erasing
 from node.exchange.allowance import Allowance
-from node.exchange.asking import ask
+from node.exchange.asking import ask_question
 from node.exchange.consuming import Consuming
 from node.exchange.fields import FieldRules
 from node.exchange.keeping import Keeping
-from node.exchange.providing import Providing
+from node.exchange.providing import Asker, BuiltIn, Providing
 from node.exchange.recent import RecentCalls
 from node.exchange.refused import RefusedCalls
 from node.exchange.watch import CallMetrics
@@ -54,16 +54,14 @@ from node.standard.table import own_services
 from runtime import tracing
 from runtime.clock import now_ms
 from runtime.grpc_options import channel_options
-from security.agreement import parse_agreement
+from security import erasure
 from security.certificate import to_pem
-from security.directory import DirectoryView, NodeState, NodeView
+from security.directory import DirectoryView, NodeState
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId, NodeId, ServiceId, SubsystemId
 from security.keys import PrivateKey
 from security.limits import Limits
-from security.strict import parse
 from simpul.node.v1 import admin_pb2, control_pb2
-from simpul.v1 import agreement_pb2
 
 _log = structlog.get_logger(__name__)
 
@@ -75,9 +73,11 @@ FOLLOW_S: Final = 0.5
 NOTES_S: Final = 2.0
 # For the word that this worker can't begin to be sent, before the process ends.
 TELL_S: Final = 0.2
-AGREEMENTS: Final = "simpul.v1.Agreements"
-OFFER: Final = "Offer"
-MAX_OFFER_BYTES: Final = 256 * 1024
+# The nodes' own services: each with the method that a peer may ask.
+BUILT_IN: Final = (
+    *((agreements.SERVICE, method) for method in agreements.METHODS),
+    erasure.METHOD,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +133,7 @@ class Worker:
         self._providing = Providing(
             self._current,
             services,
-            {(AGREEMENTS, OFFER): self._offered}
-            | {erasing.METHOD: erasing.noticed(self._control.hear_erasure)},
+            {each: self._answered(*each) for each in BUILT_IN},
             metrics,
             keeping,
             recent=recent,
@@ -259,57 +258,13 @@ class Worker:
             await self._open_link_port()
             self._begun.set_result(None)
 
-    async def send_offer(
-        self, offer: agreement_pb2.SignedAgreement
-    ) -> agreement_pb2.SignedAgreement:
-        """Offer an agreement to a node of its consumer; returns what that one signed."""
-        terms = parse_agreement(offer.agreement)
-        provider, consumer = terms.provider_subsystem, terms.consumer_subsystems[0]
-        nodes = self._current.snapshot.directory.nodes_of(terms.consumer.member, now_ms())
-        if not nodes:
-            raise SimpulError(
-                Code.NODE_UNKNOWN,
-                f"{terms.consumer.member} has no active node; ask its operators to run one",
-            )
-        for node in nodes[:-1]:
-            try:
-                return await self._offer(offer, node, provider, consumer)
-            except SimpulError as error:
-                # Only one of the consumer's nodes holds its identity key.
-                if error.code is not Code.IDENTITY_ABSENT:
-                    raise
-        return await self._offer(offer, nodes[-1], provider, consumer)
-
-    async def share(self, share: control_pb2.Share) -> None:
-        """Send an agreement to another node of a member that is hosted here."""
-        node = self._current.snapshot.directory.require_active_node(NodeId.parse(share.node))
-        subsystem = SubsystemId.parse(share.subsystem)
-        await self._offer(share.agreement, node, subsystem, subsystem)
-
-    async def _offer(
-        self,
-        offer: agreement_pb2.SignedAgreement,
-        node: NodeView,
-        sender: SubsystemId,
-        receiver: SubsystemId,
-    ) -> agreement_pb2.SignedAgreement:
-        answer = await ask(
-            self._dialler,
-            (node,),
-            call_id=new_call_id(now_ms(), os.urandom(10)),
-            consumer=sender,
-            provider=receiver,
-            service=AGREEMENTS,
-            method=OFFER,
-            data=agreement_pb2.OfferRequest(agreement=offer).SerializeToString(),
-        )
-        return parse(agreement_pb2.OfferResponse, answer, MAX_OFFER_BYTES).agreement
-
-    async def tell_erasure(self, telling: control_pb2.ErasureTelling) -> None:
-        """Tell another node that a call was erased here."""
-        at_ms, directory = now_ms(), self._current.snapshot.directory
-        call_id = new_call_id(at_ms, os.urandom(10))
-        await erasing.tell(self._dialler, directory, telling, call_id, at_ms)
+    async def ask(self, question: control_pb2.Question) -> bytes:
+        """Ask another node's own service, in the name of a member that is hosted here."""
+        # Also where no call may begin: a restored node asks what it has missed.
+        return await ask_question(
+            self._dialler, self._current.directory, self._place.config.node_id, question,
+            call_id=new_call_id(now_ms(), os.urandom(10)), at_ms=now_ms(),
+        )  # fmt: skip
 
     def links(self) -> list[admin_pb2.LinkStatus]:
         """The links that are up, of either end."""
@@ -339,20 +294,13 @@ class Worker:
         await asyncio.sleep(TELL_S)
         self._begun.set_exception(error)
 
-    async def _offered(self, data: bytes, sender: MemberId) -> bytes:
-        """`Agreements.Offer`: have the supervisor countersign what a provider offers."""
-        offer = parse(agreement_pb2.OfferRequest, data, MAX_OFFER_BYTES).agreement
-        terms = parse_agreement(offer.agreement)
-        # What both have signed may come from a sibling of either.
-        senders = {terms.provider.member}
-        if offer.consumer_signature:
-            senders.add(terms.consumer.member)
-        if sender not in senders:
-            raise SimpulError(
-                Code.AGREEMENT_INVALID, "an agreement is offered by its provider and nobody else"
-            )
-        signed = await self._control.countersign(offer)
-        return agreement_pb2.OfferResponse(agreement=signed).SerializeToString()
+    def _answered(self, service: str, method: str) -> BuiltIn:
+        """A method of the nodes' own services: the supervisor answers it."""
+
+        async def answer(data: bytes, asker: Asker) -> bytes:
+            return await self._control.answer(service, method, data, asker)
+
+        return answer
 
     async def _refresh(self, directory_hash: bytes) -> None:
         try:
@@ -473,6 +421,7 @@ def _snapshot(pushed: control_pb2.Snapshot, view: DirectoryView, config: NodeCon
         SimpulError(Code(pushed.refusal_code), pushed.refusal_message)
         if pushed.refusal_code
         else None,
+        frozenset(MemberId.parse(member) for member in pushed.unsettled),
     )
 
 

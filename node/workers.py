@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 import structlog
 from grpc import aio
 
+from node.exchange.providing import Asker
 from node.policy.allowance import Side
 from security.errors import Code, SimpulError
-from security.identifiers import NodeId, SubsystemId
+from security.identifiers import MemberId, NodeId
 from simpul.node.v1 import admin_pb2, control_pb2, control_pb2_grpc
-from simpul.v1 import agreement_pb2
 
 _log = structlog.get_logger(__name__)
 
@@ -31,11 +31,11 @@ _log = structlog.get_logger(__name__)
 ACKNOWLEDGE_TIMEOUT_S = 5.0
 # Its first snapshot is read whole, from a disk that may be busy: nothing of it is in memory yet.
 FIRST_TIMEOUT_S = 60.0
-# An offer crosses a link to another node and back.
-OFFER_TIMEOUT_S = 15.0
+# How long somebody who asks another node waits for a worker that serves.
+ASK_TIMEOUT_S = 15.0
 
-Countersign = Callable[[agreement_pb2.SignedAgreement], Awaitable[agreement_pb2.SignedAgreement]]
-HearErasure = Callable[[bytes, str], Awaitable[None]]
+# What a peer asks of the nodes' own services: service, method, the request, and who asks.
+AnswerPeer = Callable[[str, str, bytes, Asker], Awaitable[bytes]]
 Refresh = Callable[[int, bytes], Awaitable[tuple[int, bytes]]]
 # Of an agreement, as one of its sides, so many calls: how many of them may be begun.
 Lease = Callable[[bytes, Side, int], Awaitable[int]]
@@ -87,13 +87,10 @@ class _Attached:
 class Workers(control_pb2_grpc.ControlServicer):
     """All attached workers."""
 
-    def __init__(
-        self, *, countersign: Countersign, refresh: Refresh, lease: Lease, hear: HearErasure
-    ) -> None:
-        self._countersign = countersign
+    def __init__(self, *, answer: AnswerPeer, refresh: Refresh, lease: Lease) -> None:
+        self._answer = answer
         self._refresh = refresh
         self._lease = lease
-        self._hear = hear
         self._attached: dict[int, _Attached] = {}
         self._snapshot: control_pb2.Snapshot | None = None
         self._pushing = asyncio.Lock()
@@ -126,48 +123,16 @@ class Workers(control_pb2_grpc.ControlServicer):
             self._snapshot = snapshot
             await asyncio.gather(*(self._give(worker) for worker in tuple(self._attached.values())))
 
-    async def offer(self, offer: agreement_pb2.SignedAgreement) -> agreement_pb2.SignedAgreement:
-        """Have a worker send an offer to the consumer's node; returns what that one signed.
-
-        Raises:
-            SimpulError: No worker serves, the node can't be reached, or it declined.
-        """
-        try:
-            await asyncio.wait_for(self.wait_ready(1), OFFER_TIMEOUT_S)
-        except TimeoutError:
-            raise SimpulError(
-                Code.NOT_RUNNING, "no worker of this node serves; its log says why"
-            ) from None
-        worker = self._ready_one()
-        done = await worker.order(control_pb2.AttachResponse(offer=offer), OFFER_TIMEOUT_S)
-        return done.agreement
-
-    async def share(
-        self, signed: agreement_pb2.SignedAgreement, node: NodeId, subsystem: SubsystemId
-    ) -> None:
-        """Have a worker send an agreement to another node of a member that is hosted here.
+    async def ask(self, question: control_pb2.Question) -> bytes:
+        """Have a worker ask another node's own service; returns the answer.
 
         Raises:
             SimpulError: No worker serves, the node can't be reached, or it refused.
         """
-        try:
-            await asyncio.wait_for(self.wait_ready(1), OFFER_TIMEOUT_S)
-        except TimeoutError:
-            raise SimpulError(
-                Code.NOT_RUNNING, "no worker of this node serves; its log says why"
-            ) from None
-        worker = self._ready_one()
-        share = control_pb2.Share(agreement=signed, node=str(node), subsystem=str(subsystem))
-        await worker.order(control_pb2.AttachResponse(share=share), OFFER_TIMEOUT_S)
-
-    async def tell_erasure(self, telling: control_pb2.ErasureTelling) -> None:
-        """Have a worker tell another node that a call was erased here.
-
-        Raises:
-            SimpulError: No worker serves, the node can't be reached, or it refused.
-        """
-        worker = self._ready_one()
-        await worker.order(control_pb2.AttachResponse(erasure=telling), OFFER_TIMEOUT_S)
+        worker = await self._ready_one()
+        timeout_s = question.timeout_ms / 1000 + ACKNOWLEDGE_TIMEOUT_S
+        order = control_pb2.AttachResponse(question=question)
+        return (await worker.order(order, timeout_s)).answer
 
     async def links(self) -> list[admin_pb2.LinkStatus]:
         """The links of all workers; one that does not answer is left out."""
@@ -186,7 +151,13 @@ class Workers(control_pb2_grpc.ControlServicer):
             for link in answer.links
         ]
 
-    def _ready_one(self) -> _Attached:
+    async def _ready_one(self) -> _Attached:
+        try:
+            await asyncio.wait_for(self.wait_ready(1), ASK_TIMEOUT_S)
+        except TimeoutError:
+            raise SimpulError(
+                Code.NOT_RUNNING, "no worker of this node serves; its log says why"
+            ) from None
         for worker in self._attached.values():
             if worker.ready:
                 return worker
@@ -236,29 +207,16 @@ class Workers(control_pb2_grpc.ControlServicer):
                     await task
             _log.info("worker detached", worker=attached.worker, pid=attached.pid)
 
-    async def Countersign(  # noqa: N802 - gRPC's name
+    async def AnswerPeer(  # noqa: N802 - gRPC's name
         self,
-        request: control_pb2.CountersignRequest,
-        context: aio.ServicerContext[
-            control_pb2.CountersignRequest, control_pb2.CountersignResponse
-        ],
-    ) -> control_pb2.CountersignResponse:
-        """A peer offered an agreement to a member of this node."""
+        request: control_pb2.AnswerPeerRequest,
+        context: aio.ServicerContext[control_pb2.AnswerPeerRequest, control_pb2.AnswerPeerResponse],
+    ) -> control_pb2.AnswerPeerResponse:
+        """A peer asks one of the nodes' own services."""
         del context
-        signed = await self._countersign(request.agreement)
-        return control_pb2.CountersignResponse(agreement=signed)
-
-    async def HearErasure(  # noqa: N802 - gRPC's name
-        self,
-        request: control_pb2.HearErasureRequest,
-        context: aio.ServicerContext[
-            control_pb2.HearErasureRequest, control_pb2.HearErasureResponse
-        ],
-    ) -> control_pb2.HearErasureResponse:
-        """A peer told that it erased a call."""
-        del context
-        await self._hear(request.notice, request.member)
-        return control_pb2.HearErasureResponse()
+        asker = Asker(NodeId.parse(request.node), MemberId.parse(request.member))
+        data = await self._answer(request.service, request.method, request.data, asker)
+        return control_pb2.AnswerPeerResponse(data=data)
 
     async def RefreshDirectory(  # noqa: N802 - gRPC's name
         self,

@@ -279,6 +279,18 @@ class DirectoryView:
                 usable[node.id] = node
         return tuple(usable.values())
 
+    def members_on(self, node: NodeId, now_ms: int) -> tuple[MemberId, ...]:
+        """Return the active members for which a node may seal now, its owner first."""
+        found = [
+            member.id
+            for member in self.members.values()
+            if member.state is MemberState.ACTIVE
+            and any(item.node == node for item in member.seal_keys.values())
+            and any(item.id == node for item in self.nodes_of(member.id, now_ms))
+        ]
+        owner = self.node(node).owner
+        return tuple(sorted(found, key=lambda member: member != owner))
+
     def seal_key(self, member: MemberId, key_id: bytes, node: NodeId, now_ms: int) -> PublicKey:
         """Return the key that may seal for `member` on `node` now.
 

@@ -17,6 +17,7 @@ from simpul.v1 import erasure_pb2
 
 SERVICE: Final = "simpul.v1.Erasures"
 NOTIFY: Final = "Notify"
+METHOD: Final = (SERVICE, NOTIFY)
 MAX_NOTICE_BYTES: Final = 256
 CALL_ID_BYTES: Final = 16
 

@@ -95,6 +95,11 @@ ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
             "Calls come faster than the agreement permits.",
             "Send fewer in a second, or ask for an agreement with a higher rate.",
         ),
+        Code.AGREEMENTS_UNSETTLED: ErrorInfo(
+            Status.UNAVAILABLE,
+            "Another node of the member has not been heard from, and may know of a revocation.",
+            "Start that node, or take it out of the directory; then simpul access settle.",
+        ),
         Code.AGREEMENT_DECLINED: ErrorInfo(
             Status.PERMISSION_DENIED,
             "The other side declined the agreement.",

@@ -280,12 +280,16 @@ class _Builder:
             )
             await stub.AllowAccess(
                 admin_pb2.AllowAccessRequest(
-                    consumer=consumer.who.subsystem,
-                    service_id=who.service_id,
-                    purpose=PURPOSE,
-                    legal_basis="PUBLIC_TASK",
-                    purpose_description=PURPOSE_TEXT,
-                    valid_days=VALID_DAYS,
+                    terms=admin_pb2.AccessTerms(
+                        consumer=consumer.who.subsystem,
+                        service_id=who.service_id,
+                        purposes=[
+                            admin_pb2.AccessPurpose(
+                                id=PURPOSE, legal_basis="PUBLIC_TASK", description=PURPOSE_TEXT
+                            )
+                        ],
+                        valid_days=VALID_DAYS,
+                    )
                 )
             )
         self._say(f"{who.service_id} published; {consumer.who.subsystem} may call it")

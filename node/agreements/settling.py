@@ -67,9 +67,12 @@ class Settling:
         """All active ones now."""
         desk = self._desk
         for member in desk.members:
-            for node in desk.directory.nodes_of(member, desk.time_ms()):
-                if node.id != desk.node:
-                    yield Sibling(member, node.id)
+            try:
+                nodes = desk.directory.nodes_of(member, desk.time_ms())
+            except SimpulError:
+                # Not listed yet, or suspended: nobody may call it.
+                continue
+            yield from (Sibling(member, node.id) for node in nodes if node.id != desk.node)
 
     def unsettled(self, now_s: float, limit_s: float) -> frozenset[MemberId]:
         """The members whose calls are permitted by nobody here until a sibling answers."""

@@ -24,19 +24,22 @@ from node.exchange.fields import ALL
 from node.exchange.metadata import ERROR, Address
 from node.exchange.routing import Route
 from security.contract import MethodKind
-from security.directory import NodeView
+from security.directory import DirectoryView, NodeView
 from security.errors import Code, SimpulError
-from security.identifiers import SubsystemId
+from security.identifiers import NodeId, SubsystemId
+from simpul.node.v1 import control_pb2
 
 ASK_TIMEOUT_MS: Final = 10_000
+# Of a member that lists none yet.
+ANY_SUBSYSTEM: Final = "simpul"
 _UNARY: Final = MethodKind(client_streaming=False, server_streaming=False)
 
 
 class _LocalCall:
     """An `InboundCall` whose app is this node itself."""
 
-    def __init__(self, path: str) -> None:
-        self.request = CallRequest(path, (), ASK_TIMEOUT_MS)
+    def __init__(self, path: str, timeout_ms: int) -> None:
+        self.request = CallRequest(path, (), timeout_ms)
         self.answer: Message | None = None
         self.trailers: Trailers | None = None
 
@@ -62,20 +65,21 @@ async def ask(
     call_id: bytes,
     consumer: SubsystemId,
     provider: SubsystemId,
-    service: str,
-    method: str,
+    method: tuple[str, str],
     data: bytes,
+    timeout_ms: int = ASK_TIMEOUT_MS,
 ) -> bytes:
-    """Ask a node's own service, and return its answer's bytes.
+    """Ask a node's own service and its method, and return its answer's bytes.
 
     Raises:
         SimpulError: What the other node refused with, or why it was not reached.
     """
+    service, name = method
     route = Route(
         consumer=consumer,
         provider=provider,
         service=service,
-        method=method,
+        method=name,
         kind=_UNARY,
         agreement=None,
         purpose=None,
@@ -85,10 +89,53 @@ async def ask(
         address=Address(),
     )
     link = await peers.shared(nodes[0])
-    call = _LocalCall(f"/{service}/{method}")
-    deadline_s = asyncio.get_running_loop().time() + ASK_TIMEOUT_MS / 1000
+    call = _LocalCall(f"/{service}/{name}", timeout_ms)
+    deadline_s = asyncio.get_running_loop().time() + timeout_ms / 1000
     await UnaryAsk(Asked(call, call_id, deadline_s), route, link).run(Message(data))
     return _result(call)
+
+
+async def ask_question(
+    peers: Peers,
+    directory: DirectoryView,
+    own: NodeId,
+    question: control_pb2.Question,
+    *,
+    call_id: bytes,
+    at_ms: int,
+) -> bytes:
+    """Ask what the supervisor has to ask of another node.
+
+    Raises:
+        SimpulError: NODE_UNKNOWN, NODE_REVOKED; MEMBER_UNKNOWN where a node serves no member; as
+            `ask`.
+    """
+    node = directory.require_active_node(NodeId.parse(question.node))
+    consumer, provider = (
+        SubsystemId.parse(named) if named else _speaker(directory, of, at_ms)
+        for named, of in ((question.sender, own), (question.receiver, node.id))
+    )
+    return await ask(
+        peers,
+        (node,),
+        call_id=call_id,
+        consumer=consumer,
+        provider=provider,
+        method=(question.service, question.method),
+        data=question.data,
+        timeout_ms=question.timeout_ms,
+    )
+
+
+def _speaker(directory: DirectoryView, node: NodeId, at_ms: int) -> SubsystemId:
+    """In whose name a node speaks for itself: any subsystem of a member that it serves will do."""
+    members = directory.members_on(node, at_ms)
+    if len(members) == 0:
+        raise SimpulError(
+            Code.MEMBER_UNKNOWN, f"{node} serves no member now; ask its operators to list its keys"
+        )
+    listed = directory.member(members[0]).subsystems
+    return next(iter(listed), SubsystemId(members[0], ANY_SUBSYSTEM))
 
 
 def _result(call: _LocalCall) -> bytes:

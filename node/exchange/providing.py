@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 import structlog
 
@@ -49,13 +50,22 @@ from runtime.tracing import NO_SPAN, Span
 from security import kinds
 from security.agreement import AgreementTerms
 from security.errors import ERRORS, Code, SimpulError
-from security.identifiers import MemberId, SubsystemId
+from security.identifiers import MemberId, NodeId, SubsystemId
 from security.private import Private, make_private
 
 _log = structlog.get_logger(__name__)
 
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks a service of the nodes themselves: the node at the other end, for a member of it."""
+
+    node: NodeId
+    member: MemberId
+
+
 # A service of the nodes themselves: takes the request and who asks, returns the answer's bytes.
-BuiltIn = Callable[[bytes, MemberId], Awaitable[bytes]]
+BuiltIn = Callable[[bytes, Asker], Awaitable[bytes]]
 
 _GIVEN_UP = Trailers(1, "the consumer gave the call up")
 # Of requests that services have not answered yet; past it, calls are refused.
@@ -197,6 +207,7 @@ class Providing:
                 )
             return await self._answer_built_in(answer, built_in)
         snapshot = self._current.snapshot
+        snapshot.check_settled(opened.service.subsystem.member)
         terms = check_open(
             snapshot.agreements, opened=opened, sender=answer.member, now_ms=self._now_ms()
         )
@@ -258,7 +269,8 @@ class Providing:
     async def _answer_built_in(self, answer: _Answer, built_in: BuiltIn) -> int:
         if answer.request is None:
             raise SimpulError(Code.REQUEST_MALFORMED, "the nodes' own services are unary")
-        data = await built_in(answer.request.data, answer.member)
+        asker = Asker(answer.link.peer, answer.member)
+        data = await built_in(answer.request.data, asker)
         answer.close(Trailers(0), headers=Headers(), message=Message(data))
         return 0
 

@@ -1,223 +1,167 @@
-"""Agreements: allowing a consumer what this node's member offers, and taking what others offer.
+"""Agreements at the supervisor: operators' decisions, partners' calls, and what runs beside them.
 
-`allow` makes the document, signs it with the provider's identity key, and has the consumer's
-node sign it over a link. Until that has happened it is stored as offered and permits nothing.
-Each side pins the other's identity key with it.
+`node.agreements` knows how; this is where it meets the clock, the workers and the desk. A decision
+is told at once, and what could not be told is tried again; siblings are asked all the while.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from node.operations.desk import Desk
-from node.store.agreements import (
-    Pin,
-    StoredAgreement,
-    get_agreement,
-    known_keys,
-    list_agreements,
-    save_agreement,
-)
-from security.agreement import (
-    AgreementTerms,
-    CitizenVisibility,
-    FieldTerm,
-    LegalBasis,
-    Party,
-    PayloadKeeper,
-    PurposeTerm,
-    ServiceTerm,
-    agreement_hash,
-    make_agreement,
-    parse_agreement,
-    sign_agreement,
-    verify_agreement,
-    verify_offer,
-)
-from security.errors import Code, SimpulError
-from security.identifiers import ServiceId, SubsystemId
-from simpul.v1 import agreement_pb2
+import structlog
 
-MS_PER_DAY: Final = 24 * 60 * 60 * 1000
-DEFAULT_DAYS: Final = 365
-NONCE_BYTES: Final = 16
+from node.agreements import own, received, show
+from node.agreements.drafts import Draft, Narrowing
+from node.agreements.settling import Settling
+from node.agreements.show import Shown
+from node.agreements.telling import Teller
+from node.operations.desk import Desk
+from node.store.agreements import StoredAgreement
+from security.agreement_life import Party
+from security.errors import Code, SimpulError
+from security.identifiers import MemberId
+
+_log = structlog.get_logger(__name__)
+
+# What was decided at another node is there, at the latest, after so long.
+ROUND_S: Final = 15.0
+# Until every sibling has been heard from once.
+FIRST_ROUND_S: Final = 0.25
+LOOK_S: Final = 1.0
+# How long an operator's command waits for the other side to hear of it.
+TELL_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class AllowRequest:
-    """What an operator says when he lets a consumer in. Empty lists and texts take the defaults."""
+class Done:
+    """An agreement after a decision, and why the other side hasn't heard of it yet, if so."""
 
-    consumer: SubsystemId
-    service: ServiceId
-    methods: Sequence[str] = ()
-    purpose: str = "layanan-publik"
-    legal_basis: LegalBasis = LegalBasis.PUBLIC_TASK
-    purpose_description: str = ""
-    valid_days: int = DEFAULT_DAYS
-    keeper: PayloadKeeper = PayloadKeeper.NONE
+    agreement: Shown
+    untold: SimpulError | None
 
 
-async def allow(desk: Desk, request: AllowRequest) -> StoredAgreement:
-    """Permit a consumer's subsystem methods of a service of this node; returns it in force.
+class Access:
+    """One for each supervisor."""
 
-    Raises:
-        SimpulError: MEMBER_UNKNOWN, SERVICE_UNKNOWN, METHOD_UNKNOWN, PEER_UNREACHABLE, or the
-            consumer's no. The offer is kept: the same command sends another.
-    """
-    desk.require_hosted(request.service.subsystem)
-    data = make_agreement(_terms(desk, request))
-    key = await asyncio.to_thread(desk.identity_key, request.service.subsystem.member)
-    offer = agreement_pb2.SignedAgreement(
-        agreement=data, provider_signature=sign_agreement(data, key)
-    )
-    await _store(desk, offer)
-    if request.consumer.member in desk.members:
-        signed = await countersign(desk, offer)
-    else:
-        signed = await desk.workers.offer(offer)
-        _check_answer(desk, offer, signed)
-        await _store(desk, signed)
-        await desk.push()
-    return await asyncio.to_thread(get_agreement, desk.store, agreement_hash(signed.agreement))
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._teller = Teller(desk)
+        self._settling = Settling(desk)
+        # One round of telling at a time: a step is told in the order in which it was taken.
+        self._telling = asyncio.Lock()
 
+    def begin(self) -> None:
+        """Until siblings have been heard from, no call of their members begins here."""
+        self._desk.unsettled = self._unsettled()
 
-async def countersign(
-    desk: Desk, offer: agreement_pb2.SignedAgreement
-) -> agreement_pb2.SignedAgreement:
-    """Sign, keep and put in force what a provider offers a member of this node.
+    async def run(self) -> None:
+        """Tell what is untold and ask siblings, until cancelled."""
+        await asyncio.gather(self._tell_for_ever(), self._settle_for_ever())
 
-    What both have signed comes from a sibling: another node of a member that is hosted here.
+    async def allow(self, draft: Draft, note: str) -> Done:
+        """Offer an agreement; raises as `node.agreements.own.propose`."""
+        return await self._done(await own.propose(self._desk, draft, Party.PROVIDER, note))
 
-    Raises:
-        SimpulError: AGREEMENT_INVALID, AGREEMENT_DECLINED (by configuration), IDENTITY_CHANGED,
-            IDENTITY_ABSENT (another node of the consumer can sign).
-    """
-    if offer.consumer_signature:
-        return await _keep_shared(desk, offer)
-    terms = verify_offer(
-        offer, desk.directory, desk.now_ms(), await asyncio.to_thread(known_keys, desk.store)
-    )
-    for consumer in terms.consumer_subsystems:
-        desk.require_hosted(consumer)
-    if desk.config.agreements.countersign == "never":
-        raise SimpulError(
-            Code.AGREEMENT_DECLINED,
-            f"{terms.consumer.member} takes no agreements by itself; ask its operators",
-        )
-    key = await asyncio.to_thread(desk.identity_key, terms.consumer.member)
-    signed = agreement_pb2.SignedAgreement(
-        agreement=offer.agreement,
-        provider_signature=offer.provider_signature,
-        consumer_signature=sign_agreement(offer.agreement, key),
-    )
-    await _store(desk, signed)
-    await desk.push()
-    return signed
+    async def request(self, draft: Draft, note: str) -> Done:
+        """Ask for an agreement; raises as `node.agreements.own.propose`."""
+        return await self._done(await own.propose(self._desk, draft, Party.CONSUMER, note))
 
+    async def decide(
+        self, agreement: str, decision: str, reason: str, narrowing: Narrowing
+    ) -> Done:
+        """Accept, counter, decline, withdraw or revoke.
 
-async def _keep_shared(
-    desk: Desk, signed: agreement_pb2.SignedAgreement
-) -> agreement_pb2.SignedAgreement:
-    known = await asyncio.to_thread(known_keys, desk.store)
-    terms = verify_agreement(signed, desk.directory, desk.now_ms(), known)
-    if not {terms.provider.member, terms.consumer.member} & set(desk.members):
-        raise SimpulError(
-            Code.AGREEMENT_DECLINED, "no member of this node is party to the agreement"
-        )
-    await _store(desk, signed)
-    await desk.push()
-    return signed
+        Raises:
+            SimpulError: as the functions of `node.agreements.own`; REQUEST_MALFORMED.
+        """
+        desk = self._desk
+        found = await asyncio.to_thread(show.find, desk, agreement)
+        match decision:
+            case "accept":
+                made = await own.accept(desk, found.hash)
+            case "counter":
+                made = await own.counter(desk, found.hash, narrowing, reason)
+            case "decline":
+                made = await own.decline(desk, found.hash, reason)
+            case "withdraw":
+                made = await own.withdraw(desk, found.hash, reason)
+            case "revoke":
+                made = await own.revoke(desk, found.hash, reason)
+            case _:
+                raise SimpulError(
+                    Code.REQUEST_MALFORMED,
+                    f"{decision[:40]!a} is no decision: accept, counter, decline, withdraw, revoke",
+                )
+        return await self._done(made)
 
+    async def settle(self) -> tuple[tuple[SimpulError, ...], frozenset[MemberId]]:
+        """Ask siblings and partners now; returns who could not be asked, and who is unsettled."""
+        await self._round()
+        return await self._settling.partners(), self._desk.unsettled
 
-def describe(desk: Desk, stored: StoredAgreement) -> tuple[AgreementTerms, str, str]:
-    """An agreement's terms, its state and this node's side, in words."""
-    terms = parse_agreement(stored.agreement)
-    now_ms = desk.now_ms()
-    if now_ms >= terms.valid_until_ms:
-        state = "expired"
-    elif not stored.is_signed_by_both:
-        state = "offered"
-    elif now_ms < terms.valid_from_ms:
-        state = "not yet valid"
-    else:
-        state = "active" if stored in desk.in_force() else "suspended"
-    provides = terms.provider.member in desk.members
-    consumes = terms.consumer.member in desk.members
-    side = "both" if provides and consumes else "provider" if provides else "consumer"
-    return terms, state, side
+    def shown(self) -> list[Shown]:
+        """All agreements of this node."""
+        return show.all_shown(self._desk, self._in_force())
 
+    def one(self, agreement: str) -> Shown:
+        """One agreement, by its hash or how it begins; raises as `show.find`."""
+        found = show.find(self._desk, agreement)
+        return show.shown(self._desk, found, self._in_force())
 
-def agreements(desk: Desk) -> tuple[StoredAgreement, ...]:
-    """All agreements of this node, the oldest first."""
-    return list_agreements(desk.store)
+    async def answer(self, method: str, data: bytes, sender: MemberId) -> bytes:
+        """What a peer asks of `simpul.v1.Agreements`; raises what it is refused with."""
+        return await received.answer(self._desk, method, data, sender)
 
-
-def _terms(desk: Desk, request: AllowRequest) -> AgreementTerms:
-    directory, now_ms = desk.directory, desk.now_ms()
-    service = directory.service(request.service.subsystem, request.service.service)
-    methods = tuple(request.methods) or tuple(service.contract.methods)
-    for method in methods:
-        if method not in service.contract.methods:
-            raise SimpulError(
-                Code.METHOD_UNKNOWN,
-                f"{request.service.service} has no method {method}; it has "
-                f"{', '.join(service.contract.methods)}",
+    async def _done(self, made: StoredAgreement) -> Done:
+        untold: SimpulError | None
+        try:
+            async with asyncio.timeout(TELL_S):
+                untold = await self._tell()
+        except TimeoutError:
+            untold = SimpulError(
+                Code.PEER_UNREACHABLE, f"the other side has not answered within {TELL_S:g} s"
             )
-    provider, consumer = request.service.subsystem.member, request.consumer.member
-    return AgreementTerms(
-        nonce=os.urandom(NONCE_BYTES),
-        provider=Party(provider, directory.identity_key(provider).key_id),
-        consumer=Party(consumer, directory.identity_key(consumer).key_id),
-        delegator=None,
-        provider_subsystem=request.service.subsystem,
-        consumer_subsystems=(request.consumer,),
-        services=(ServiceTerm(request.service.service, methods),),
-        purposes=(PurposeTerm(request.purpose, request.legal_basis, request.purpose_description),),
-        request_fields=FieldTerm(None),
-        response_fields=FieldTerm(None),
-        rate=None,
-        valid_from_ms=now_ms,
-        valid_until_ms=now_ms + request.valid_days * MS_PER_DAY,
-        payload_keeper=request.keeper,
-        consumer_retention_days=None,
-        citizen_visibility=CitizenVisibility.VISIBLE,
-        issued_at_ms=now_ms,
-        replaces=None,
-        hours=(),
-    )
+        shown = await asyncio.to_thread(show.shown, self._desk, made, self._in_force())
+        return Done(shown, untold)
 
+    async def _tell(self) -> SimpulError | None:
+        async with self._telling:
+            return await self._teller.tell()
 
-def _check_answer(
-    desk: Desk, offer: agreement_pb2.SignedAgreement, signed: agreement_pb2.SignedAgreement
-) -> None:
-    """What came back is what went out, with the consumer's signature."""
-    if (signed.agreement, signed.provider_signature) != (offer.agreement, offer.provider_signature):
-        raise SimpulError(
-            Code.AGREEMENT_INVALID, "the consumer's node answered with another agreement"
-        )
-    verify_agreement(signed, desk.directory, desk.now_ms(), known_keys(desk.store))
+    async def _tell_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                untold = await self._tell()
+            except SimpulError as error:
+                untold = error
+            if untold is not None:
+                await asyncio.sleep(ROUND_S)
 
+    async def _settle_for_ever(self) -> None:
+        while True:
+            try:
+                await self._round()
+            except SimpulError as error:
+                _log.warning("agreements not settled", code=error.code, why=error.message)
+            await asyncio.sleep(FIRST_ROUND_S if self._desk.unsettled else ROUND_S)
 
-async def _store(desk: Desk, signed: agreement_pb2.SignedAgreement) -> None:
-    terms = parse_agreement(signed.agreement)
-    directory = desk.directory
-    parties = (terms.provider.member, terms.consumer.member)
-    pins = [
-        Pin(owner, member, directory.identity_key(member))
-        for owner, member in (parties, parties[::-1])
-        if owner in desk.members
-    ]
-    stored = StoredAgreement(
-        hash=agreement_hash(signed.agreement),
-        agreement=signed.agreement,
-        provider_signature=signed.provider_signature,
-        consumer_signature=signed.consumer_signature,
-        provider=str(terms.provider.member),
-        consumer=str(terms.consumer.member),
-        added_at_ms=desk.now_ms(),
-    )
-    await asyncio.to_thread(save_agreement, desk.store, stored, pins)
+    async def _round(self) -> None:
+        await self._settling.round()
+        unsettled = self._unsettled()
+        if unsettled != self._desk.unsettled:
+            self._desk.unsettled = unsettled
+            _log.info("agreements settled" if not unsettled else "agreements unsettled",
+                      members=sorted(map(str, unsettled)))  # fmt: skip
+            await self._desk.push()
+
+    def _unsettled(self) -> frozenset[MemberId]:
+        limit_s = self._desk.config.agreements.siblings_within_s
+        if limit_s == 0:
+            return frozenset()
+        return self._settling.unsettled(asyncio.get_running_loop().time(), limit_s)
+
+    def _in_force(self) -> frozenset[bytes]:
+        return frozenset(each.hash for each in self._desk.in_force())

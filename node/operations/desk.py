@@ -7,16 +7,20 @@ operation is done when every worker has it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
+from node.agreements import model as agreements
+from node.agreements.drafts import check_contracts
 from node.config import NodeConfig
 from node.directory.watch import DirectoryWatch
 from node.home import NodeHome
 from node.keyring import KeyRing
 from node.policy.pins import suspended
 from node.registry_client import NodeChanges
-from node.store.agreements import StoredAgreement, list_agreements, list_pins
+from node.store.agreement_lives import list_agreed
+from node.store.agreements import StoredAgreement, list_pins
 from node.store.apps import list_apps
 from node.store.engine import Store
 from node.store.routes import list_routes
@@ -24,10 +28,13 @@ from node.workers import Workers
 from security.agreement import AgreementTerms, parse_agreement
 from security.directory import DirectoryView
 from security.errors import Code, SimpulError
-from security.identifiers import MemberId, SubsystemId
+from security.identifiers import MemberId, NodeId, SubsystemId
 from security.keys import PrivateKey
 from simpul.node.v1 import control_pb2
 from simpul.v1 import agreement_pb2
+
+# An offer crosses a link to another node, is signed there, and comes back.
+ASK_TIMEOUT_MS: Final = 8000
 
 
 @dataclass(slots=True)
@@ -44,6 +51,8 @@ class Desk:
     ring: KeyRing
     # Why no new call may begin, if so: checkpoints say it.
     refusal: SimpulError | None = None
+    # Members whose other nodes have not been heard from: `node.agreements.settling`.
+    unsettled: frozenset[MemberId] = frozenset()
     # Two operations that push must not cross: the older snapshot would win.
     _pushing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -79,6 +88,53 @@ class Desk:
         """The key of this node that the directory lists."""
         return self.ring.node_key(self.watch.replica.view, self.config.node_id)
 
+    @property
+    def node(self) -> NodeId:
+        """This node."""
+        return self.config.node_id
+
+    @property
+    def agrees_by_itself(self) -> bool:
+        """Whether what a provider offers is signed without asking an operator."""
+        return self.config.agreements.countersign == "auto"
+
+    def time_ms(self) -> int:
+        """The time, in milliseconds since the epoch."""
+        return self.now_ms()
+
+    def seal_key(self, member: MemberId) -> PrivateKey:
+        """The key that seals for a member on this node; raises HOME_MISSING."""
+        return self.ring.sealing_key(member, self.directory, self.node, self.now_ms())
+
+    async def ask(
+        self, node: NodeId, method: str, data: bytes, *, sender: SubsystemId, receiver: SubsystemId
+    ) -> bytes:
+        """Ask a node's `simpul.v1.Agreements`; raises what it refuses with, or PEER_UNREACHABLE."""
+        called = (agreements.SERVICE, method)
+        return await self.ask_service(node, called, data, sender=sender, receiver=receiver)
+
+    async def ask_service(
+        self,
+        node: NodeId,
+        method: tuple[str, str],
+        data: bytes,
+        *,
+        sender: SubsystemId,
+        receiver: SubsystemId,
+    ) -> bytes:
+        """Ask another node's own service and method; raises as `ask`."""
+        return await self.workers.ask(
+            control_pb2.Question(
+                node=str(node),
+                service=method[0],
+                method=method[1],
+                data=data,
+                timeout_ms=ASK_TIMEOUT_MS,
+                sender=str(sender),
+                receiver=str(receiver),
+            )
+        )
+
     def require_hosted(self, subsystem: SubsystemId) -> SubsystemId:
         """Raise SimpulError MEMBER_UNKNOWN for a subsystem of a member that is not hosted here."""
         self.require_member(subsystem.member)
@@ -112,23 +168,31 @@ class Desk:
             await self.workers.push(await asyncio.to_thread(self._snapshot))
 
     def in_force(self) -> list[StoredAgreement]:
-        """The agreements that permit something: signed by both, not expired, not suspended."""
+        """The agreements that permit something: agreed, not over, not suspended, and fitting."""
         now_ms = self.now_ms()
         resting = suspended(
             ((pin.owner, pin.member, pin.key) for pin in list_pins(self.store)), self.directory
         )
         found = []
-        for stored in list_agreements(self.store):
+        for stored in list_agreed(self.store):
             terms = parse_agreement(stored.agreement)
             parties = frozenset({terms.provider.member, terms.consumer.member})
-            if (
-                stored.is_signed_by_both
-                and now_ms < terms.valid_until_ms
-                and parties not in resting
-                and can_keep(terms, self.members)
-            ):
+            if now_ms < terms.valid_until_ms and parties not in resting and self._fits(terms):
                 found.append(stored)
         return found
+
+    def _fits(self, terms: AgreementTerms) -> bool:
+        """Whether this node, where it is the provider's, can keep what the fields promise.
+
+        A term that can't be kept is never ignored: such an agreement permits nothing here.
+        """
+        if terms.provider.member not in self.members:
+            return True
+        try:
+            check_contracts(terms, self.directory)
+        except SimpulError:
+            return False
+        return True
 
     def _snapshot(self) -> control_pb2.Snapshot:
         generation = self.watch.replica.current
@@ -141,6 +205,7 @@ class Desk:
         return control_pb2.Snapshot(
             refusal_code="" if refusal is None else refusal.code,
             refusal_message="" if refusal is None else refusal.message,
+            unsettled=sorted(map(str, self.unsettled)),
             directory_path=str(generation.path.relative_to(self.home.path)),
             agreements=[
                 agreement_pb2.SignedAgreement(
@@ -165,18 +230,3 @@ class Desk:
                 for route in list_routes(self.store)
             ],
         )
-
-
-def can_keep(terms: AgreementTerms, members: Sequence[MemberId]) -> bool:
-    """Whether this node, where it is the provider's, can keep all that an agreement promises.
-
-    Rates and field masks need counting and filtering, which this version does not do yet. A term
-    that can't be kept is never ignored: such an agreement permits nothing here.
-    """
-    if terms.provider.member not in members:
-        return True
-    return (
-        terms.rate is None
-        and terms.request_fields.paths is None
-        and terms.response_fields.paths is None
-    )

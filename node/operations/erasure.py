@@ -21,8 +21,9 @@ from node.journal.kept.store import KeptStore
 from node.secret_ring import WRAP, SecretRing
 from security.erasure import ErasureNotice, make_notice, parse_notice
 from security.errors import Code, SimpulError
+from security.identifiers import MemberId
 from security.secret_key import SECRET_BYTES, SecretKey
-from simpul.node.v1 import control_pb2
+from simpul.v1 import erasure_pb2
 
 _log = structlog.get_logger(__name__)
 
@@ -38,7 +39,7 @@ MAX_BY_CHARS: Final = 64
 
 EraseResult = Erased | SimpulError
 # Tells another node; done when it has acknowledged. Raises SimpulError.
-Tell = Callable[[control_pb2.ErasureTelling], Awaitable[None]]
+Tell = Callable[[Telling, bytes], Awaitable[None]]
 
 
 class Erasures:
@@ -110,6 +111,11 @@ class Erasures:
         """
         self._unscrubbed = not await asyncio.to_thread(self._store.scrub)
         return not self._unscrubbed
+
+    async def answer(self, data: bytes, sender: MemberId) -> bytes:
+        """Answer `Erasures.Notify`; raises as `hear`."""
+        await self.hear(data, str(sender))
+        return erasure_pb2.NotifyResponse().SerializeToString()
 
     async def hear(self, data: bytes, member: str) -> None:
         """Record a notice of a member; erase the call here too where that is configured.
@@ -190,14 +196,8 @@ class Erasures:
 
     async def _tell(self, telling: Telling) -> None:
         notice = ErasureNotice(telling.call_id, telling.erased_at_ms, telling.reason)
-        order = control_pb2.ErasureTelling(
-            node=telling.peer,
-            sender=telling.sender,
-            receiver=telling.receiver,
-            notice=make_notice(notice),
-        )
         try:
-            await self._tell_peer(order)
+            await self._tell_peer(telling, make_notice(notice))
         except SimpulError as error:
             wait_ms = min(FIRST_RETRY_MS << min(telling.tries, 20), MAX_RETRY_MS)
             next_ms = self._now_ms() + wait_ms

@@ -49,6 +49,7 @@ class FakeNode(FakeKeys):
         self.gateway = "127.0.0.1:1"
         self.contract = PROTOSET.read_bytes()
         self.agreements = [agreement()]
+        self.settle_faults: list[node_pb.Untold] = []
         self.apps: dict[str, node_pb.App] = {}
         self.tokens: dict[str, str] = {}
         self.erased: dict[bytes, node_pb.ErasedCall] = {}
@@ -143,6 +144,44 @@ class FakeNode(FakeKeys):
         return node_pb.RewrapJournalResponse(
             key_id=b"\xab" * 8, done=done, left=self.to_rewrap, destroyed=0 if done else 1
         )
+
+    def RequestAccess(  # noqa: N802
+        self, request: node_pb.RequestAccessRequest, context: Context
+    ) -> node_pb.RequestAccessResponse:
+        self.heard.take("RequestAccess", request, context)
+        untold = node_pb.Untold(code="PEER_UNREACHABLE", message="it is down")
+        return node_pb.RequestAccessResponse(agreement=agreement(), untold=untold)
+
+    def DecideAgreement(  # noqa: N802
+        self, request: node_pb.DecideAgreementRequest, context: Context
+    ) -> node_pb.DecideAgreementResponse:
+        self.heard.take("DecideAgreement", request, context)
+        return node_pb.DecideAgreementResponse(agreement=agreement())
+
+    def ShowAgreement(  # noqa: N802
+        self, request: node_pb.ShowAgreementRequest, context: Context
+    ) -> node_pb.ShowAgreementResponse:
+        self.heard.take("ShowAgreement", request, context)
+        return node_pb.ShowAgreementResponse(
+            agreement=agreement(),
+            terms=[node_pb.TermInWords(term="rate", says="10 a second, 10 at once")],
+            steps=[
+                node_pb.StepInWords(
+                    step="propose", party="consumer", at_ms=1_700_000_000_000, own=True
+                )
+            ],
+            changes=[
+                node_pb.ChangeInWords(
+                    term="rate", before="no limit", after="10 a second", direction="narrower"
+                )
+            ],
+        )
+
+    def SettleAgreements(  # noqa: N802
+        self, request: node_pb.SettleAgreementsRequest, context: Context
+    ) -> node_pb.SettleAgreementsResponse:
+        self.heard.take("SettleAgreements", request, context)
+        return node_pb.SettleAgreementsResponse(faults=self.settle_faults)
 
     def ListAgreements(  # noqa: N802
         self, request: node_pb.ListAgreementsRequest, context: Context

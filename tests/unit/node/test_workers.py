@@ -11,13 +11,14 @@ from grpc import aio
 
 from node import workers as workers_module
 from node.control import ControlClient
+from node.exchange.providing import Asker
 from node.model import Current
 from node.policy.allowance import Side
 from node.workers import Workers
 from runtime.grpc_errors import ErrorInterceptor
 from security.errors import Code, SimpulError
+from security.identifiers import MemberId, NodeId
 from simpul.node.v1 import admin_pb2, control_pb2, control_pb2_grpc
-from simpul.v1 import agreement_pb2
 
 SNAPSHOT = control_pb2.Snapshot(directory_path="directory/1")
 
@@ -36,16 +37,8 @@ class Orders:
             raise self.fault
         self.taken.append(snapshot.directory_path)
 
-    async def send_offer(
-        self, offer: agreement_pb2.SignedAgreement
-    ) -> agreement_pb2.SignedAgreement:
-        return offer
-
-    async def share(self, share: control_pb2.Share) -> None:
-        del share
-
-    async def tell_erasure(self, telling: control_pb2.ErasureTelling) -> None:
-        del telling
+    async def ask(self, question: control_pb2.Question) -> bytes:
+        return question.data + b", asked of " + question.node.encode()
 
     def links(self) -> list[admin_pb2.LinkStatus]:
         return []
@@ -69,13 +62,13 @@ async def _leased(agreement: bytes, side: Side, wanted: int) -> int:
     return min(wanted, 3 if side is Side.PROVIDER else 2)
 
 
-async def _same(offer: agreement_pb2.SignedAgreement) -> agreement_pb2.SignedAgreement:
-    return offer
+async def _echo(service: str, method: str, data: bytes, asker: Asker) -> bytes:
+    return f"{service}/{method} by {asker.node} for {asker.member}: ".encode() + data
 
 
 @pytest.fixture
 async def supervisor(tmp_path: Path) -> AsyncIterator[Workers]:
-    made = Workers(countersign=_same, refresh=_nothing, lease=_leased, hear=_unheard)
+    made = Workers(answer=_echo, refresh=_nothing, lease=_leased)
     server = aio.server(interceptors=[ErrorInterceptor()])
     control_pb2_grpc.add_ControlServicer_to_server(made, server)
     server.add_insecure_port(f"unix:{tmp_path}/c")
@@ -155,3 +148,23 @@ async def test_a_worker_leases_calls_and_hears_when_there_are_none(
             await client.lease(b"other", Side.CONSUMER, 9)
     assert caught.value.code is Code.ACCESS_QUOTA
     assert caught.value.details["retry_after_ms"] == "1500"
+
+
+async def test_a_question_goes_out_and_its_answer_comes_back(
+    supervisor: Workers, tmp_path: Path
+) -> None:
+    await supervisor.push(SNAPSHOT)
+    async with attached(tmp_path, Orders()):
+        question = control_pb2.Question(node="ID/~n", data=b"what", timeout_ms=1000)
+        assert await supervisor.ask(question) == b"what, asked of ID/~n"
+
+
+async def test_what_a_peer_asks_is_answered_by_the_supervisor(
+    supervisor: Workers, tmp_path: Path
+) -> None:
+    del supervisor
+    asker = Asker(NodeId.parse("ID/~n"), MemberId.parse("ID/DAERAH/53.15"))
+    async with aio.insecure_channel(f"unix:{tmp_path}/c") as channel:
+        client = ControlClient(channel, 0, Orders(), Current())
+        answer = await client.answer("simpul.v1.Agreements", "Held", b"all", asker)
+    assert answer == b"simpul.v1.Agreements/Held by ID/~n for ID/DAERAH/53.15: all"

@@ -279,31 +279,52 @@ class Method(_message.Message):
 Global___Method: _TypeAlias = Method  # noqa: Y015
 
 @_typing.final
-class AllowAccessRequest(_message.Message):
+class AccessTerms(_message.Message):
+    """What an operator says of an agreement. Empty: the default; of a counter-offer: as it was asked for."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     CONSUMER_FIELD_NUMBER: _builtins.int
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     METHODS_FIELD_NUMBER: _builtins.int
-    PURPOSE_FIELD_NUMBER: _builtins.int
-    LEGAL_BASIS_FIELD_NUMBER: _builtins.int
-    PURPOSE_DESCRIPTION_FIELD_NUMBER: _builtins.int
+    PURPOSES_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELDS_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELDS_FIELD_NUMBER: _builtins.int
+    RATE_FIELD_NUMBER: _builtins.int
+    VALID_FROM_MS_FIELD_NUMBER: _builtins.int
     VALID_DAYS_FIELD_NUMBER: _builtins.int
-    KEEP_FIELD_NUMBER: _builtins.int
+    HOURS_FIELD_NUMBER: _builtins.int
+    PAYLOAD_KEEPER_FIELD_NUMBER: _builtins.int
+    CONSUMER_RETENTION_DAYS_FIELD_NUMBER: _builtins.int
+    HIDDEN_FROM_CITIZENS_FIELD_NUMBER: _builtins.int
+    REPLACES_FIELD_NUMBER: _builtins.int
     consumer: _builtins.str
     """The consumer's subsystem."""
     service_id: _builtins.str
     """`ID/DAERAH/53.15/pariwisata/wisata.v1.Wisata`."""
-    purpose: _builtins.str
-    legal_basis: _builtins.str
-    """Name of a legal basis without its prefix, `PUBLIC_TASK`."""
-    purpose_description: _builtins.str
+    valid_from_ms: _builtins.int
     valid_days: _builtins.int
-    keep: _builtins.str
-    """Name of a payload keeper without its prefix, `BOTH`; empty: `NONE`."""
+    payload_keeper: _builtins.str
+    """`none`, `consumer`, `provider`, `both`."""
+    consumer_retention_days: _builtins.int
+    hidden_from_citizens: _builtins.bool
+    replaces: _builtins.str
+    """The hash, in hex, of the agreement that this one takes the place of."""
     @_builtins.property
     def methods(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Empty: every method that the contract has today."""
+
+    @_builtins.property
+    def purposes(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccessPurpose]: ...
+    @_builtins.property
+    def request_fields(self) -> Global___AccessFields: ...
+    @_builtins.property
+    def response_fields(self) -> Global___AccessFields: ...
+    @_builtins.property
+    def rate(self) -> Global___AccessRate: ...
+    @_builtins.property
+    def hours(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """`08:00-16:00`, Western Indonesia Time."""
 
     def __init__(
         self,
@@ -311,15 +332,124 @@ class AllowAccessRequest(_message.Message):
         consumer: _builtins.str = ...,
         service_id: _builtins.str = ...,
         methods: _abc.Iterable[_builtins.str] | None = ...,
-        purpose: _builtins.str = ...,
-        legal_basis: _builtins.str = ...,
-        purpose_description: _builtins.str = ...,
+        purposes: _abc.Iterable[Global___AccessPurpose] | None = ...,
+        request_fields: Global___AccessFields | None = ...,
+        response_fields: Global___AccessFields | None = ...,
+        rate: Global___AccessRate | None = ...,
+        valid_from_ms: _builtins.int = ...,
         valid_days: _builtins.int = ...,
-        keep: _builtins.str = ...,
+        hours: _abc.Iterable[_builtins.str] | None = ...,
+        payload_keeper: _builtins.str = ...,
+        consumer_retention_days: _builtins.int | None = ...,
+        hidden_from_citizens: _builtins.bool = ...,
+        replaces: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_consumer_retention_days", b"_consumer_retention_days", "consumer_retention_days", b"consumer_retention_days", "rate", b"rate", "request_fields", b"request_fields", "response_fields", b"response_fields"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_consumer_retention_days", b"_consumer_retention_days", "consumer", b"consumer", "consumer_retention_days", b"consumer_retention_days", "hidden_from_citizens", b"hidden_from_citizens", "hours", b"hours", "methods", b"methods", "payload_keeper", b"payload_keeper", "purposes", b"purposes", "rate", b"rate", "replaces", b"replaces", "request_fields", b"request_fields", "response_fields", b"response_fields", "service_id", b"service_id", "valid_days", b"valid_days", "valid_from_ms", b"valid_from_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__consumer_retention_days: _TypeAlias = _typing.Literal["consumer_retention_days"]  # noqa: Y015
+    _WhichOneofArgType__consumer_retention_days: _TypeAlias = _typing.Literal["_consumer_retention_days", b"_consumer_retention_days"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__consumer_retention_days) -> _WhichOneofReturnType__consumer_retention_days | None: ...
+
+Global___AccessTerms: _TypeAlias = AccessTerms  # noqa: Y015
+
+@_typing.final
+class AccessPurpose(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    LEGAL_BASIS_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    legal_basis: _builtins.str
+    """Name of a legal basis without its prefix, `PUBLIC_TASK`."""
+    description: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        legal_basis: _builtins.str = ...,
+        description: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer", b"consumer", "keep", b"keep", "legal_basis", b"legal_basis", "methods", b"methods", "purpose", b"purpose", "purpose_description", b"purpose_description", "service_id", b"service_id", "valid_days", b"valid_days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "id", b"id", "legal_basis", b"legal_basis"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccessPurpose: _TypeAlias = AccessPurpose  # noqa: Y015
+
+@_typing.final
+class AccessFields(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATHS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why all may pass, where there are personal fields."""
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """`Get/island.name`. Empty: all may pass."""
+
+    def __init__(
+        self,
+        *,
+        paths: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["paths", b"paths", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccessFields: _TypeAlias = AccessFields  # noqa: Y015
+
+@_typing.final
+class AccessRate(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    BURST_FIELD_NUMBER: _builtins.int
+    CALLS_PER_DAY_FIELD_NUMBER: _builtins.int
+    calls_per_second: _builtins.int
+    burst: _builtins.int
+    calls_per_day: _builtins.int
+    def __init__(
+        self,
+        *,
+        calls_per_second: _builtins.int = ...,
+        burst: _builtins.int = ...,
+        calls_per_day: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["burst", b"burst", "calls_per_day", b"calls_per_day", "calls_per_second", b"calls_per_second"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccessRate: _TypeAlias = AccessRate  # noqa: Y015
+
+@_typing.final
+class AllowAccessRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMS_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    note: _builtins.str
+    """For the other side's operators."""
+    @_builtins.property
+    def terms(self) -> Global___AccessTerms: ...
+    def __init__(
+        self,
+        *,
+        terms: Global___AccessTerms | None = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["note", b"note", "terms", b"terms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -330,20 +460,95 @@ class AllowAccessResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     AGREEMENT_FIELD_NUMBER: _builtins.int
+    UNTOLD_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def agreement(self) -> Global___Agreement: ...
+    @_builtins.property
+    def untold(self) -> Global___Untold: ...
     def __init__(
         self,
         *,
         agreement: Global___Agreement | None = ...,
+        untold: Global___Untold | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "untold", b"untold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "untold", b"untold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AllowAccessResponse: _TypeAlias = AllowAccessResponse  # noqa: Y015
+
+@_typing.final
+class RequestAccessRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMS_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    note: _builtins.str
+    @_builtins.property
+    def terms(self) -> Global___AccessTerms: ...
+    def __init__(
+        self,
+        *,
+        terms: Global___AccessTerms | None = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["note", b"note", "terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestAccessRequest: _TypeAlias = RequestAccessRequest  # noqa: Y015
+
+@_typing.final
+class RequestAccessResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGREEMENT_FIELD_NUMBER: _builtins.int
+    UNTOLD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def agreement(self) -> Global___Agreement: ...
+    @_builtins.property
+    def untold(self) -> Global___Untold: ...
+    def __init__(
+        self,
+        *,
+        agreement: Global___Agreement | None = ...,
+        untold: Global___Untold | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "untold", b"untold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "untold", b"untold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestAccessResponse: _TypeAlias = RequestAccessResponse  # noqa: Y015
+
+@_typing.final
+class Untold(_message.Message):
+    """Why the other side has not heard of it yet. It is tried again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    message: _builtins.str
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Untold: _TypeAlias = Untold  # noqa: Y015
 
 @_typing.final
 class Agreement(_message.Message):
@@ -359,6 +564,9 @@ class Agreement(_message.Message):
     VALID_UNTIL_MS_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     SIDE_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    COUNTERS_FIELD_NUMBER: _builtins.int
+    WAITS_FIELD_NUMBER: _builtins.int
     KEEP_FIELD_NUMBER: _builtins.int
     agreement: _builtins.str
     """The hash in lower-case hex."""
@@ -367,9 +575,17 @@ class Agreement(_message.Message):
     valid_from_ms: _builtins.int
     valid_until_ms: _builtins.int
     state: _builtins.str
-    """`active`, `offered`, `expired`, `not yet valid`."""
+    """`active`, `requested`, `offered`, `countered`, `declined`, `withdrawn`, `revoked`, `expired`,
+    `not yet valid`, `suspended`, `unusable`.
+    """
     side: _builtins.str
     """This node's side: `provider`, `consumer` or `both`."""
+    note: _builtins.str
+    """What came with the proposal."""
+    counters: _builtins.str
+    """The hash of the request that it counters."""
+    waits: _builtins.bool
+    """An operator here must decide."""
     keep: _builtins.str
     """Which nodes keep payloads, `BOTH`."""
     @_builtins.property
@@ -391,11 +607,14 @@ class Agreement(_message.Message):
         valid_until_ms: _builtins.int = ...,
         state: _builtins.str = ...,
         side: _builtins.str = ...,
+        note: _builtins.str = ...,
+        counters: _builtins.str = ...,
+        waits: _builtins.bool = ...,
         keep: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "consumers", b"consumers", "keep", b"keep", "methods", b"methods", "provider", b"provider", "purposes", b"purposes", "service", b"service", "side", b"side", "state", b"state", "valid_from_ms", b"valid_from_ms", "valid_until_ms", b"valid_until_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "consumers", b"consumers", "counters", b"counters", "keep", b"keep", "methods", b"methods", "note", b"note", "provider", b"provider", "purposes", b"purposes", "service", b"service", "side", b"side", "state", b"state", "valid_from_ms", b"valid_from_ms", "valid_until_ms", b"valid_until_ms", "waits", b"waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -405,12 +624,17 @@ Global___Agreement: _TypeAlias = Agreement  # noqa: Y015
 class ListAgreementsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    WAITING_FIELD_NUMBER: _builtins.int
+    waiting: _builtins.bool
+    """Only those that wait for an operator here."""
     def __init__(
         self,
+        *,
+        waiting: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -435,6 +659,257 @@ class ListAgreementsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListAgreementsResponse: _TypeAlias = ListAgreementsResponse  # noqa: Y015
+
+@_typing.final
+class ShowAgreementRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGREEMENT_FIELD_NUMBER: _builtins.int
+    agreement: _builtins.str
+    """The hash in hex, or the first letters of it."""
+    def __init__(
+        self,
+        *,
+        agreement: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShowAgreementRequest: _TypeAlias = ShowAgreementRequest  # noqa: Y015
+
+@_typing.final
+class ShowAgreementResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGREEMENT_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    PROVIDER_IDENTITY_KEY_ID_FIELD_NUMBER: _builtins.int
+    CONSUMER_IDENTITY_KEY_ID_FIELD_NUMBER: _builtins.int
+    why: _builtins.str
+    """Why it permits nothing here, where it is `unusable`."""
+    provider_identity_key_id: _builtins.bytes
+    consumer_identity_key_id: _builtins.bytes
+    @_builtins.property
+    def agreement(self) -> Global___Agreement: ...
+    @_builtins.property
+    def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___TermInWords]: ...
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___StepInWords]: ...
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChangeInWords]:
+        """Against the request that it counters."""
+
+    def __init__(
+        self,
+        *,
+        agreement: Global___Agreement | None = ...,
+        terms: _abc.Iterable[Global___TermInWords] | None = ...,
+        steps: _abc.Iterable[Global___StepInWords] | None = ...,
+        changes: _abc.Iterable[Global___ChangeInWords] | None = ...,
+        why: _builtins.str = ...,
+        provider_identity_key_id: _builtins.bytes = ...,
+        consumer_identity_key_id: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "changes", b"changes", "consumer_identity_key_id", b"consumer_identity_key_id", "provider_identity_key_id", b"provider_identity_key_id", "steps", b"steps", "terms", b"terms", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShowAgreementResponse: _TypeAlias = ShowAgreementResponse  # noqa: Y015
+
+@_typing.final
+class TermInWords(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERM_FIELD_NUMBER: _builtins.int
+    SAYS_FIELD_NUMBER: _builtins.int
+    term: _builtins.str
+    says: _builtins.str
+    def __init__(
+        self,
+        *,
+        term: _builtins.str = ...,
+        says: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["says", b"says", "term", b"term"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TermInWords: _TypeAlias = TermInWords  # noqa: Y015
+
+@_typing.final
+class StepInWords(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    PARTY_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TOLD_FIELD_NUMBER: _builtins.int
+    OWN_FIELD_NUMBER: _builtins.int
+    step: _builtins.str
+    party: _builtins.str
+    at_ms: _builtins.int
+    reason: _builtins.str
+    told: _builtins.bool
+    """Of this node's own: the other side has it."""
+    own: _builtins.bool
+    def __init__(
+        self,
+        *,
+        step: _builtins.str = ...,
+        party: _builtins.str = ...,
+        at_ms: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        told: _builtins.bool = ...,
+        own: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "own", b"own", "party", b"party", "reason", b"reason", "step", b"step", "told", b"told"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepInWords: _TypeAlias = StepInWords  # noqa: Y015
+
+@_typing.final
+class ChangeInWords(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERM_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    term: _builtins.str
+    before: _builtins.str
+    after: _builtins.str
+    direction: _builtins.str
+    """`narrower`, `wider`, `same`, `other`."""
+    def __init__(
+        self,
+        *,
+        term: _builtins.str = ...,
+        before: _builtins.str = ...,
+        after: _builtins.str = ...,
+        direction: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "direction", b"direction", "term", b"term"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangeInWords: _TypeAlias = ChangeInWords  # noqa: Y015
+
+@_typing.final
+class DecideAgreementRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGREEMENT_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    agreement: _builtins.str
+    """The hash in hex, or the first letters of it."""
+    decision: _builtins.str
+    """`accept`, `counter`, `decline`, `withdraw`, `revoke`."""
+    reason: _builtins.str
+    """For the other side."""
+    @_builtins.property
+    def terms(self) -> Global___AccessTerms:
+        """Of a counter-offer: what is left of the request."""
+
+    def __init__(
+        self,
+        *,
+        agreement: _builtins.str = ...,
+        decision: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        terms: Global___AccessTerms | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "decision", b"decision", "reason", b"reason", "terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecideAgreementRequest: _TypeAlias = DecideAgreementRequest  # noqa: Y015
+
+@_typing.final
+class DecideAgreementResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGREEMENT_FIELD_NUMBER: _builtins.int
+    UNTOLD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def agreement(self) -> Global___Agreement:
+        """The counter-offer, where one was made."""
+
+    @_builtins.property
+    def untold(self) -> Global___Untold: ...
+    def __init__(
+        self,
+        *,
+        agreement: Global___Agreement | None = ...,
+        untold: Global___Untold | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "untold", b"untold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "untold", b"untold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecideAgreementResponse: _TypeAlias = DecideAgreementResponse  # noqa: Y015
+
+@_typing.final
+class SettleAgreementsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleAgreementsRequest: _TypeAlias = SettleAgreementsRequest  # noqa: Y015
+
+@_typing.final
+class SettleAgreementsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAULTS_FIELD_NUMBER: _builtins.int
+    UNSETTLED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def faults(self) -> _containers.RepeatedCompositeFieldContainer[Global___Untold]: ...
+    @_builtins.property
+    def unsettled(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Members whose calls are permitted by nobody here, for now."""
+
+    def __init__(
+        self,
+        *,
+        faults: _abc.Iterable[Global___Untold] | None = ...,
+        unsettled: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["faults", b"faults", "unsettled", b"unsettled"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleAgreementsResponse: _TypeAlias = SettleAgreementsResponse  # noqa: Y015
 
 @_typing.final
 class AddAppRequest(_message.Message):

@@ -55,10 +55,30 @@ class NodeAdminStub:
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.AllowAccessRequest.SerializeToString,
                 response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.AllowAccessResponse.FromString,
                 _registered_method=True)
+        self.RequestAccess = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/RequestAccess',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.RequestAccessRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.RequestAccessResponse.FromString,
+                _registered_method=True)
         self.ListAgreements = channel.unary_unary(
                 '/simpul.node.v1.NodeAdmin/ListAgreements',
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListAgreementsRequest.SerializeToString,
                 response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListAgreementsResponse.FromString,
+                _registered_method=True)
+        self.ShowAgreement = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/ShowAgreement',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ShowAgreementRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ShowAgreementResponse.FromString,
+                _registered_method=True)
+        self.DecideAgreement = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/DecideAgreement',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.DecideAgreementRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.DecideAgreementResponse.FromString,
+                _registered_method=True)
+        self.SettleAgreements = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/SettleAgreements',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.SettleAgreementsRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.SettleAgreementsResponse.FromString,
                 _registered_method=True)
         self.AddApp = channel.unary_unary(
                 '/simpul.node.v1.NodeAdmin/AddApp',
@@ -162,6 +182,14 @@ class NodeAdminServicer:
 
     def AllowAccess(self, request, context):
         """Makes an agreement, signs it and has the consumer's node countersign it.
+        Offers a consumer an agreement.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequestAccess(self, request, context):
+        """Asks a provider for an agreement.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -169,6 +197,26 @@ class NodeAdminServicer:
 
     def ListAgreements(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShowAgreement(self, request, context):
+        """All that one says, how it came to be, and what a counter-offer changes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecideAgreement(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SettleAgreements(self, request, context):
+        """Asks the members' other nodes, and partners, for what this node has missed.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -298,10 +346,30 @@ def add_NodeAdminServicer_to_server(servicer, server):
                     request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.AllowAccessRequest.FromString,
                     response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.AllowAccessResponse.SerializeToString,
             ),
+            'RequestAccess': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestAccess,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.RequestAccessRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.RequestAccessResponse.SerializeToString,
+            ),
             'ListAgreements': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAgreements,
                     request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListAgreementsRequest.FromString,
                     response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListAgreementsResponse.SerializeToString,
+            ),
+            'ShowAgreement': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowAgreement,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ShowAgreementRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ShowAgreementResponse.SerializeToString,
+            ),
+            'DecideAgreement': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideAgreement,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.DecideAgreementRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.DecideAgreementResponse.SerializeToString,
+            ),
+            'SettleAgreements': grpc.unary_unary_rpc_method_handler(
+                    servicer.SettleAgreements,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.SettleAgreementsRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.SettleAgreementsResponse.SerializeToString,
             ),
             'AddApp': grpc.unary_unary_rpc_method_handler(
                     servicer.AddApp,
@@ -499,6 +567,33 @@ class NodeAdmin:
             _registered_method=True)
 
     @staticmethod
+    def RequestAccess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/RequestAccess',
+            simpul_dot_node_dot_v1_dot_admin__pb2.RequestAccessRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.RequestAccessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListAgreements(request,
             target,
             options=(),
@@ -515,6 +610,87 @@ class NodeAdmin:
             '/simpul.node.v1.NodeAdmin/ListAgreements',
             simpul_dot_node_dot_v1_dot_admin__pb2.ListAgreementsRequest.SerializeToString,
             simpul_dot_node_dot_v1_dot_admin__pb2.ListAgreementsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowAgreement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/ShowAgreement',
+            simpul_dot_node_dot_v1_dot_admin__pb2.ShowAgreementRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.ShowAgreementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecideAgreement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/DecideAgreement',
+            simpul_dot_node_dot_v1_dot_admin__pb2.DecideAgreementRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.DecideAgreementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SettleAgreements(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/SettleAgreements',
+            simpul_dot_node_dot_v1_dot_admin__pb2.SettleAgreementsRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.SettleAgreementsResponse.FromString,
             options,
             channel_credentials,
             insecure,

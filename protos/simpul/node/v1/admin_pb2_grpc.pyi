@@ -38,8 +38,17 @@ class NodeAdminStub:
     """Publishes a service through the registry and routes its calls to a target."""
     ListServices: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListServicesRequest, _admin_pb2.ListServicesResponse]
     AllowAccess: _grpc.UnaryUnaryMultiCallable[_admin_pb2.AllowAccessRequest, _admin_pb2.AllowAccessResponse]
-    """Makes an agreement, signs it and has the consumer's node countersign it."""
+    """Makes an agreement, signs it and has the consumer's node countersign it.
+    Offers a consumer an agreement.
+    """
+    RequestAccess: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RequestAccessRequest, _admin_pb2.RequestAccessResponse]
+    """Asks a provider for an agreement."""
     ListAgreements: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListAgreementsRequest, _admin_pb2.ListAgreementsResponse]
+    ShowAgreement: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ShowAgreementRequest, _admin_pb2.ShowAgreementResponse]
+    """All that one says, how it came to be, and what a counter-offer changes."""
+    DecideAgreement: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DecideAgreementRequest, _admin_pb2.DecideAgreementResponse]
+    SettleAgreements: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SettleAgreementsRequest, _admin_pb2.SettleAgreementsResponse]
+    """Asks the members' other nodes, and partners, for what this node has missed."""
     AddApp: _grpc.UnaryUnaryMultiCallable[_admin_pb2.AddAppRequest, _admin_pb2.AddAppResponse]
     ListApps: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListAppsRequest, _admin_pb2.ListAppsResponse]
     RemoveApp: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RemoveAppRequest, _admin_pb2.RemoveAppResponse]
@@ -78,8 +87,17 @@ class NodeAdminAsyncStub(NodeAdminStub):
     """Publishes a service through the registry and routes its calls to a target."""
     ListServices: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListServicesRequest, _admin_pb2.ListServicesResponse]  # type: ignore[assignment]
     AllowAccess: _aio.UnaryUnaryMultiCallable[_admin_pb2.AllowAccessRequest, _admin_pb2.AllowAccessResponse]  # type: ignore[assignment]
-    """Makes an agreement, signs it and has the consumer's node countersign it."""
+    """Makes an agreement, signs it and has the consumer's node countersign it.
+    Offers a consumer an agreement.
+    """
+    RequestAccess: _aio.UnaryUnaryMultiCallable[_admin_pb2.RequestAccessRequest, _admin_pb2.RequestAccessResponse]  # type: ignore[assignment]
+    """Asks a provider for an agreement."""
     ListAgreements: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAgreementsRequest, _admin_pb2.ListAgreementsResponse]  # type: ignore[assignment]
+    ShowAgreement: _aio.UnaryUnaryMultiCallable[_admin_pb2.ShowAgreementRequest, _admin_pb2.ShowAgreementResponse]  # type: ignore[assignment]
+    """All that one says, how it came to be, and what a counter-offer changes."""
+    DecideAgreement: _aio.UnaryUnaryMultiCallable[_admin_pb2.DecideAgreementRequest, _admin_pb2.DecideAgreementResponse]  # type: ignore[assignment]
+    SettleAgreements: _aio.UnaryUnaryMultiCallable[_admin_pb2.SettleAgreementsRequest, _admin_pb2.SettleAgreementsResponse]  # type: ignore[assignment]
+    """Asks the members' other nodes, and partners, for what this node has missed."""
     AddApp: _aio.UnaryUnaryMultiCallable[_admin_pb2.AddAppRequest, _admin_pb2.AddAppResponse]  # type: ignore[assignment]
     ListApps: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAppsRequest, _admin_pb2.ListAppsResponse]  # type: ignore[assignment]
     RemoveApp: _aio.UnaryUnaryMultiCallable[_admin_pb2.RemoveAppRequest, _admin_pb2.RemoveAppResponse]  # type: ignore[assignment]
@@ -139,7 +157,17 @@ class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.AllowAccessRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.AllowAccessResponse, _abc.Awaitable[_admin_pb2.AllowAccessResponse]]:
-        """Makes an agreement, signs it and has the consumer's node countersign it."""
+        """Makes an agreement, signs it and has the consumer's node countersign it.
+        Offers a consumer an agreement.
+        """
+
+    @_abc_1.abstractmethod
+    def RequestAccess(
+        self,
+        request: _admin_pb2.RequestAccessRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.RequestAccessResponse, _abc.Awaitable[_admin_pb2.RequestAccessResponse]]:
+        """Asks a provider for an agreement."""
 
     @_abc_1.abstractmethod
     def ListAgreements(
@@ -147,6 +175,29 @@ class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ListAgreementsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListAgreementsResponse, _abc.Awaitable[_admin_pb2.ListAgreementsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ShowAgreement(
+        self,
+        request: _admin_pb2.ShowAgreementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ShowAgreementResponse, _abc.Awaitable[_admin_pb2.ShowAgreementResponse]]:
+        """All that one says, how it came to be, and what a counter-offer changes."""
+
+    @_abc_1.abstractmethod
+    def DecideAgreement(
+        self,
+        request: _admin_pb2.DecideAgreementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.DecideAgreementResponse, _abc.Awaitable[_admin_pb2.DecideAgreementResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def SettleAgreements(
+        self,
+        request: _admin_pb2.SettleAgreementsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.SettleAgreementsResponse, _abc.Awaitable[_admin_pb2.SettleAgreementsResponse]]:
+        """Asks the members' other nodes, and partners, for what this node has missed."""
 
     @_abc_1.abstractmethod
     def AddApp(

@@ -141,16 +141,14 @@ class Done(_message.Message):
     NUMBER_FIELD_NUMBER: _builtins.int
     ERROR_CODE_FIELD_NUMBER: _builtins.int
     ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
-    AGREEMENT_FIELD_NUMBER: _builtins.int
     LINKS_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     error_code: _builtins.str
     """Set where it failed: a stable code and a message."""
     error_message: _builtins.str
-    @_builtins.property
-    def agreement(self) -> _agreement_pb2.SignedAgreement:
-        """Of an offer."""
-
+    answer: _builtins.bytes
+    """Of a question."""
     @_builtins.property
     def links(self) -> _containers.RepeatedCompositeFieldContainer[_admin_pb2.LinkStatus]:
         """Of a report."""
@@ -161,12 +159,12 @@ class Done(_message.Message):
         number: _builtins.int = ...,
         error_code: _builtins.str = ...,
         error_message: _builtins.str = ...,
-        agreement: _agreement_pb2.SignedAgreement | None = ...,
         links: _abc.Iterable[_admin_pb2.LinkStatus] | None = ...,
+        answer: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "error_code", b"error_code", "error_message", b"error_message", "links", b"links", "number", b"number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "error_code", b"error_code", "error_message", b"error_message", "links", b"links", "number", b"number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -195,147 +193,77 @@ class AttachResponse(_message.Message):
 
     NUMBER_FIELD_NUMBER: _builtins.int
     SNAPSHOT_FIELD_NUMBER: _builtins.int
-    OFFER_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
     REPORT_FIELD_NUMBER: _builtins.int
-    SHARE_FIELD_NUMBER: _builtins.int
-    ERASURE_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Answered by a Done of the same number."""
     @_builtins.property
     def snapshot(self) -> Global___Snapshot: ...
     @_builtins.property
-    def offer(self) -> _agreement_pb2.SignedAgreement:
-        """Send this offer to the consumer's node over a link."""
-
-    @_builtins.property
     def drain(self) -> Global___Drain: ...
     @_builtins.property
     def report(self) -> Global___Report: ...
     @_builtins.property
-    def share(self) -> Global___Share: ...
-    @_builtins.property
-    def erasure(self) -> Global___ErasureTelling: ...
+    def question(self) -> Global___Question: ...
     def __init__(
         self,
         *,
         number: _builtins.int = ...,
         snapshot: Global___Snapshot | None = ...,
-        offer: _agreement_pb2.SignedAgreement | None = ...,
         drain: Global___Drain | None = ...,
         report: Global___Report | None = ...,
-        share: Global___Share | None = ...,
-        erasure: Global___ErasureTelling | None = ...,
+        question: Global___Question | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "erasure", b"erasure", "kind", b"kind", "offer", b"offer", "report", b"report", "share", b"share", "snapshot", b"snapshot"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "kind", b"kind", "question", b"question", "report", b"report", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "erasure", b"erasure", "kind", b"kind", "number", b"number", "offer", b"offer", "report", b"report", "share", b"share", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "kind", b"kind", "number", b"number", "question", b"question", "report", b"report", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["snapshot", "offer", "drain", "report", "share", "erasure"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["snapshot", "drain", "report", "question"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
 Global___AttachResponse: _TypeAlias = AttachResponse  # noqa: Y015
 
 @_typing.final
-class Share(_message.Message):
-    """Send an agreement that both have signed to another node of a member that is hosted here."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    AGREEMENT_FIELD_NUMBER: _builtins.int
-    NODE_FIELD_NUMBER: _builtins.int
-    SUBSYSTEM_FIELD_NUMBER: _builtins.int
-    node: _builtins.str
-    subsystem: _builtins.str
-    """The member's subsystem that is party to it."""
-    @_builtins.property
-    def agreement(self) -> _agreement_pb2.SignedAgreement: ...
-    def __init__(
-        self,
-        *,
-        agreement: _agreement_pb2.SignedAgreement | None = ...,
-        node: _builtins.str = ...,
-        subsystem: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "node", b"node", "subsystem", b"subsystem"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Share: _TypeAlias = Share  # noqa: Y015
-
-@_typing.final
-class ErasureTelling(_message.Message):
-    """Tell a node that a call was erased here."""
+class Question(_message.Message):
+    """Ask another node's own service, of package `simpul.v1`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NODE_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    TIMEOUT_MS_FIELD_NUMBER: _builtins.int
     SENDER_FIELD_NUMBER: _builtins.int
     RECEIVER_FIELD_NUMBER: _builtins.int
-    NOTICE_FIELD_NUMBER: _builtins.int
     node: _builtins.str
+    service: _builtins.str
+    method: _builtins.str
+    data: _builtins.bytes
+    timeout_ms: _builtins.int
     sender: _builtins.str
-    """The subsystems that were party to the call: this node's, and the other."""
+    """The subsystems in whose names this node asks and the other answers. Empty: any of theirs."""
     receiver: _builtins.str
-    notice: _builtins.bytes
-    """A simpul.v1.NotifyRequest."""
     def __init__(
         self,
         *,
         node: _builtins.str = ...,
+        service: _builtins.str = ...,
+        method: _builtins.str = ...,
+        data: _builtins.bytes = ...,
+        timeout_ms: _builtins.int = ...,
         sender: _builtins.str = ...,
         receiver: _builtins.str = ...,
-        notice: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["node", b"node", "notice", b"notice", "receiver", b"receiver", "sender", b"sender"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "method", b"method", "node", b"node", "receiver", b"receiver", "sender", b"sender", "service", b"service", "timeout_ms", b"timeout_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ErasureTelling: _TypeAlias = ErasureTelling  # noqa: Y015
-
-@_typing.final
-class HearErasureRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NOTICE_FIELD_NUMBER: _builtins.int
-    MEMBER_FIELD_NUMBER: _builtins.int
-    notice: _builtins.bytes
-    """A simpul.v1.NotifyRequest."""
-    member: _builtins.str
-    """Who sealed it."""
-    def __init__(
-        self,
-        *,
-        notice: _builtins.bytes = ...,
-        member: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member", "notice", b"notice"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___HearErasureRequest: _TypeAlias = HearErasureRequest  # noqa: Y015
-
-@_typing.final
-class HearErasureResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___HearErasureResponse: _TypeAlias = HearErasureResponse  # noqa: Y015
+Global___Question: _TypeAlias = Question  # noqa: Y015
 
 @_typing.final
 class Drain(_message.Message):
@@ -368,6 +296,7 @@ class Snapshot(_message.Message):
     ROUTES_FIELD_NUMBER: _builtins.int
     REFUSAL_CODE_FIELD_NUMBER: _builtins.int
     REFUSAL_MESSAGE_FIELD_NUMBER: _builtins.int
+    UNSETTLED_FIELD_NUMBER: _builtins.int
     directory_path: _builtins.str
     """The folder of the verified directory generation, below the home folder."""
     refusal_code: _builtins.str
@@ -379,6 +308,10 @@ class Snapshot(_message.Message):
     def apps(self) -> _containers.RepeatedCompositeFieldContainer[Global___AppCredential]: ...
     @_builtins.property
     def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServiceRoute]: ...
+    @_builtins.property
+    def unsettled(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Members whose calls begin nowhere here, because another of their nodes has not been heard from."""
+
     def __init__(
         self,
         *,
@@ -388,10 +321,11 @@ class Snapshot(_message.Message):
         routes: _abc.Iterable[Global___ServiceRoute] | None = ...,
         refusal_code: _builtins.str = ...,
         refusal_message: _builtins.str = ...,
+        unsettled: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreements", b"agreements", "apps", b"apps", "directory_path", b"directory_path", "refusal_code", b"refusal_code", "refusal_message", b"refusal_message", "routes", b"routes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreements", b"agreements", "apps", b"apps", "directory_path", b"directory_path", "refusal_code", b"refusal_code", "refusal_message", b"refusal_message", "routes", b"routes", "unsettled", b"unsettled"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -452,44 +386,55 @@ class ServiceRoute(_message.Message):
 Global___ServiceRoute: _TypeAlias = ServiceRoute  # noqa: Y015
 
 @_typing.final
-class CountersignRequest(_message.Message):
+class AnswerPeerRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    AGREEMENT_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def agreement(self) -> _agreement_pb2.SignedAgreement: ...
+    SERVICE_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    method: _builtins.str
+    data: _builtins.bytes
+    node: _builtins.str
+    """The node at the other end of the link, and the member whose seal the question bears."""
+    member: _builtins.str
     def __init__(
         self,
         *,
-        agreement: _agreement_pb2.SignedAgreement | None = ...,
+        service: _builtins.str = ...,
+        method: _builtins.str = ...,
+        data: _builtins.bytes = ...,
+        node: _builtins.str = ...,
+        member: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "member", b"member", "method", b"method", "node", b"node", "service", b"service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CountersignRequest: _TypeAlias = CountersignRequest  # noqa: Y015
+Global___AnswerPeerRequest: _TypeAlias = AnswerPeerRequest  # noqa: Y015
 
 @_typing.final
-class CountersignResponse(_message.Message):
+class AnswerPeerResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    AGREEMENT_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def agreement(self) -> _agreement_pb2.SignedAgreement: ...
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
     def __init__(
         self,
         *,
-        agreement: _agreement_pb2.SignedAgreement | None = ...,
+        data: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CountersignResponse: _TypeAlias = CountersignResponse  # noqa: Y015
+Global___AnswerPeerResponse: _TypeAlias = AnswerPeerResponse  # noqa: Y015
 
 @_typing.final
 class RefreshDirectoryRequest(_message.Message):

@@ -41,20 +41,15 @@ class ControlStub:
                 request_serializer=simpul_dot_node_dot_v1_dot_control__pb2.AttachRequest.SerializeToString,
                 response_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.AttachResponse.FromString,
                 _registered_method=True)
-        self.Countersign = channel.unary_unary(
-                '/simpul.node.v1.Control/Countersign',
-                request_serializer=simpul_dot_node_dot_v1_dot_control__pb2.CountersignRequest.SerializeToString,
-                response_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.CountersignResponse.FromString,
+        self.AnswerPeer = channel.unary_unary(
+                '/simpul.node.v1.Control/AnswerPeer',
+                request_serializer=simpul_dot_node_dot_v1_dot_control__pb2.AnswerPeerRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.AnswerPeerResponse.FromString,
                 _registered_method=True)
         self.RefreshDirectory = channel.unary_unary(
                 '/simpul.node.v1.Control/RefreshDirectory',
                 request_serializer=simpul_dot_node_dot_v1_dot_control__pb2.RefreshDirectoryRequest.SerializeToString,
                 response_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.RefreshDirectoryResponse.FromString,
-                _registered_method=True)
-        self.HearErasure = channel.unary_unary(
-                '/simpul.node.v1.Control/HearErasure',
-                request_serializer=simpul_dot_node_dot_v1_dot_control__pb2.HearErasureRequest.SerializeToString,
-                response_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.HearErasureResponse.FromString,
                 _registered_method=True)
         self.Lease = channel.unary_unary(
                 '/simpul.node.v1.Control/Lease',
@@ -76,8 +71,8 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Countersign(self, request, context):
-        """A peer offered an agreement: checks, countersigns, stores it, pushes it to every worker.
+    def AnswerPeer(self, request, context):
+        """A peer asks one of the nodes' own services, of package `simpul.v1`, which the supervisor answers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,13 +80,6 @@ class ControlServicer:
 
     def RefreshDirectory(self, request, context):
         """A peer named a directory that this node doesn't have: fetch it now.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def HearErasure(self, request, context):
-        """A peer told that it erased a call: records it, and follows it where it's configured so.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,20 +100,15 @@ def add_ControlServicer_to_server(servicer, server):
                     request_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.AttachRequest.FromString,
                     response_serializer=simpul_dot_node_dot_v1_dot_control__pb2.AttachResponse.SerializeToString,
             ),
-            'Countersign': grpc.unary_unary_rpc_method_handler(
-                    servicer.Countersign,
-                    request_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.CountersignRequest.FromString,
-                    response_serializer=simpul_dot_node_dot_v1_dot_control__pb2.CountersignResponse.SerializeToString,
+            'AnswerPeer': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnswerPeer,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.AnswerPeerRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_control__pb2.AnswerPeerResponse.SerializeToString,
             ),
             'RefreshDirectory': grpc.unary_unary_rpc_method_handler(
                     servicer.RefreshDirectory,
                     request_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.RefreshDirectoryRequest.FromString,
                     response_serializer=simpul_dot_node_dot_v1_dot_control__pb2.RefreshDirectoryResponse.SerializeToString,
-            ),
-            'HearErasure': grpc.unary_unary_rpc_method_handler(
-                    servicer.HearErasure,
-                    request_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.HearErasureRequest.FromString,
-                    response_serializer=simpul_dot_node_dot_v1_dot_control__pb2.HearErasureResponse.SerializeToString,
             ),
             'Lease': grpc.unary_unary_rpc_method_handler(
                     servicer.Lease,
@@ -173,7 +156,7 @@ class Control:
             _registered_method=True)
 
     @staticmethod
-    def Countersign(request,
+    def AnswerPeer(request,
             target,
             options=(),
             channel_credentials=None,
@@ -186,9 +169,9 @@ class Control:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/simpul.node.v1.Control/Countersign',
-            simpul_dot_node_dot_v1_dot_control__pb2.CountersignRequest.SerializeToString,
-            simpul_dot_node_dot_v1_dot_control__pb2.CountersignResponse.FromString,
+            '/simpul.node.v1.Control/AnswerPeer',
+            simpul_dot_node_dot_v1_dot_control__pb2.AnswerPeerRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_control__pb2.AnswerPeerResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -216,33 +199,6 @@ class Control:
             '/simpul.node.v1.Control/RefreshDirectory',
             simpul_dot_node_dot_v1_dot_control__pb2.RefreshDirectoryRequest.SerializeToString,
             simpul_dot_node_dot_v1_dot_control__pb2.RefreshDirectoryResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def HearErasure(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/simpul.node.v1.Control/HearErasure',
-            simpul_dot_node_dot_v1_dot_control__pb2.HearErasureRequest.SerializeToString,
-            simpul_dot_node_dot_v1_dot_control__pb2.HearErasureResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,12 +39,10 @@ class ControlStub:
     """A worker attaches for as long as it lives. The supervisor pushes snapshots and orders; the worker
     acknowledges each.
     """
-    Countersign: _grpc.UnaryUnaryMultiCallable[_control_pb2.CountersignRequest, _control_pb2.CountersignResponse]
-    """A peer offered an agreement: checks, countersigns, stores it, pushes it to every worker."""
+    AnswerPeer: _grpc.UnaryUnaryMultiCallable[_control_pb2.AnswerPeerRequest, _control_pb2.AnswerPeerResponse]
+    """A peer asks one of the nodes' own services, of package `simpul.v1`, which the supervisor answers."""
     RefreshDirectory: _grpc.UnaryUnaryMultiCallable[_control_pb2.RefreshDirectoryRequest, _control_pb2.RefreshDirectoryResponse]
     """A peer named a directory that this node doesn't have: fetch it now."""
-    HearErasure: _grpc.UnaryUnaryMultiCallable[_control_pb2.HearErasureRequest, _control_pb2.HearErasureResponse]
-    """A peer told that it erased a call: records it, and follows it where it's configured so."""
     Lease: _grpc.UnaryUnaryMultiCallable[_control_pb2.LeaseRequest, _control_pb2.LeaseResponse]
     """Calls are about to be made under an agreement that limits how many: may they?"""
 
@@ -59,12 +57,10 @@ class ControlAsyncStub(ControlStub):
     """A worker attaches for as long as it lives. The supervisor pushes snapshots and orders; the worker
     acknowledges each.
     """
-    Countersign: _aio.UnaryUnaryMultiCallable[_control_pb2.CountersignRequest, _control_pb2.CountersignResponse]  # type: ignore[assignment]
-    """A peer offered an agreement: checks, countersigns, stores it, pushes it to every worker."""
+    AnswerPeer: _aio.UnaryUnaryMultiCallable[_control_pb2.AnswerPeerRequest, _control_pb2.AnswerPeerResponse]  # type: ignore[assignment]
+    """A peer asks one of the nodes' own services, of package `simpul.v1`, which the supervisor answers."""
     RefreshDirectory: _aio.UnaryUnaryMultiCallable[_control_pb2.RefreshDirectoryRequest, _control_pb2.RefreshDirectoryResponse]  # type: ignore[assignment]
     """A peer named a directory that this node doesn't have: fetch it now."""
-    HearErasure: _aio.UnaryUnaryMultiCallable[_control_pb2.HearErasureRequest, _control_pb2.HearErasureResponse]  # type: ignore[assignment]
-    """A peer told that it erased a call: records it, and follows it where it's configured so."""
     Lease: _aio.UnaryUnaryMultiCallable[_control_pb2.LeaseRequest, _control_pb2.LeaseResponse]  # type: ignore[assignment]
     """Calls are about to be made under an agreement that limits how many: may they?"""
 
@@ -84,12 +80,12 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
-    def Countersign(
+    def AnswerPeer(
         self,
-        request: _control_pb2.CountersignRequest,
+        request: _control_pb2.AnswerPeerRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_control_pb2.CountersignResponse, _abc.Awaitable[_control_pb2.CountersignResponse]]:
-        """A peer offered an agreement: checks, countersigns, stores it, pushes it to every worker."""
+    ) -> _typing.Union[_control_pb2.AnswerPeerResponse, _abc.Awaitable[_control_pb2.AnswerPeerResponse]]:
+        """A peer asks one of the nodes' own services, of package `simpul.v1`, which the supervisor answers."""
 
     @_abc_1.abstractmethod
     def RefreshDirectory(
@@ -98,14 +94,6 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.RefreshDirectoryResponse, _abc.Awaitable[_control_pb2.RefreshDirectoryResponse]]:
         """A peer named a directory that this node doesn't have: fetch it now."""
-
-    @_abc_1.abstractmethod
-    def HearErasure(
-        self,
-        request: _control_pb2.HearErasureRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_control_pb2.HearErasureResponse, _abc.Awaitable[_control_pb2.HearErasureResponse]]:
-        """A peer told that it erased a call: records it, and follows it where it's configured so."""
 
     @_abc_1.abstractmethod
     def Lease(

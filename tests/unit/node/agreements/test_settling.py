@@ -15,6 +15,7 @@ from node.store.agreement_lives import get_standing
 from node.store.agreements import StoredAgreement
 from node.store.engine import Store
 from security.agreement_life import Life, Party
+from security.identifiers import MemberId
 from tests.conformance import fixed
 from tests.unit.node.agreements.desks import Desk, directory_of_three, three
 from tests.unit.node.agreements.test_life import DRAFT, permits, tell
@@ -102,6 +103,12 @@ async def test_a_sibling_that_the_directory_no_longer_lists_is_not_waited_for(
     provider = nodes[0]
     provider.directory = directory_of_three(second_is_active=False)
     assert Settling(provider).unsettled(1e9, LIMIT_S) == frozenset()
+
+
+async def test_a_member_that_is_not_listed_yet_waits_for_nobody(nodes: Three) -> None:
+    provider = nodes[0]
+    provider.members = (MemberId.parse("ID/DAERAH/53.16"),)
+    assert Settling(provider).unsettled(0.0, LIMIT_S) == frozenset()
 
 
 async def test_a_restored_backup_resurrects_nothing(nodes: Three, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ async def joined(tmp_path: Path) -> AsyncIterator[tuple[RegistryHome, Desk]]:
         changes = NodeChanges(
             client, config.node_id, lambda: ring.node_key(replica.view, config.node_id), store
         )
-        workers = Workers(countersign=nobody, refresh=nobody, lease=nobody, hear=nobody)  # type: ignore[arg-type]  # never called
+        workers = Workers(answer=nobody, refresh=nobody, lease=nobody)  # type: ignore[arg-type]  # never called
         try:
             yield place, Desk(home, config, store, watch, changes, workers, now_ms, ring)
         finally:

@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 
 from node.home import NodeHome
-from node.journal.kept.model import Erased, Reason, Settled
+from node.journal.kept.model import Erased, Reason, Settled, Telling
 from node.journal.kept.sql_store import SqlKeptStore
 from node.operations.erasure import FIRST_RETRY_MS, MAX_RETRY_MS, Erasures
 from node.secret_ring import SecretRing
 from security.erasure import ErasureNotice, make_notice, parse_notice
 from security.errors import Code, SimpulError
 from security.secret_key import SecretKey
-from simpul.node.v1 import control_pb2
 from tests.unit.node.journal.builder import (
     CONSUMER,
     NOW_MS,
@@ -35,11 +34,11 @@ WAIT_S = 5.0
 class Peers:
     """The other nodes: they acknowledge, or refuse while `error` stands."""
 
-    told: list[control_pb2.ErasureTelling] = field(default_factory=list)
+    told: list[tuple[Telling, bytes]] = field(default_factory=list)
     error: SimpulError | None = None
 
-    async def tell(self, telling: control_pb2.ErasureTelling) -> None:
-        self.told.append(telling)
+    async def tell(self, telling: Telling, notice: bytes) -> None:
+        self.told.append((telling, notice))
         if self.error is not None:
             raise self.error
 
@@ -90,9 +89,9 @@ async def test_the_other_side_is_told_of_each_erasure(place: Place) -> None:
     assert isinstance(one, Erased)
     assert isinstance(two, Erased)
     await running(erasures, lambda: not place.store.due(place.at_ms, limit=9))
-    first, _ = place.peers.told
-    assert (first.node, first.sender, first.receiver) == (PEER, CONSUMER, PROVIDER)
-    said = parse_notice(first.notice)
+    (first, notice), _ = place.peers.told
+    assert (first.peer, first.sender, first.receiver) == (PEER, CONSUMER, PROVIDER)
+    said = parse_notice(notice)
     assert said == ErasureNotice(call_id(1), place.at_ms, "unlawful")
 
 
