@@ -8,7 +8,7 @@ is kept, and asks the running node to.
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from cli import checkpoints, journal_archive, journal_calls, journal_erase
+from cli import checkpoints, journal_archive, journal_calls, journal_erase, reconcile
 from cli.options import AsJson, NodeHomeDir, examples, group
 from cli.output import (
     CommandError,
@@ -32,6 +32,7 @@ journal_calls.add_to(app)
 checkpoints.add_to(app)
 app.add_typer(journal_archive.app, name="archive")
 journal_erase.add_to(app)
+reconcile.add_to(app)
 
 
 @app.command("verify", epilog=examples("simpul journal verify --home N"))

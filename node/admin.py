@@ -15,6 +15,7 @@ from grpc import aio
 from node.admin_access import AccessAdmin
 from node.admin_calls import CallAdmin
 from node.admin_erasure import ErasureAdmin
+from node.admin_journal import JournalAdmin
 from node.operations import apps, services
 from node.operations.access import Access
 from node.operations.desk import Desk
@@ -25,7 +26,7 @@ from simpul.node.v1 import admin_pb2
 Context = aio.ServicerContext[Message, Message]
 
 
-class NodeAdmin(AccessAdmin, CallAdmin, ErasureAdmin):
+class NodeAdmin(AccessAdmin, CallAdmin, ErasureAdmin, JournalAdmin):
     """Thin: every method is a line or two of `operations`."""
 
     def __init__(

@@ -68,6 +68,7 @@ TABLE: Final[Mapping[str, Row]] = MappingProxyType(
         f"{_ADMIN}/EraseCalls": _OPERATOR,
         f"{_ADMIN}/DeclineErasure": _OPERATOR,
         f"{_ADMIN}/RewrapJournal": _OPERATOR,
+        f"{_ADMIN}/ReconcileJournal": _OPERATOR,
         f"{_CONTROL}/Attach": _WORKER,
         f"{_CONTROL}/AnswerPeer": _WORKER,
         f"{_CONTROL}/RefreshDirectory": _WORKER,

@@ -166,3 +166,12 @@ class Services(Protocol):
             SimpulError: That is known at once.
         """
         ...
+
+
+def new_call_id(at_ms: int, randomness: bytes) -> bytes:
+    """A UUIDv7 (RFC 9562, section 5.7): 48 bits of time, 74 of `randomness` (10 bytes)."""
+    return (
+        at_ms.to_bytes(6, "big")
+        + bytes([0x70 | randomness[0] & 0x0F, randomness[1], 0x80 | randomness[2] & 0x3F])
+        + randomness[3:]
+    )

@@ -51,6 +51,9 @@ from node.operations.desk import Desk
 from node.operations.erasure import Erasures
 from node.policy.allowance import Side
 from node.processes import WorkerProcesses
+from node.reconciliation import wire
+from node.reconciliation.answering import Answering
+from node.reconciliation.sets import JournalSets
 from node.registry_client import NodeChanges, RegistryClient
 from node.secret_ring import SecretRing
 from node.store.engine import Store
@@ -152,6 +155,8 @@ class Supervisor:
         self.metrics_address: TcpAddress | None = None
         self.processes: WorkerProcesses | None = None
         self._workers = Workers(answer=self._answer, refresh=self._refresh, lease=self._lease)
+        sets = JournalSets(journal_place(config, home), asyncio.get_running_loop().time)
+        self._reconciling = Answering(config.node_id, sets, now_ms)
         self._replica = Replica(home.directory, config.federation, home.read_root(), store)
         self._watch = DirectoryWatch(
             self._replica,
@@ -168,7 +173,9 @@ class Supervisor:
             lambda: ring.node_key(self._replica.view, config.node_id),
             store,
         )
-        self._desk = Desk(home, config, store, self._watch, changes, self._workers, now_ms, ring)
+        self._desk = Desk(
+            home, config, store, self._watch, changes, self._workers, now_ms, ring, sets
+        )
         self._erasures = Erasures(
             kept,
             SecretRing(home),
@@ -327,6 +334,8 @@ class Supervisor:
         """What a peer asks of this node's own services."""
         if service == agreements.SERVICE:
             return await self._access.answer(method, data, asker.member)
+        if service == wire.SERVICE:
+            return await self._reconciling.answer(asker.node, method, data)
         if (service, method) == erasure.METHOD:
             return await self._erasures.answer(data, asker.member)
         raise SimpulError(Code.SERVICE_UNKNOWN, f"nodes don't offer {service[:80]!a}")

@@ -49,6 +49,7 @@ from node.link.watch import LinkMetrics
 from node.model import Current, NodeIdentity, Snapshot
 from node.policy.apps import AppBook, AppCredential
 from node.policy.rules import AgreementBook
+from node.reconciliation import wire
 from node.recording import open_journal, recent_calls
 from node.standard.table import own_services
 from runtime import tracing
@@ -76,6 +77,7 @@ TELL_S: Final = 0.2
 # The nodes' own services: each with the method that a peer may ask.
 BUILT_IN: Final = (
     *((agreements.SERVICE, method) for method in agreements.METHODS),
+    *((wire.SERVICE, method) for method in wire.METHODS),
     erasure.METHOD,
 )
 

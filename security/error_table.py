@@ -395,6 +395,11 @@ ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
             "Another worker holds this journal.",
             "Stop the other one, or wait until its lease ends.",
         ),
+        Code.JOURNALS_DIFFER: ErrorInfo(
+            Status.DATA_LOSS,
+            "Two nodes' records of the same parcels differ.",
+            "Run simpul journal verify on both; restore the one that lost or changed a parcel.",
+        ),
         Code.NOT_RUNNING: ErrorInfo(
             Status.UNAVAILABLE,
             "The program isn't running.",

@@ -17,6 +17,7 @@ from typing import Final
 
 import grpc
 
+from node.calls import new_call_id
 from node.config import load_config
 from node.directory.folder import CURRENT
 from node.directory.load import load_view
@@ -29,7 +30,6 @@ from node.link.unsettled import Unsettled
 from node.model import Current, NodeIdentity, Snapshot
 from node.policy.apps import AppBook
 from node.policy.rules import AgreementBook
-from node.worker import new_call_id
 from runtime.clock import now_ms
 from runtime.grpc_options import channel_options
 from security.certificate import to_pem

@@ -66,6 +66,8 @@ class StoredParcel:
     direction: Direction | None
     link_id: bytes
     peer: str
+    # It's found under the peer of its link.
+    is_under_peer: bool
     member: str
     number: int
     sealed_at_ms: int
@@ -110,6 +112,8 @@ def check_header(parcel: StoredParcel, fields: HeaderFields | SimpulError) -> It
         return
     if parcel.direction is None:
         yield Step.HEADER, "it was neither sent nor received"
+    if not parcel.is_under_peer:
+        yield Step.HEADER, "it's listed under another peer than its link's"
     if header_hash(parcel.header) != parcel.header_hash:
         yield Step.HEADER, "the header's hash isn't the one recorded"
     beside = {

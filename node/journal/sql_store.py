@@ -285,7 +285,9 @@ class SqlJournalStore(JournalStore):
             for leaf in item.leaves:
                 link = index.link(leaf.record.link_id, leaf.record.end, leaf.record.peer)
                 member = index.name(leaf.record.member)
-                parcels.append(_parcel_row(leaf, (lease.slot, idx), (link, member), now_ms))
+                peer = index.name(leaf.record.peer)
+                refs = (link, member, peer)
+                parcels.append(_parcel_row(leaf, (lease.slot, idx), refs, now_ms))
                 salts.append((lease.slot, idx, leaf.packed_salts))
                 index.add(leaf, lease.slot, idx, link)
                 if is_needed(leaf.record):
@@ -398,14 +400,16 @@ class SqlJournalStore(JournalStore):
 
 
 def _parcel_row(
-    leaf: Leaf, position: tuple[int, int], refs: tuple[int, int], now_ms: int
+    leaf: Leaf, position: tuple[int, int], refs: tuple[int, int, int], now_ms: int
 ) -> tuple[object, ...]:
     """A row of `parcels`, in the order of its columns."""
     record = leaf.record
+    link, member, peer = refs
     return (
         *position,
         _DIRECTIONS[record.direction],
-        *refs,
+        link,
+        member,
         record.number,
         record.sealed_at_ms,
         now_ms,
@@ -415,6 +419,7 @@ def _parcel_row(
         record.header,
         record.seal,
         leaf.packed_entries,
+        peer,
     )
 
 

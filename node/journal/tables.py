@@ -103,7 +103,11 @@ class ParcelRow(JournalTable, table=True):
     """A leaf. `entries` and what precedes it are what the leaf and its proofs are made of."""
 
     __tablename__ = "parcels"
-    __table_args__ = (UniqueConstraint("link", "direction", "number"),)
+    __table_args__ = (
+        UniqueConstraint("link", "direction", "number"),
+        # What two nodes compare is found by it: all slots, one peer, one hour.
+        Index("parcels_peer", "peer", "sealed_at_ms"),
+    )
 
     slot: int = Field(primary_key=True, sa_type=SmallInteger)
     idx: int = Field(primary_key=True, sa_type=BigInteger)
@@ -120,6 +124,8 @@ class ParcelRow(JournalTable, table=True):
     seal: bytes
     # As node.journal.blobs packs them.
     entries: bytes
+    # The link's, a name: so that one index serves peer and time.
+    peer: int = Field(sa_type=BigInteger)
 
 
 class SaltRow(JournalTable, table=True):

@@ -18,6 +18,7 @@ from node.directory.watch import DirectoryWatch
 from node.home import NodeHome
 from node.keyring import KeyRing
 from node.policy.pins import suspended
+from node.reconciliation.sets import JournalSets
 from node.registry_client import NodeChanges
 from node.store.agreement_lives import list_agreed
 from node.store.agreements import StoredAgreement, list_pins
@@ -49,6 +50,8 @@ class Desk:
     workers: Workers
     now_ms: Callable[[], int]
     ring: KeyRing
+    # What the journal has, for comparing it with other nodes'.
+    sets: JournalSets
     # Why no new call may begin, if so: checkpoints say it.
     refusal: SimpulError | None = None
     # Members whose other nodes have not been heard from: `node.agreements.settling`.

@@ -29,6 +29,7 @@ from node.calls import (
     ResponseEvent,
     Trailers,
     UnaryAnswer,
+    new_call_id,
 )
 from node.exchange.allowance import Allowance
 from node.exchange.consuming import Consuming
@@ -53,7 +54,6 @@ from node.policy.allowance import Ledger, Share, Side
 from node.policy.apps import AppBook
 from node.policy.rules import AgreementBook
 from node.standard.table import own_services
-from node.worker import new_call_id
 from runtime.clock import now_ms as real_now_ms
 from runtime.tracing import OFF, Tracing
 from security import certificate

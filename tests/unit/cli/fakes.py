@@ -14,6 +14,7 @@ from security.errors import Code, SimpulError
 from simpul.node.v1 import admin_pb2 as node_pb
 from simpul.registry.v1 import admin_pb2 as registry_pb
 from tests.architecture.project import PROJECT
+from tests.unit.cli.fakes_journal import FakeJournal
 from tests.unit.cli.fakes_life import FakeKeys, FakeLife
 from tests.unit.cli.heard import Heard, refuse
 
@@ -41,7 +42,7 @@ def serving(address: str, add: Callable[[grpc.Server], None]) -> Iterator[int]:
             server.stop(None).wait()
 
 
-class FakeNode(FakeKeys):
+class FakeNode(FakeKeys, FakeJournal):
     """A node's admin API."""
 
     def __init__(self) -> None:

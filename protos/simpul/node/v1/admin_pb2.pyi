@@ -1928,3 +1928,216 @@ class RewrapJournalResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RewrapJournalResponse: _TypeAlias = RewrapJournalResponse  # noqa: Y015
+
+@_typing.final
+class ReconcileJournalRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEER_FIELD_NUMBER: _builtins.int
+    FROM_MS_FIELD_NUMBER: _builtins.int
+    UNTIL_MS_FIELD_NUMBER: _builtins.int
+    peer: _builtins.str
+    from_ms: _builtins.int
+    """Sealed within [from, until); from the beginning of its hour. Until 0: all that is settled."""
+    until_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        peer: _builtins.str = ...,
+        from_ms: _builtins.int = ...,
+        until_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_ms", b"from_ms", "peer", b"peer", "until_ms", b"until_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReconcileJournalRequest: _TypeAlias = ReconcileJournalRequest  # noqa: Y015
+
+@_typing.final
+class ReconcileJournalResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    HOUR_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def progress(self) -> Global___ReconciliationProgress: ...
+    @_builtins.property
+    def hour(self) -> Global___ReconciledHour: ...
+    @_builtins.property
+    def summary(self) -> Global___ReconciliationSummary: ...
+    def __init__(
+        self,
+        *,
+        progress: Global___ReconciliationProgress | None = ...,
+        hour: Global___ReconciledHour | None = ...,
+        summary: Global___ReconciliationSummary | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hour", b"hour", "kind", b"kind", "progress", b"progress", "summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hour", b"hour", "kind", b"kind", "progress", b"progress", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["progress", "hour", "summary"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___ReconcileJournalResponse: _TypeAlias = ReconcileJournalResponse  # noqa: Y015
+
+@_typing.final
+class ReconciliationProgress(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOURS_DONE_FIELD_NUMBER: _builtins.int
+    HOURS_TOTAL_FIELD_NUMBER: _builtins.int
+    hours_done: _builtins.int
+    hours_total: _builtins.int
+    def __init__(
+        self,
+        *,
+        hours_done: _builtins.int = ...,
+        hours_total: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hours_done", b"hours_done", "hours_total", b"hours_total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReconciliationProgress: _TypeAlias = ReconciliationProgress  # noqa: Y015
+
+@_typing.final
+class ReconciledHour(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_MS_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_HERE_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_THERE_FIELD_NUMBER: _builtins.int
+    UNACKNOWLEDGED_HERE_FIELD_NUMBER: _builtins.int
+    UNACKNOWLEDGED_THERE_FIELD_NUMBER: _builtins.int
+    REGARDED_DIFFERENTLY_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    from_ms: _builtins.int
+    acknowledged_here: _builtins.int
+    acknowledged_there: _builtins.int
+    unacknowledged_here: _builtins.int
+    unacknowledged_there: _builtins.int
+    regarded_differently: _builtins.int
+    """Parcels that both have and only one calls acknowledged."""
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedCompositeFieldContainer[Global___ParcelDifference]: ...
+    def __init__(
+        self,
+        *,
+        from_ms: _builtins.int = ...,
+        acknowledged_here: _builtins.int = ...,
+        acknowledged_there: _builtins.int = ...,
+        unacknowledged_here: _builtins.int = ...,
+        unacknowledged_there: _builtins.int = ...,
+        regarded_differently: _builtins.int = ...,
+        differences: _abc.Iterable[Global___ParcelDifference] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_here", b"acknowledged_here", "acknowledged_there", b"acknowledged_there", "differences", b"differences", "from_ms", b"from_ms", "regarded_differently", b"regarded_differently", "unacknowledged_here", b"unacknowledged_here", "unacknowledged_there", b"unacknowledged_there"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReconciledHour: _TypeAlias = ReconciledHour  # noqa: Y015
+
+@_typing.final
+class ParcelDifference(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINDING_FIELD_NUMBER: _builtins.int
+    SERIOUS_FIELD_NUMBER: _builtins.int
+    LINK_ID_FIELD_NUMBER: _builtins.int
+    SENT_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    SEALED_AT_MS_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    HEADER_HASH_HERE_FIELD_NUMBER: _builtins.int
+    HEADER_HASH_THERE_FIELD_NUMBER: _builtins.int
+    finding: _builtins.str
+    """`missing here`, `missing there`, `different`."""
+    serious: _builtins.bool
+    """A record was lost or changed; otherwise the parcel was under way when its link was cut."""
+    link_id: _builtins.bytes
+    sent: _builtins.bool
+    """By this node."""
+    number: _builtins.int
+    sealed_at_ms: _builtins.int
+    acknowledged: _builtins.bool
+    header_hash_here: _builtins.bytes
+    """Empty where it's missing."""
+    header_hash_there: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        finding: _builtins.str = ...,
+        serious: _builtins.bool = ...,
+        link_id: _builtins.bytes = ...,
+        sent: _builtins.bool = ...,
+        number: _builtins.int = ...,
+        sealed_at_ms: _builtins.int = ...,
+        acknowledged: _builtins.bool = ...,
+        header_hash_here: _builtins.bytes = ...,
+        header_hash_there: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "finding", b"finding", "header_hash_here", b"header_hash_here", "header_hash_there", b"header_hash_there", "link_id", b"link_id", "number", b"number", "sealed_at_ms", b"sealed_at_ms", "sent", b"sent", "serious", b"serious"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ParcelDifference: _TypeAlias = ParcelDifference  # noqa: Y015
+
+@_typing.final
+class ReconciliationSummary(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEER_FIELD_NUMBER: _builtins.int
+    FROM_MS_FIELD_NUMBER: _builtins.int
+    UNTIL_MS_FIELD_NUMBER: _builtins.int
+    PARCELS_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    SERIOUS_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    QUESTIONS_FIELD_NUMBER: _builtins.int
+    ASKED_BYTES_FIELD_NUMBER: _builtins.int
+    ANSWERED_BYTES_FIELD_NUMBER: _builtins.int
+    peer: _builtins.str
+    from_ms: _builtins.int
+    until_ms: _builtins.int
+    parcels: _builtins.int
+    """That this node has."""
+    differences: _builtins.int
+    serious: _builtins.int
+    more: _builtins.bool
+    """There are more than were looked for."""
+    questions: _builtins.int
+    asked_bytes: _builtins.int
+    """Of questions and answers, without the parcels that carry them."""
+    answered_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        peer: _builtins.str = ...,
+        from_ms: _builtins.int = ...,
+        until_ms: _builtins.int = ...,
+        parcels: _builtins.int = ...,
+        differences: _builtins.int = ...,
+        serious: _builtins.int = ...,
+        more: _builtins.bool = ...,
+        questions: _builtins.int = ...,
+        asked_bytes: _builtins.int = ...,
+        answered_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered_bytes", b"answered_bytes", "asked_bytes", b"asked_bytes", "differences", b"differences", "from_ms", b"from_ms", "more", b"more", "parcels", b"parcels", "peer", b"peer", "questions", b"questions", "serious", b"serious", "until_ms", b"until_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReconciliationSummary: _TypeAlias = ReconciliationSummary  # noqa: Y015

@@ -155,6 +155,11 @@ class NodeAdminStub:
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.RewrapJournalRequest.SerializeToString,
                 response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.RewrapJournalResponse.FromString,
                 _registered_method=True)
+        self.ReconcileJournal = channel.unary_stream(
+                '/simpul.node.v1.NodeAdmin/ReconcileJournal',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ReconcileJournalRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ReconcileJournalResponse.FromString,
+                _registered_method=True)
 
 
 class NodeAdminServicer:
@@ -323,6 +328,13 @@ class NodeAdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReconcileJournal(self, request, context):
+        """Compares this node's record of the parcels between it and another node with that node's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NodeAdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -445,6 +457,11 @@ def add_NodeAdminServicer_to_server(servicer, server):
                     servicer.RewrapJournal,
                     request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.RewrapJournalRequest.FromString,
                     response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.RewrapJournalResponse.SerializeToString,
+            ),
+            'ReconcileJournal': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReconcileJournal,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ReconcileJournalRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ReconcileJournalResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1096,6 +1113,33 @@ class NodeAdmin:
             '/simpul.node.v1.NodeAdmin/RewrapJournal',
             simpul_dot_node_dot_v1_dot_admin__pb2.RewrapJournalRequest.SerializeToString,
             simpul_dot_node_dot_v1_dot_admin__pb2.RewrapJournalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReconcileJournal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/ReconcileJournal',
+            simpul_dot_node_dot_v1_dot_admin__pb2.ReconcileJournalRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.ReconcileJournalResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -76,6 +76,8 @@ class NodeAdminStub:
     """Sets aside the notices that the other side erased a call: it stays here."""
     RewrapJournal: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RewrapJournalRequest, _admin_pb2.RewrapJournalResponse]
     """Wraps a part of what is kept by the newest key; when nothing is left, destroys the older ones."""
+    ReconcileJournal: _grpc.UnaryStreamMultiCallable[_admin_pb2.ReconcileJournalRequest, _admin_pb2.ReconcileJournalResponse]
+    """Compares this node's record of the parcels between it and another node with that node's."""
 
 @_typing.type_check_only
 class NodeAdminAsyncStub(NodeAdminStub):
@@ -125,6 +127,8 @@ class NodeAdminAsyncStub(NodeAdminStub):
     """Sets aside the notices that the other side erased a call: it stays here."""
     RewrapJournal: _aio.UnaryUnaryMultiCallable[_admin_pb2.RewrapJournalRequest, _admin_pb2.RewrapJournalResponse]  # type: ignore[assignment]
     """Wraps a part of what is kept by the newest key; when nothing is left, destroys the older ones."""
+    ReconcileJournal: _aio.UnaryStreamMultiCallable[_admin_pb2.ReconcileJournalRequest, _admin_pb2.ReconcileJournalResponse]  # type: ignore[assignment]
+    """Compares this node's record of the parcels between it and another node with that node's."""
 
 class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
     """What a node's operator does, over the Unix socket in the node's home folder."""
@@ -315,5 +319,13 @@ class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.RewrapJournalResponse, _abc.Awaitable[_admin_pb2.RewrapJournalResponse]]:
         """Wraps a part of what is kept by the newest key; when nothing is left, destroys the older ones."""
+
+    @_abc_1.abstractmethod
+    def ReconcileJournal(
+        self,
+        request: _admin_pb2.ReconcileJournalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_admin_pb2.ReconcileJournalResponse], _abc.AsyncIterator[_admin_pb2.ReconcileJournalResponse]]:
+        """Compares this node's record of the parcels between it and another node with that node's."""
 
 def add_NodeAdminServicer_to_server(servicer: NodeAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -8,10 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from node.calls import HalfClose, Message, OutboundRequest, Trailers, UnaryAnswer
+from node.calls import HalfClose, Message, OutboundRequest, Trailers, UnaryAnswer, new_call_id
 from node.exchange.asks import Asked
 from node.exchange.routing import find_route
-from node.worker import new_call_id
 from security.errors import Code, SimpulError
 from tests.conformance import fixed
 from tests.support.pair import FakeCall, Half, ServiceSide, listed, pair, snapshot, unary

@@ -4,9 +4,8 @@ import asyncio
 
 import pytest
 
-from node.calls import HalfClose, Message, OutboundRequest, Trailers, UnaryAnswer
+from node.calls import HalfClose, Message, OutboundRequest, Trailers, UnaryAnswer, new_call_id
 from node.exchange.recent import MAX_SKEW_MS, RecentCalls
-from node.worker import new_call_id
 from security.errors import Code, SimpulError
 from tests.conformance import fixed
 from tests.support.pair import WAIT_S, FakeCall, pair, unary

@@ -10,12 +10,12 @@ import grpc
 import pytest
 from grpc import aio
 
+from node.calls import new_call_id
 from node.link.accept import METHOD
 from node.link.frames import child_frame, max_frame_bytes, parcel_frame, parse_frame
 from node.link.greet import child_context
 from node.link.stream import DialledStream
 from node.policy.rules import find_agreement
-from node.worker import new_call_id
 from runtime.grpc_options import channel_options
 from security.entry import ENTRY_SALT_BYTES
 from security.errors import Code, SimpulError

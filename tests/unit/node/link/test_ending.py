@@ -5,11 +5,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from node.calls import HalfClose, Message, Trailers
+from node.calls import HalfClose, Message, Trailers, new_call_id
 from node.journal.model import Direction
 from node.link.dial import Dialler
 from node.link.greet import Greeter
-from node.worker import new_call_id
 from security.errors import Code, SimpulError
 from simpul.v1 import directory_pb2
 from tests.conformance import fixed

@@ -17,6 +17,7 @@ from node.home import KeyName, NodeHome
 from node.keyring import KeyRing
 from node.operations.certificates import keep_renewed
 from node.operations.desk import Desk
+from node.reconciliation.sets import JournalSets
 from node.registry_client import NodeChanges, RegistryClient
 from node.store.engine import Store
 from node.workers import Workers
@@ -70,8 +71,9 @@ async def joined(tmp_path: Path) -> AsyncIterator[tuple[RegistryHome, Desk]]:
             client, config.node_id, lambda: ring.node_key(replica.view, config.node_id), store
         )
         workers = Workers(answer=nobody, refresh=nobody, lease=nobody)  # type: ignore[arg-type]  # never called
+        sets = JournalSets(home.journal, lambda: 0.0)
         try:
-            yield place, Desk(home, config, store, watch, changes, workers, now_ms, ring)
+            yield place, Desk(home, config, store, watch, changes, workers, now_ms, ring, sets)
         finally:
             await client.close()
             store.close()

@@ -1,0 +1,1 @@
+"""Comparing this node's record of the parcels with another node's, by digests of sets of hashes."""
