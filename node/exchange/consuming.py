@@ -30,7 +30,15 @@ from security.errors import Code, SimpulError
 _log = structlog.get_logger(__name__)
 
 # What proves that the provider's service has not heard of a call.
-_NOT_BEGUN = frozenset({Code.NOT_STARTED, Code.PEER_UNREACHABLE, Code.NODE_DRAINING})
+_NOT_BEGUN = frozenset(
+    {
+        Code.NOT_STARTED,
+        Code.PEER_UNREACHABLE,
+        Code.NODE_DRAINING,
+        # A node that has just started, and waits for its sibling's word.
+        Code.AGREEMENTS_UNSETTLED,
+    }
+)
 # Of a path, in a span.
 MAX_SHOWN_CHARS: Final = 512
 # How long the provider gets to close a call that its app, or the clock, has given up.

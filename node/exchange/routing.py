@@ -80,7 +80,6 @@ def find_route(
     directory.check_age(now_ms)
     directory.require_active(consumer.member)
     directory.check_subsystem(consumer)
-    snapshot.check_settled(consumer.member)
     service_name, method = split_path(request.path)
     provider = _provider(address, service_name, snapshot, now_ms)
     directory.require_active(provider.member)

@@ -232,6 +232,8 @@ async def small_calls(way: Way, name: str, count: int = 60) -> list[float]:
     return took_s
 
 
+# It brings up a federation of its own.
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("kind", ["ServerStream", "ClientStream"])
 async def test_a_stream_does_not_delay_small_calls(far: Ways, kind: str) -> None:
     name = far.probe.behave(echo)

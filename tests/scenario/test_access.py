@@ -155,10 +155,3 @@ def test_what_cannot_be_asked_for(federation: Federation) -> None:
         )  # fmt: skip
     refused("NOT_FOUND", "access", "show", "0" * 64, "--home", home)
     refused("REQUEST_MALFORMED", "access", "revoke", "xyz", "--home", home)
-
-
-def test_the_typo_in_a_consumer_is_noticed(federation: Federation) -> None:
-    refused(
-        "SUBSYSTEM_UNKNOWN", "access", "allow", "--home", federation.provider.home,
-        "--consumer", "ID/KEMENTERIAN/KOMDIGI/supperapp", "--service", SERVICE,
-    )  # fmt: skip

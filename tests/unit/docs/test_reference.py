@@ -11,7 +11,12 @@ from tools import generate_docs
 from tools.wire_dump import Field, fields
 
 METRICS = PROJECT / "docs" / "reference" / "metrics.md"
-KINDS = {"Counter": "counter", "Gauge": "gauge", "Histogram": "histogram"}
+KINDS = {
+    "Counter": "counter",
+    "Gauge": "gauge",
+    "Histogram": "histogram",
+    "TallyHistogram": "histogram",
+}
 
 
 def metrics(text: str) -> dict[str, str]:

@@ -101,6 +101,18 @@ async def test_a_stream_on_a_link_that_is_cut() -> None:
             await two.provider.services.sides[0].cancelled.wait()
 
 
+async def test_a_node_that_waits_for_its_sibling_permits_nothing() -> None:
+    async with pair() as two:
+        settled = two.provider.current.snapshot
+        unsettled = replace(settled, unsettled=frozenset({fixed.REGENCY}))
+        two.provider.current.replace(unsettled)
+        call = await two.consumer.run(unary())
+        assert (call.error(), call.trailers.status) == (Code.AGREEMENTS_UNSETTLED, 14)
+        assert not two.provider.services.seen
+        two.provider.current.replace(settled)
+        assert (await two.consumer.run(unary())).trailers.status == 0
+
+
 async def test_a_status_that_the_service_gives_is_never_tried_again() -> None:
     async def full(request: OutboundRequest, message: Message) -> UnaryAnswer:
         return UnaryAnswer((), None, Trailers(14, "the service is full"))
