@@ -3,7 +3,7 @@
 import queue
 import time
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import grpc
 import pytest
@@ -100,9 +100,8 @@ def test_a_revocation_ends_a_stream_that_runs(federation: Federation) -> None:
         ("simpul-to", LABUAN_BAJO), ("simpul-token", federation.token), ("simpul-purpose", PURPOSE),
     )  # fmt: skip
     with grpc.insecure_channel(federation.consumer.gateway, options=OWN_CONNECTION) as channel:
-        chat = channel.stream_stream(f"/{WISATA}/Chat")(
-            iter(questions.get, None), metadata=metadata, timeout=60
-        )
+        method: Any = channel.stream_stream(f"/{WISATA}/Chat")
+        chat = method(iter(questions.get, None), metadata=metadata, timeout=60)
         questions.put(pb.ChatRequest(name="komodo").SerializeToString())
         assert next(iter(chat))
         revoke(federation, made)
