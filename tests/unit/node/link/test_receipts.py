@@ -68,9 +68,22 @@ async def test_calls_that_wait_for_credit_are_not_kept_waiting_for_a_receipt(
 ) -> None:
     monkeypatch.setattr("node.link.receipts.AFTER_S", 600.0)
     monkeypatch.setattr("node.link.greet.CREDIT", 64)
+    go_on = asyncio.Event()
+
+    async def answer(request: OutboundRequest, message: Message) -> UnaryAnswer:
+        if message.data == b"slow":
+            await go_on.wait()
+        return UnaryAnswer((), message, Trailers(0))
+
     async with pair() as two:
-        calls = await asyncio.gather(*(two.consumer.run(unary()) for _ in range(500)))
+        two.provider.services.on_unary = answer
+        # More than half of the credit is taken by calls that don't end.
+        slow = [asyncio.create_task(two.consumer.run(unary(data=b"slow"))) for _ in range(48)]
+        await until(lambda: len(two.provider.services.seen) == 48)
+        calls = await asyncio.gather(*(two.consumer.run(unary()) for _ in range(200)))
         assert all(call.trailers.status == 0 for call in calls)
+        go_on.set()
+        assert {(await each).trailers.status for each in slow} == {0}
 
 
 async def test_answers_that_nobody_reads_are_bounded_in_bytes() -> None:
@@ -86,10 +99,9 @@ async def test_answers_that_nobody_reads_are_bounded_in_bytes() -> None:
         await until(lambda: two.provider.providing.open_calls == 0)
         (link,) = two.provider.server.links
         assert link._sending.waiting_bytes <= MAX_WAITING_BYTES + 1024 * 1024
-        refused = counted(
-            two.provider, "simpul_calls_total", side="provider", status="", code=Code.OVERLOADED
-        )
-        assert refused >= 200 - MAX_WAITING_BYTES // len(big) - 1
+        refused = {"side": "provider", "status": "", "code": Code.OVERLOADED}
+        least = 200 - MAX_WAITING_BYTES // len(big) - 1
+        await until(lambda: counted(two.provider, "simpul_calls_total", **refused) >= least)
         # Others are served meanwhile.
         two.provider.services.on_unary = None
         assert (await two.consumer.run(unary())).trailers.status == 0
