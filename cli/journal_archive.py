@@ -248,18 +248,15 @@ def show_call(home: Path, call_id: bytes) -> "list[CallDetail]":
         SimpulError: ARCHIVE_FAILED, ARCHIVE_INVALID, NOT_FOUND: an archive can't be read.
     """
     import os
-    from itertools import groupby
 
     from cli.places import journal_of
+    from node.journal.archive.erasing import find_archived
     from node.journal.archive.places import parse_archive_place
-    from node.journal.archive.reader import candidates, detail_of, find_in_place
-    from node.journal.archive.store import ArchiveStore
+    from node.journal.archive.reader import detail_of
 
-    with closing(ArchiveStore.open(journal_of(home))) as store:
-        wanted = candidates(store.archived(), call_id)
-    found = []
-    for place, items in groupby(wanted, key=lambda item: item.place):
-        found += find_in_place(parse_archive_place(place, os.environ), items, call_id)
+    found = find_archived(
+        journal_of(home), lambda where: parse_archive_place(where, os.environ), call_id
+    )
     return [] if len(found) == 0 else [detail_of(found, call_id)]
 
 

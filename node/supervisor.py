@@ -37,9 +37,12 @@ from node.directory.watch import DirectoryWatch, Sources, WatchTiming
 from node.evidence.tidy import keep_tidy
 from node.exchange.providing import Asker
 from node.home import NodeHome
-from node.journal.kept.model import Telling
+from node.journal.archive.erasing import erase_everywhere
+from node.journal.archive.places import parse_archive_place
+from node.journal.kept.model import Erased, ErasureOrder, Telling
 from node.journal.kept.sql_store import SqlKeptStore
 from node.journal.kept.store import KeptStore
+from node.journal.place import Place
 from node.journal.upkeep import Upkeep, consumed_ms, upkeep_settings
 from node.journal.watch import JournalMetrics
 from node.keyring import KeyRing
@@ -178,6 +181,7 @@ class Supervisor:
         )
         self._erasures = Erasures(
             kept,
+            partial(_erase_call, kept, journal_place(config, home)),
             SecretRing(home),
             self._tell_erasure,
             now_ms,
@@ -444,6 +448,13 @@ def _accepts(address: Address) -> bool:
 
 def _endpoints(home: NodeHome) -> Path:
     return home.run / "endpoints.json"
+
+
+def _erase_call(kept: KeptStore, place: Place, order: ErasureOrder, at_ms: int) -> Erased:
+    """Erase a call, also where its parcels were dropped into archives."""
+    return erase_everywhere(
+        kept, place, lambda where: parse_archive_place(where, os.environ), order, now_ms=at_ms
+    )
 
 
 def _write_endpoints(home: NodeHome, config: NodeConfig, metrics: TcpAddress) -> None:

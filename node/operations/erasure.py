@@ -40,6 +40,8 @@ MAX_BY_CHARS: Final = 64
 EraseResult = Erased | SimpulError
 # Tells another node; done when it has acknowledged. Raises SimpulError.
 Tell = Callable[[Telling, bytes], Awaitable[None]]
+# Erases one call at a given time, wherever its parcels are. Blocks; raises SimpulError.
+EraseCall = Callable[[ErasureOrder, int], Erased]
 
 
 class Erasures:
@@ -48,6 +50,7 @@ class Erasures:
     def __init__(
         self,
         store: KeptStore,
+        erase_call: EraseCall,
         ring: SecretRing,
         tell: Tell,
         now_ms: Callable[[], int],
@@ -57,6 +60,7 @@ class Erasures:
     ) -> None:
         """`on_notice`: erase here what another says that it erased. `draw`: fresh random bytes."""
         self._store = store
+        self._erase_call = erase_call
         self._ring = ring
         self._tell_peer = tell
         self._now_ms = now_ms
@@ -183,8 +187,11 @@ class Erasures:
         return keys.newest.id, done, left, destroyed
 
     async def _erase(self, order: ErasureOrder) -> Erased:
-        done = await asyncio.to_thread(self._store.erase, order, now_ms=self._now_ms())
-        self._unscrubbed = True
+        try:
+            done = await asyncio.to_thread(self._erase_call, order, self._now_ms())
+        finally:
+            # Even where an archive couldn't be read, some of it may be gone.
+            self._unscrubbed = True
         _log.info(
             "call erased", call_id=order.call_id.hex(), by=order.by, reason=str(order.reason),
             entries=done.entries, again=done.again,

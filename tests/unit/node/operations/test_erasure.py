@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from node.home import NodeHome
-from node.journal.kept.model import Erased, Reason, Settled, Telling
+from node.journal.archive.erasing import erase_everywhere
+from node.journal.archive.places import FolderPlace
+from node.journal.kept.model import Erased, ErasureOrder, Reason, Settled, Telling
 from node.journal.kept.sql_store import SqlKeptStore
 from node.operations.erasure import FIRST_RETRY_MS, MAX_RETRY_MS, Erasures
 from node.secret_ring import SecretRing
@@ -49,14 +51,20 @@ class Place:
 
     store: SqlKeptStore
     ring: SecretRing
+    journal: Path
     peers: Peers = field(default_factory=Peers)
     at_ms: int = NOW_MS + 1000
 
     def erasures(self, *, on_notice: bool = False) -> Erasures:
         return Erasures(
-            self.store, self.ring, self.peers.tell, lambda: self.at_ms, os.urandom,
+            self.store, self.erase, self.ring, self.peers.tell, lambda: self.at_ms, os.urandom,
             on_notice=on_notice,
         )  # fmt: skip
+
+    def erase(self, order: ErasureOrder, at_ms: int) -> Erased:
+        return erase_everywhere(
+            self.store, self.journal, lambda where: FolderPlace(Path(where)), order, now_ms=at_ms
+        )
 
 
 @pytest.fixture
@@ -66,7 +74,7 @@ def place(tmp_path: Path) -> Place:
     ring.ensure(lambda: SecretKey(os.urandom(32)))
     link = Link()
     keep(home.journal, *(kept_call(link, number) for number in (1, 2, 3)), keys=ring.kept_keys)
-    return Place(SqlKeptStore.open(home.journal), ring)
+    return Place(SqlKeptStore.open(home.journal), ring, home.journal)
 
 
 async def running(erasures: Erasures, until: Callable[[], bool]) -> None:

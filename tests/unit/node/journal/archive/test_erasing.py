@@ -3,19 +3,21 @@
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from sqlalchemy import select
 
-from node.journal.archive.erasing import erase_archived
+from node.journal.archive.erasing import erase_archived, erase_everywhere
 from node.journal.archive.places import FolderPlace
 from node.journal.archive.reader import FoundCall, candidates, detail_of, find_in_place
 from node.journal.blobs import unpack_salts
-from node.journal.kept.model import ErasureOrder, Reason
+from node.journal.kept.model import Erased, ErasureOrder, Reason
 from node.journal.kept.sql_store import SqlKeptStore
 from node.journal.model import Outcome, Role
 from node.journal.place import Place
 from node.journal.readonly import ReadOnly
 from node.journal.tables import SALTS
 from node.journal.verify import verify
+from security.errors import Code, SimpulError
 from tests.unit.node.journal.archive.support import DAY_MS, Written, archive, archived
 from tests.unit.node.journal.archive.test_dropping import drop
 from tests.unit.node.journal.builder import NOW_MS, PEER, Link, call_id, close_entry, open_entry
@@ -56,6 +58,53 @@ def test_the_salts_of_that_call_and_no_other_go(place: Place, tmp_path: Path) ->
     assert (kept.call_id, kept.entries, kept.by) == (call_id(2), 2, "operator")
     (telling,) = kept.tellings
     assert telling.peer == PEER
+
+
+def test_a_call_that_the_index_no_longer_knows_is_erased_by_its_archive(
+    place: Place, tmp_path: Path
+) -> None:
+    archives, link = tmp_path / "archives", Link()
+    Written(place).add([link.sent(open_entry(1)), link.received(close_entry(1))])
+    archive(place, archives, tmp_path)
+    drop(place, 2)
+    kept, opened = SqlKeptStore.open(place), lambda where: FolderPlace(Path(where))
+    order = ErasureOrder(call_id(1), "operator", Reason.OTHER)
+    erased = erase_everywhere(kept, place, opened, order, now_ms=NOW_MS + DAY_MS)
+    assert (erased.entries, erased.again, erased.tells) == (2, False, (PEER,))
+    assert salts_of(place) == [(None,), (None,)]
+    with pytest.raises(SimpulError) as caught:
+        erase_everywhere(
+            kept, place, opened, ErasureOrder(call_id(9), "x", Reason.OTHER), now_ms=NOW_MS
+        )
+    assert caught.value.code is Code.NOT_FOUND
+
+
+def test_a_call_that_was_dropped_in_part_is_erased_in_both_parts(
+    place: Place, tmp_path: Path
+) -> None:
+    archives, link = tmp_path / "archives", Link()
+    journal = Written(place)
+    journal.add([link.sent(open_entry(1))])
+    archive(place, archives, tmp_path)
+    journal.add([link.received(close_entry(1))], at_ms=NOW_MS + DAY_MS)
+    drop(place, 1)
+    order = ErasureOrder(call_id(1), "operator", Reason.SUBJECT_REQUEST)
+    kept = SqlKeptStore.open(place)
+
+    def erase(from_: Path) -> Erased:
+        return erase_everywhere(
+            kept, place, lambda _: FolderPlace(from_), order, now_ms=NOW_MS + 9 * DAY_MS
+        )
+
+    # The archive's disk isn't there at first: it says so, and what is here is gone all the same.
+    with pytest.raises(SimpulError) as caught:
+        erase(tmp_path / "elsewhere")
+    assert caught.value.code is Code.NOT_FOUND
+    assert "no such archive" in caught.value.message
+    erased = erase(archives)
+    assert (erased.entries, erased.again) == (2, True)
+    assert salts_of(place) == [(None,), (None,)]
+    assert verify(place).ok
 
 
 def test_an_archive_holds_no_salt_at_all(path: Path, tmp_path: Path) -> None:
