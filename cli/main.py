@@ -10,14 +10,26 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import access, apps, call, evidence, explain, journal, member, node, registry, service
+from cli import (
+    access,
+    apps,
+    call,
+    conformance,
+    evidence,
+    explain,
+    journal,
+    member,
+    node,
+    registry,
+    service,
+)
 from cli.boundary import Boundary
 from cli.options import examples
 
 # In the order in which a newcomer needs them.
 ORDER = (
     "registry", "node", "member", "service", "access", "app", "call", "journal", "evidence",
-    "explain", "demo",
+    "conformance", "explain", "demo",
 )  # fmt: skip
 
 
@@ -85,6 +97,7 @@ def _mount() -> None:
     app.command("call", epilog=call.EPILOG)(call.call)
     app.add_typer(journal.app, name="journal")
     app.add_typer(evidence.app, name="evidence")
+    app.command("conformance", epilog=conformance.EPILOG)(conformance.conformance)
     app.command("explain", epilog=explain.EPILOG)(explain.explain)
     _mount_demo()
 

@@ -1,0 +1,1 @@
+"""Checks of a foreign node against the wire standard, from outside."""
