@@ -4,7 +4,7 @@ Every refusal is sealed and journaled, and every fault verified, so a peer that 
 it may not, or sends what no honest node does, could fill a disk or keep a processor busy. Past its
 budget all links that it opened here end, with one line in the log, and it may open one again when
 half of the burst has come back. What this node says no to for its own reasons (it is full, it
-stops) costs nothing.
+stops, it waits for its sibling) costs nothing.
 
 A peer is known by its certificate before it has greeted.
 """
@@ -26,7 +26,9 @@ PER_S: Final = 10.0
 BURST: Final = 100.0
 # Lines about the same of one peer are this far apart; those between are counted.
 QUIET_S: Final = 60.0
-_FREE: Final = frozenset({Code.OVERLOADED, Code.NODE_DRAINING, Code.INTERNAL})
+_FREE: Final = frozenset(
+    {Code.OVERLOADED, Code.NODE_DRAINING, Code.AGREEMENTS_UNSETTLED, Code.INTERNAL}
+)
 
 
 @dataclass(slots=True)

@@ -170,7 +170,7 @@ def free_port() -> int:
 def _no_traceback(place: Path) -> None:
     for log in place.rglob("*.log"):
         text = log.read_text(errors="replace")
-        assert "Traceback" not in text, f"{log.name}: {text[-3000:]}"
+        assert "Traceback" not in text, f"{log.name}: {text[text.index('Traceback') :][:3000]}"
 
 
 __all__ = ["Way", "Ways", "federation", "read_json", "samples"]

@@ -22,7 +22,7 @@ import grpc
 
 from examples.gen.wisata.v1 import wisata_pb2 as pb
 
-START_S = 30.0
+START_S = 90.0
 STOP_S = 25.0
 SIMPUL = (sys.executable, "-m", "cli.main")
 CHECKOUT = Path(__file__).parents[2]

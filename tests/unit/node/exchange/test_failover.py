@@ -109,6 +109,9 @@ async def test_a_node_that_waits_for_its_sibling_permits_nothing() -> None:
         call = await two.consumer.run(unary())
         assert (call.error(), call.trailers.status) == (Code.AGREEMENTS_UNSETTLED, 14)
         assert not two.provider.services.seen
+        # It costs the consumer nothing: he is not the one who is late.
+        calls = await asyncio.gather(*(two.consumer.run(unary()) for _ in range(150)))
+        assert {each.error() for each in calls} == {Code.AGREEMENTS_UNSETTLED}
         two.provider.current.replace(settled)
         assert (await two.consumer.run(unary())).trailers.status == 0
 

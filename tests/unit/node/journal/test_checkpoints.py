@@ -183,7 +183,7 @@ def test_a_journal_of_the_first_version_gets_its_nodes(path: Path) -> None:
         "DROP TABLE kept_keys; DROP TABLE kept_parts; DROP TABLE call_persons;"
         "DROP TABLE erasures; DROP TABLE erasure_tellings; DROP TABLE erasure_notices;"
         "DROP TABLE dropped; DROP TABLE leaf_tiles; DROP TABLE link_tails; DROP TABLE cut_calls;"
-        "DROP TABLE archives;"
+        "DROP TABLE archives; DROP INDEX parcels_peer; ALTER TABLE parcels DROP COLUMN peer;"
         "UPDATE alembic_version SET version_num = '0001';"
     )
     connection.close()
