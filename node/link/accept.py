@@ -128,7 +128,8 @@ class LinkServer(grpc.GenericRpcHandler):
             error = None
         finally:
             serving.cancel()
-            await asyncio.wait({serving})
+            # Looked at, whatever it is: where the peer is gone nobody else asks for it.
+            await asyncio.gather(serving, return_exceptions=True)
         if error is not None:
             await abort(context, error)
 
