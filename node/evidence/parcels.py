@@ -4,15 +4,13 @@ Each read is a short transaction of its own. It judges nothing.
 """
 
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from sqlalchemy import Row, func, select
 
 from node.journal.blobs import Salts, unpack_entries, unpack_salts
 from node.journal.model import Direction, LinkEnd
-from node.journal.place import Place
-from node.journal.readonly import ReadOnly
+from node.journal.readonly import JournalReading
 from node.journal.tables import CALL_ENTRIES, CALLS, DIRECTIONS, ENDS, LINKS, PARCELS, SALTS
 from security.errors import Code, SimpulError
 from security.parcel import HeaderFields, header_hash, parse_header
@@ -57,26 +55,12 @@ class StoredParcel:
         return parse_header(self.header)
 
 
-class ParcelReader:
+class ParcelReader(JournalReading):
     """A context manager; for one thread.
 
     Raises:
         SimpulError: from every method, as node.journal.readonly.ReadOnly says.
     """
-
-    def __init__(self, place: Place) -> None:
-        self._journal = ReadOnly(place)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        self._journal.close()
 
     def links(self, call_id: bytes) -> tuple[LinkPlace, ...]:
         """The ends of links on which a call of this id was, the newest call's first."""

@@ -12,7 +12,7 @@ Source: docs/spec, "Reconciliation".
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -26,8 +26,7 @@ from sqlalchemy import (
 )
 
 from node.journal.model import Direction
-from node.journal.place import Place
-from node.journal.readonly import ReadOnly
+from node.journal.readonly import JournalReading
 from node.journal.tables import DIRECTIONS, LINKS, NAMES, PARCELS
 from security.errors import Code, SimpulError
 from security.parcel import HeaderFields, parse_header
@@ -76,21 +75,12 @@ class HourSets:
         return len(self.acknowledged) + len(self.unacknowledged)
 
 
-class ComparedReader:
+class ComparedReader(JournalReading):
     """Reads a journal for comparing it. A context manager; for one thread.
 
     Raises:
         SimpulError: from every method, as node.journal.readonly.ReadOnly says.
     """
-
-    def __init__(self, place: Place) -> None:
-        self._journal = ReadOnly(place)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._journal.close()
 
     def counts(self, span: Span) -> dict[int, int]:
         """How many parcels each hour has, in order; an hour without any isn't there."""

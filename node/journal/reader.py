@@ -8,8 +8,7 @@ Source: docs/spec, "Journal: the index of calls".
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from heapq import nlargest
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, exists, func, select, tuple_
 
@@ -24,8 +23,7 @@ from node.journal.model import (
     Outcome,
     Role,
 )
-from node.journal.place import Place
-from node.journal.readonly import ReadOnly
+from node.journal.readonly import JournalReading
 from node.journal.tables import (
     CALL_ENTRIES,
     CALLS,
@@ -56,30 +54,12 @@ _NAMED: Final = ("consumer", "provider", "service", "method", "purpose")
 _Row = Row[Any]
 
 
-class JournalReader:
+class JournalReader(JournalReading):
     """Reads the index of calls. A context manager; for one thread.
 
     Raises:
         SimpulError: from every method, as node.journal.readonly.ReadOnly says.
     """
-
-    def __init__(self, place: Place) -> None:
-        self._journal = ReadOnly(place)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Closes the journal."""
-        self._journal.close()
 
     def list_calls(self, wanted: CallFilter) -> list[CallRow]:
         """Returns the newest calls that match, at most `wanted.limit` (itself at most 10,000).

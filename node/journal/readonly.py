@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -79,6 +79,27 @@ class ReadOnly:
     def close(self) -> None:
         """Closes the connection."""
         self._engine.dispose()
+
+
+class JournalReading:
+    """The base of what reads a journal for one purpose: a context manager; for one thread.
+
+    Raises:
+        SimpulError: from every method, as `ReadOnly` says.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._journal = ReadOnly(place)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the journal."""
+        self._journal.close()
 
 
 def read_place(place: Place, pool: type[Pool]) -> tuple[Engine, Told]:

@@ -26,10 +26,10 @@ from sqlalchemy.pool import NullPool
 
 from node.journal.archive.leaves import dropped_leaves
 from node.journal.checkpoints import CheckpointStore, KeptCheckpoint, KeptTimestamp, SlotHead
-from node.journal.place import Place, PostgresPlace
+from node.journal.place import Place
 from node.journal.readonly import ReadOnly, read_place
-from node.journal.sqlite_store import open_engine
 from node.journal.tables import CHECKPOINTS, PARCELS, SLOTS, TIMESTAMPS, TREE_NODES
+from node.journal.writable import make_and_open
 from security.checkpoint import parse_checkpoint
 from security.errors import Code, SimpulError
 from security.hashing import JOURNAL_LEAF, digest
@@ -61,15 +61,7 @@ class SqlCheckpointStore(CheckpointStore):
         Raises:
             SimpulError: as the journal's own opening does.
         """
-        if isinstance(place, PostgresPlace):
-            # Only where it's used: the driver and its library are no small thing to load.
-            from node.journal.postgres import connector, open_postgres  # noqa: PLC0415
-            from node.journal.postgres_store import PostgresJournalStore  # noqa: PLC0415
-
-            PostgresJournalStore.open(place).close()
-            write = open_postgres(connector(place), NullPool)
-        else:
-            write = open_engine(place, NullPool)
+        write, _ = make_and_open(place)
         read, told = read_place(place, NullPool)
         return cls(read, write, str(place), told)
 

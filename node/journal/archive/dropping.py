@@ -42,7 +42,6 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from node.journal.archive.leaves import first_kept, keep_leaves
-from node.journal.archive.store import open_to_write
 from node.journal.archive.tables import ARCHIVES, CUT_CALLS, DROPPED, LINK_TAILS
 from node.journal.kept.tables import KEPT_KEYS, KEPT_PARTS, PERSONS
 from node.journal.model import Outcome, Role
@@ -61,6 +60,7 @@ from node.journal.tables import (
     TERMS,
     TIMESTAMPS,
 )
+from node.journal.writable import open_to_write
 from security.errors import Code, SimpulError
 from security.hashing import JOURNAL_LEAF, digest
 

@@ -14,19 +14,21 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Final
 
-from sqlalchemy import Connection, delete, event, insert, select, update
+from sqlalchemy import Connection, delete, event, select, update
 from sqlalchemy.exc import DBAPIError
 
 from node.journal.archive.places import ArchivePlace
 from node.journal.archive.reader import FoundCall, candidates, detail_of, find_in_place
-from node.journal.archive.store import ArchiveStore, open_to_write
+from node.journal.archive.store import ArchiveStore
 from node.journal.blobs import erase_salts
 from node.journal.kept.model import Erased, ErasureOrder, Settled
+from node.journal.kept.recording import record_erasure, record_telling
 from node.journal.kept.store import KeptStore
-from node.journal.kept.tables import ERASURES, KEPT_KEYS, KEPT_PARTS, NOTICES, TELLINGS
+from node.journal.kept.tables import ERASURES, KEPT_KEYS, KEPT_PARTS, NOTICES
 from node.journal.model import CallRow, Role
 from node.journal.place import Place, PostgresPlace
 from node.journal.tables import SALTS
+from node.journal.writable import open_to_write
 from security.errors import Code, SimpulError
 
 # Opens the place where an archive was put, by what the journal remembers of it.
@@ -150,29 +152,10 @@ def _record(
     connection: Connection, order: ErasureOrder, call: CallRow, entries: int, now_ms: int
 ) -> tuple[str, ...]:
     """Records it, and that the other side is to be told."""
-    values = {
-        "call_id": order.call_id,
-        "at_ms": now_ms,
-        "by": order.by,
-        "reason": str(order.reason),
-        "entries": entries,
-    }
-    key = connection.execute(insert(ERASURES), values).inserted_primary_key
-    if key is None:
-        raise SimpulError(Code.INTERNAL, "the database gave no key for an erasure")
+    erasure = record_erasure(connection, order, entries, now_ms)
     if call.peer is None:
         return ()
     parties = (call.consumer, call.provider)
     sender, receiver = parties if call.role is Role.CONSUMER else reversed(parties)
-    telling = {
-        "erasure": int(key[0]),
-        "peer": call.peer,
-        "sender": sender,
-        "receiver": receiver,
-        "tries": 0,
-        "code": "",
-        "next_at_ms": now_ms,
-        "told_at_ms": None,
-    }
-    connection.execute(insert(TELLINGS), telling)
+    record_telling(connection, erasure, call.peer, sender, receiver, now_ms)
     return (call.peer,)

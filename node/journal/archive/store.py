@@ -17,17 +17,15 @@ from typing import Any, Final, Self
 
 from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool, Pool
 
 from node.journal.archive.leaves import first_kept
 from node.journal.archive.tables import ARCHIVES
 from node.journal.blobs import unpack_entries
 from node.journal.checkpoints import KeptCheckpoint
 from node.journal.model import Direction, LinkEnd
-from node.journal.place import Place, PostgresPlace
-from node.journal.readonly import ReadOnly, Told
+from node.journal.place import Place
+from node.journal.readonly import ReadOnly
 from node.journal.sql_checkpoints import SqlCheckpointStore
-from node.journal.sqlite_store import open_engine
 from node.journal.tables import (
     CHECKPOINTS,
     DIRECTIONS,
@@ -37,6 +35,7 @@ from node.journal.tables import (
     PARCELS,
     SLOTS,
 )
+from node.journal.writable import open_to_write
 from security import archive
 from security.errors import Code, SimpulError
 from security.merkle import Frontier
@@ -282,27 +281,6 @@ class ArchiveStore:
             "it from a backup",
             path=str(self.place),
         )
-
-
-def open_to_write(place: Place, pool: type[Pool] = NullPool) -> "tuple[Any, Told]":
-    """Returns an engine that writes, and what tells the meaning of its driver's errors.
-
-    `pool` says how long a connection lives.
-    """
-    from functools import partial  # noqa: PLC0415
-
-    if isinstance(place, PostgresPlace):
-        # Only where it's used: the driver and its library are no small thing to load.
-        from node.journal.postgres import (  # noqa: PLC0415
-            connector,
-            open_postgres,
-            postgres_meaning,
-        )
-
-        return open_postgres(connector(place), pool), partial(postgres_meaning, str(place))
-    from node.journal.sqlite_store import meaning  # noqa: PLC0415
-
-    return open_engine(place, pool), partial(meaning, place)
 
 
 def archive_origin(kept: KeptCheckpoint) -> str:

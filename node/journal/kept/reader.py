@@ -9,8 +9,7 @@ Source: docs/spec, "Journal: payloads".
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from sqlalchemy import Connection, select
 
@@ -19,7 +18,7 @@ from node.journal.kept.keys import KeptKeys
 from node.journal.kept.model import KeptEntry, KeptPart, State
 from node.journal.kept.tables import KEPT_KEYS, KEPT_PARTS
 from node.journal.place import Place
-from node.journal.readonly import ReadOnly
+from node.journal.readonly import JournalReading
 from node.journal.tables import CALL_ENTRIES, CALLS, PARCELS, SALTS
 from security.commitment import Commitment, check_payload, check_private
 from security.entry import ParsedEntry, parse_entry
@@ -32,7 +31,7 @@ MAX_ENTRIES: Final = 100_000
 _NOTHING: Final = KeptPart(State.NOT_KEPT)
 
 
-class KeptReader:
+class KeptReader(JournalReading):
     """Reads contents. A context manager; for one thread.
 
     Raises:
@@ -40,19 +39,8 @@ class KeptReader:
     """
 
     def __init__(self, place: Place, keys: KeptKeys) -> None:
-        self._journal = ReadOnly(place)
+        super().__init__(place)
         self._keys = keys
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        self._journal.close()
 
     def of_call(self, call_id: bytes) -> list[KeptEntry]:
         """The contents of all entries of the calls of this id, in the order of recording.

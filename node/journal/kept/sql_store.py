@@ -29,7 +29,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from node.journal.blobs import erase_salts
 from node.journal.kept.keys import KeptKeys
@@ -41,6 +41,7 @@ from node.journal.kept.model import (
     Settled,
     Telling,
 )
+from node.journal.kept.recording import record_erasure, record_telling
 from node.journal.kept.rows import KEPT_LOCK
 from node.journal.kept.store import KeptStore
 from node.journal.kept.tables import (
@@ -52,9 +53,7 @@ from node.journal.kept.tables import (
     TELLINGS,
 )
 from node.journal.model import Outcome, Role
-from node.journal.place import Place, PostgresPlace
-from node.journal.readonly import read_place
-from node.journal.sqlite_store import open_engine
+from node.journal.place import Place
 from node.journal.tables import (
     CALL_ENTRIES,
     CALLS,
@@ -65,6 +64,7 @@ from node.journal.tables import (
     SALTS,
     TERMS,
 )
+from node.journal.writable import make_and_open
 from security.errors import Code, SimpulError
 from security.kept import WRAPPED_BYTES, wrap_key
 from security.limits import Limits
@@ -103,17 +103,9 @@ class SqlKeptStore(KeptStore):
         Raises:
             SimpulError: as the journal's own opening does.
         """
-        if isinstance(place, PostgresPlace):
-            # Only where it's used: the driver and its library are no small thing to load.
-            from node.journal.postgres import connector, open_postgres  # noqa: PLC0415
-            from node.journal.postgres_store import PostgresJournalStore  # noqa: PLC0415
-
-            PostgresJournalStore.open(place).close()
-            engine = open_postgres(connector(place), NullPool)
-        else:
-            engine = open_engine(place, NullPool)
+        engine, told = make_and_open(place)
+        if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _overwrite)
-        _, told = read_place(place, NullPool)
         return cls(engine, told)
 
     def erase(self, order: ErasureOrder, *, now_ms: int) -> Erased:
@@ -381,16 +373,7 @@ def _record(
     connection: Connection, order: ErasureOrder, calls: Sequence[_Row], entries: int, now_ms: int
 ) -> tuple[str, ...]:
     """Records an erasure and whom to tell of it; returns their nodes."""
-    values = {
-        "call_id": order.call_id,
-        "at_ms": now_ms,
-        "by": order.by,
-        "reason": str(order.reason),
-        "entries": entries,
-    }
-    key = connection.execute(insert(ERASURES), values).inserted_primary_key
-    if key is None:
-        raise SimpulError(Code.INTERNAL, "the database gave no key for an erasure")
+    erasure = record_erasure(connection, order, entries, now_ms)
     ends: dict[bytes, set[int]] = defaultdict(set)
     for row in calls:
         if row.link_id is not None:
@@ -404,19 +387,7 @@ def _record(
         if row.link_id is not None and len(ends[bytes(row.link_id)]) == 1
     }
     for peer, sender, receiver in sorted(tells):
-        connection.execute(
-            insert(TELLINGS),
-            {
-                "erasure": int(key[0]),
-                "peer": peer,
-                "sender": sender,
-                "receiver": receiver,
-                "tries": 0,
-                "code": "",
-                "next_at_ms": now_ms,
-                "told_at_ms": None,
-            },
-        )
+        record_telling(connection, erasure, peer, sender, receiver, now_ms)
     return tuple(sorted({peer for peer, _, _ in tells}))
 
 
