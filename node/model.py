@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from node.policy.apps import AppBook
 from node.policy.rules import AgreementBook
 from security.directory import DirectoryView
 from security.errors import Code, SimpulError
-from security.identifiers import MemberId, NodeId, ServiceId
+from security.identifiers import MemberId, NodeId, ServiceId, SubsystemId
+
+# Of a member that lists none yet.
+ANY_SUBSYSTEM: Final = "simpul"
+
+
+def speaker_of(directory: DirectoryView, member: MemberId) -> SubsystemId:
+    """In whose name a node speaks for a member where no subsystem is concerned: any of its will do.
+
+    Raises:
+        SimpulError: MEMBER_UNKNOWN.
+    """
+    return next(iter(directory.member(member).subsystems), SubsystemId(member, ANY_SUBSYSTEM))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,15 @@ from node.agreements.drafts import (
     make_terms,
     narrowed,
 )
-from node.agreements.model import PartyDesk, member_of, own_party, pins, signed, stored
+from node.agreements.model import (
+    PartyDesk,
+    member_of,
+    other,
+    own_party,
+    pins,
+    signed,
+    stored,
+)
 from node.store.agreement_lives import Taken, get_standing, take_step
 from node.store.agreements import StoredAgreement, get_agreement, known_keys
 from security.agreement import (
@@ -144,8 +152,7 @@ async def _propose(desk: PartyDesk, terms: AgreementTerms, taken: Taken) -> Stor
     _sign(mine, taken.party, key)
     proposal = stored(mine, taken.at_ms)
     await asyncio.to_thread(take_step, desk.store, proposal, taken, pins(desk, terms))
-    across = Party.CONSUMER if taken.party is Party.PROVIDER else Party.PROVIDER
-    if member_of(terms, across) in desk.members:
+    if member_of(terms, other(taken.party)) in desk.members:
         return await accept(desk, proposal.hash)
     return proposal
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 import structlog
 
@@ -33,6 +32,7 @@ from node.agreements.model import (
     subsystem_of,
 )
 from node.agreements.received import keep_revoked
+from node.model import speaker_of
 from node.store.agreement_lives import keep_agreed, list_standings
 from node.store.agreements import known_keys, list_agreements
 from security.agreement import AgreementTerms, parse_agreement, verify_agreement
@@ -43,9 +43,6 @@ from security.strict import parse
 from simpul.v1 import agreement_pb2
 
 _log = structlog.get_logger(__name__)
-
-# A member without subsystems has agreed to nothing, and still may be asked.
-ANY_SUBSYSTEM: Final = "simpul"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +107,7 @@ class Settling:
 
     async def _ask(self, sibling: Sibling) -> None:
         try:
-            name = self._speaker(sibling.member)
+            name = speaker_of(self._desk.directory, sibling.member)
             await self._fetch(sibling.member, sibling.node, name, name)
         except SimpulError as error:
             _log.warning(
@@ -185,7 +182,3 @@ class Settling:
                 sender, receiver = subsystem_of(terms, party), subsystem_of(terms, across)
                 asked.append((sender.member, sender, receiver))
         return asked
-
-    def _speaker(self, member: MemberId) -> SubsystemId:
-        subsystems = self._desk.directory.member(member).subsystems
-        return next(iter(subsystems), SubsystemId(member, ANY_SUBSYSTEM))

@@ -23,6 +23,7 @@ from node.exchange.consuming import Peers
 from node.exchange.fields import ALL
 from node.exchange.metadata import ERROR, Address
 from node.exchange.routing import Route
+from node.model import speaker_of
 from security.contract import MethodKind
 from security.directory import DirectoryView, NodeView
 from security.errors import Code, SimpulError
@@ -30,8 +31,6 @@ from security.identifiers import NodeId, SubsystemId
 from simpul.node.v1 import control_pb2
 
 ASK_TIMEOUT_MS: Final = 10_000
-# Of a member that lists none yet.
-ANY_SUBSYSTEM: Final = "simpul"
 _UNARY: Final = MethodKind(client_streaming=False, server_streaming=False)
 
 
@@ -134,8 +133,7 @@ def _speaker(directory: DirectoryView, node: NodeId, at_ms: int) -> SubsystemId:
         raise SimpulError(
             Code.MEMBER_UNKNOWN, f"{node} serves no member now; ask its operators to list its keys"
         )
-    listed = directory.member(members[0]).subsystems
-    return next(iter(listed), SubsystemId(members[0], ANY_SUBSYSTEM))
+    return speaker_of(directory, members[0])
 
 
 def _result(call: _LocalCall) -> bytes:

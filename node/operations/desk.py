@@ -122,19 +122,24 @@ class Desk:
         method: tuple[str, str],
         data: bytes,
         *,
-        sender: SubsystemId,
-        receiver: SubsystemId,
+        sender: SubsystemId | None = None,
+        receiver: SubsystemId | None = None,
+        timeout_ms: int = ASK_TIMEOUT_MS,
     ) -> bytes:
-        """Ask another node's own service and method; raises as `ask`."""
+        """Ask another node's own service and method; without names, for the nodes themselves.
+
+        Raises:
+            SimpulError: as `ask`.
+        """
         return await self.workers.ask(
             control_pb2.Question(
                 node=str(node),
                 service=method[0],
                 method=method[1],
                 data=data,
-                timeout_ms=ASK_TIMEOUT_MS,
-                sender=str(sender),
-                receiver=str(receiver),
+                timeout_ms=timeout_ms,
+                sender="" if sender is None else str(sender),
+                receiver="" if receiver is None else str(receiver),
             )
         )
 

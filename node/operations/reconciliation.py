@@ -7,7 +7,6 @@ from node.reconciliation import wire
 from node.reconciliation.asking import Event, Reconciling
 from security.errors import Code, SimpulError
 from security.identifiers import NodeId
-from simpul.node.v1 import control_pb2
 
 
 def reconcile(desk: Desk, peer: NodeId, from_ms: int, until_ms: int | None) -> AsyncIterator[Event]:
@@ -24,15 +23,8 @@ def reconcile(desk: Desk, peer: NodeId, from_ms: int, until_ms: int | None) -> A
     desk.directory.require_active_node(peer)
 
     async def ask(method: str, question: bytes) -> bytes:
-        return await desk.workers.ask(
-            control_pb2.Question(
-                node=str(peer),
-                service=wire.SERVICE,
-                method=method,
-                data=question,
-                timeout_ms=wire.TIMEOUT_MS,
-            )
-        )
+        called = (wire.SERVICE, method)
+        return await desk.ask_service(peer, called, question, timeout_ms=wire.TIMEOUT_MS)
 
     now_ms = desk.now_ms()
     work = Reconciling(desk.sets, ask, str(peer))

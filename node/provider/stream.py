@@ -13,6 +13,7 @@ Source: RFC 9113, sections 5.1, 5.2 and 8.1; gRPC over HTTP/2.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import Final, Protocol
 
 from node.calls import OutboundRequest, Trailers
@@ -55,7 +56,7 @@ class Owner(Protocol):
         ...
 
 
-class Stream:
+class Stream(ABC):
     """The base of both kinds of call."""
 
     __slots__ = (
@@ -114,7 +115,7 @@ class Stream:
         self._unsent, self._at = b"", 0
         return unsent[begin:] if begin else unsent
 
-    def went(self) -> None:
+    def went(self) -> None:  # noqa: B027 - a unary call has no next message
         """Some of it was sent: there may be room for more."""
 
     # What the connection brings.
@@ -135,9 +136,9 @@ class Stream:
         else:
             self._take_headers(begun.metadata)
 
+    @abstractmethod
     def take_data(self, data: bytes, size: int) -> None:
         """A piece of the answer's body came, which counts `size` bytes of the window."""
-        raise NotImplementedError
 
     def take_end(self) -> None:
         """The answer ended with its body, without trailers."""
@@ -153,11 +154,11 @@ class Stream:
         self.line = None
         self.finish(trailers, fault)
 
-    def _take_headers(self, metadata: tuple[tuple[str, bytes], ...]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _take_headers(self, metadata: tuple[tuple[str, bytes], ...]) -> None: ...
 
-    def _take_end(self, trailers: Trailers) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _take_end(self, trailers: Trailers) -> None: ...
 
     # The end.
 
@@ -183,9 +184,9 @@ class Stream:
         """Give the call up: the stream is reset."""
         self.finish(_CANCELLED)
 
+    @abstractmethod
     def _ended(self) -> None:
         """Tell whoever waits."""
-        raise NotImplementedError
 
     def _expire(self) -> None:
         self._timer = None
