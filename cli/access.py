@@ -1,6 +1,8 @@
 """`simpul access`: who may call what, by agreements that both sides sign."""
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -68,55 +70,83 @@ Replaces = Annotated[
 ]
 
 
-@app.command(
+Made: TypeAlias = "AllowAccessResponse | RequestAccessResponse"
+# Sends terms, with a note, to the node of this home.
+Propose = Callable[[Path, "AccessTerms", str], Made]
+
+
+def _request(home: Path, terms: "AccessTerms", note: str) -> "RequestAccessResponse":
+    from cli.admin import ask_node
+    from simpul.node.v1 import admin_pb2
+
+    asked = admin_pb2.RequestAccessRequest(terms=terms, note=note)
+    return ask_node(home, lambda stub: stub.RequestAccess(asked))
+
+
+def _allow(home: Path, terms: "AccessTerms", note: str) -> "AllowAccessResponse":
+    from cli.admin import ask_node
+    from simpul.node.v1 import admin_pb2
+
+    offer = admin_pb2.AllowAccessRequest(terms=terms, note=note)
+    return ask_node(home, lambda stub: stub.AllowAccess(offer))
+
+
+def _proposing(propose: Propose, *, allows: bool) -> Callable[..., None]:
+    """A command that says all terms of a new agreement: to ask for it, or to allow it."""
+
+    def command(
+        home: NodeHomeDir,
+        consumer: Consumer,
+        service: Service,
+        method: Methods = None,
+        field: Fields = None,
+        request_field: RequestFields = None,
+        all_because: AllBecause = None,
+        purpose: Purpose = None,
+        legal_basis: Basis = LegalBasis.PUBLIC_TASK,
+        description: Description = None,
+        rate: Rate = None,
+        per_day: PerDay = None,
+        hours: Hours = None,
+        begins: From = None,
+        days: Days = None,
+        keep: Keep = None,
+        consumer_days: ConsumerDays = None,
+        hidden: Hidden = False,
+        renews: Replaces = "",
+        note: Note = "",
+        as_json: AsJson = False,
+    ) -> None:
+        terms = narrowing(
+            methods=method, fields=field, request_fields=request_field, rate=rate,
+            per_day=per_day, hours=hours, days=days, keep=keep, consumer_days=consumer_days,
+        )  # fmt: skip
+        say_all_because(terms, all_because)
+        _say_whole(terms, consumer, service, purpose, legal_basis, description)
+        terms.valid_from_ms, terms.hidden_from_citizens = begin_ms(begins), hidden
+        terms.replaces = renews
+        made = propose(home, terms, note)
+        _print_made(made, as_json=as_json)
+        if allows and not as_json and made.agreement.state == "active":
+            first = made.agreement.methods[0] if made.agreement.methods else "METHOD"
+            print_next(f"simpul call --home CONSUMERS_HOME {service} {first} -d '{{}}'")
+
+    return command
+
+
+app.command(
     "request",
+    help="Ask a provider for access. Its operators decide: simpul access inbox, at their node.",
     epilog=examples(
         "simpul access request --home N --consumer ID/KEMENTERIAN/KOMDIGI/superapp"
         " --service ID/DAERAH/53.15/pariwisata/wisata.v1.Wisata --method Get"
         " --field Get/island.name --purpose layanan-wisata --rate 10/s --days 90",
     ),
-)
-def request(
-    home: NodeHomeDir,
-    consumer: Consumer,
-    service: Service,
-    method: Methods = None,
-    field: Fields = None,
-    request_field: RequestFields = None,
-    all_because: AllBecause = None,
-    purpose: Purpose = None,
-    legal_basis: Basis = LegalBasis.PUBLIC_TASK,
-    description: Description = None,
-    rate: Rate = None,
-    per_day: PerDay = None,
-    hours: Hours = None,
-    begins: From = None,
-    days: Days = None,
-    keep: Keep = None,
-    consumer_days: ConsumerDays = None,
-    hidden: Hidden = False,
-    renews: Replaces = "",
-    note: Note = "",
-    as_json: AsJson = False,
-) -> None:
-    """Ask a provider for access. Its operators decide: simpul access inbox, at their node."""
-    from cli.admin import ask_node
-    from simpul.node.v1 import admin_pb2
-
-    terms = narrowing(
-        methods=method, fields=field, request_fields=request_field, rate=rate, per_day=per_day,
-        hours=hours, days=days, keep=keep, consumer_days=consumer_days,
-    )  # fmt: skip
-    say_all_because(terms, all_because)
-    _say_whole(terms, consumer, service, purpose, legal_basis, description)
-    terms.valid_from_ms, terms.hidden_from_citizens = begin_ms(begins), hidden
-    terms.replaces = renews
-    asked = admin_pb2.RequestAccessRequest(terms=terms, note=note)
-    _print_made(ask_node(home, lambda stub: stub.RequestAccess(asked)), as_json=as_json)
-
-
-@app.command(
+)(_proposing(_request, allows=False))
+app.command(
     "allow",
+    help="Make an agreement, sign it, and offer it to the consumer.\n\nWhere the consumer's node "
+    "agrees by itself, calls are possible when this returns.",
     epilog=examples(
         "simpul access allow --home N --consumer ID/KEMENTERIAN/KOMDIGI/superapp"
         " --service ID/DAERAH/53.15/pariwisata/wisata.v1.Wisata",
@@ -124,51 +154,7 @@ def request(
         " --service ID/DAERAH/53.15/pariwisata/wisata.v1.Wisata --method Get --method List"
         " --purpose layanan-wisata --legal-basis PUBLIC_TASK --days 90",
     ),
-)
-def allow(
-    home: NodeHomeDir,
-    consumer: Consumer,
-    service: Service,
-    method: Methods = None,
-    field: Fields = None,
-    request_field: RequestFields = None,
-    all_because: AllBecause = None,
-    purpose: Purpose = None,
-    legal_basis: Basis = LegalBasis.PUBLIC_TASK,
-    description: Description = None,
-    rate: Rate = None,
-    per_day: PerDay = None,
-    hours: Hours = None,
-    begins: From = None,
-    days: Days = None,
-    keep: Keep = None,
-    consumer_days: ConsumerDays = None,
-    hidden: Hidden = False,
-    renews: Replaces = "",
-    note: Note = "",
-    as_json: AsJson = False,
-) -> None:
-    """Make an agreement, sign it, and offer it to the consumer.
-
-    Where the consumer's node agrees by itself, calls are possible when this returns.
-    """
-    from cli.admin import ask_node
-    from simpul.node.v1 import admin_pb2
-
-    terms = narrowing(
-        methods=method, fields=field, request_fields=request_field, rate=rate, per_day=per_day,
-        hours=hours, days=days, keep=keep, consumer_days=consumer_days,
-    )  # fmt: skip
-    say_all_because(terms, all_because)
-    _say_whole(terms, consumer, service, purpose, legal_basis, description)
-    terms.valid_from_ms, terms.hidden_from_citizens = begin_ms(begins), hidden
-    terms.replaces = renews
-    offer = admin_pb2.AllowAccessRequest(terms=terms, note=note)
-    made = ask_node(home, lambda stub: stub.AllowAccess(offer))
-    _print_made(made, as_json=as_json)
-    if not as_json and made.agreement.state == "active":
-        first = made.agreement.methods[0] if made.agreement.methods else "METHOD"
-        print_next(f"simpul call --home CONSUMERS_HOME {service} {first} -d '{{}}'")
+)(_proposing(_allow, allows=True))
 
 
 def _say_whole(
@@ -192,7 +178,7 @@ def _say_whole(
     )
 
 
-def _print_made(made: "AllowAccessResponse | RequestAccessResponse", *, as_json: bool) -> None:
+def _print_made(made: Made, *, as_json: bool) -> None:
     if as_json:
         access_decide.print_agreement(made.agreement, made.untold)
         return
