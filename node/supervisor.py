@@ -31,7 +31,6 @@ from node.checkpoints.watch import CheckpointMetrics
 from node.config import NodeConfig, journal_place, load_config
 from node.directory.fetch import HttpFetcher
 from node.directory.model import Generation
-from node.directory.refresh import SharedRefresh
 from node.directory.replica import Replica
 from node.directory.watch import DirectoryWatch, Sources, WatchTiming
 from node.evidence.tidy import keep_tidy
@@ -190,7 +189,6 @@ class Supervisor:
         )
         self._allowances = Allowances(self._desk)
         self._access = Access(self._desk)
-        self._shared_refresh = SharedRefresh(lambda: self._replica.current, self._watch.refresh)
         self._pushing: set[asyncio.Task[None]] = set()
 
     async def open_directory(self) -> None:
@@ -364,7 +362,7 @@ class Supervisor:
 
     async def _refresh(self, version: int, digest: bytes) -> tuple[int, bytes]:
         del version
-        await self._shared_refresh.until(digest)
+        await self._desk.refresh.until(digest)
         current = self._replica.current
         if current is None:
             raise SimpulError(Code.DIRECTORY_ABSENT, "this node has no directory yet")

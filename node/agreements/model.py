@@ -70,6 +70,10 @@ class PartyDesk(Protocol):
         """The key that seals for a member on this node."""
         ...
 
+    async def renew_directory(self) -> None:
+        """Fetch the directory now, if the registry answers: a peer may go by a newer one."""
+        ...
+
     async def push(self) -> None:
         """Have every worker go by what is stored now."""
         ...

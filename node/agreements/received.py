@@ -50,6 +50,13 @@ from security.revocation import parse_revocation, verify_revocation
 from security.strict import parse
 from simpul.v1 import agreement_pb2
 
+# What a newer directory may know: the peer has just published, joined, or changed its key.
+_OF_AN_OLDER_DIRECTORY: Final = frozenset(
+    {
+        Code.MEMBER_UNKNOWN, Code.SUBSYSTEM_UNKNOWN, Code.SERVICE_UNKNOWN, Code.METHOD_UNKNOWN,
+        Code.KEY_UNKNOWN, Code.IDENTITY_CHANGED, Code.ACCESS_FIELDS,
+    }
+)  # fmt: skip
 MAX_NOTE_CHARS: Final = 1000
 # Of one answer: an agreement has a few kilobytes, at most 256 KiB.
 MAX_HELD: Final = 1000
@@ -95,8 +102,13 @@ async def offered(
     agreement = request.agreement
     if agreement.provider_signature and agreement.consumer_signature:
         return await _shared(desk, agreement, sender)
-    keys = await asyncio.to_thread(known_keys, desk.store)
-    terms, party = verify_proposal(agreement, desk.directory, desk.time_ms(), keys)
+    try:
+        terms, party = await asyncio.to_thread(_judge, desk, agreement)
+    except SimpulError as error:
+        if error.code not in _OF_AN_OLDER_DIRECTORY:
+            raise
+        await desk.renew_directory()
+        terms, party = await asyncio.to_thread(_judge, desk, agreement)
     if sender != member_of(terms, party):
         raise SimpulError(
             Code.AGREEMENT_INVALID, "an agreement is proposed by the party that signed it"
@@ -106,7 +118,6 @@ async def offered(
         desk.require_hosted(subsystem)
     # Only the node that could sign takes it: the sender tries the member's other nodes.
     await asyncio.to_thread(desk.identity_key, ours[0].member)
-    await asyncio.to_thread(check_contracts, terms, desk.directory)
     proposal = stored(agreement, desk.time_ms())
     known = await asyncio.to_thread(_known, desk, proposal.hash)
     if known is None:
@@ -229,6 +240,16 @@ def held(
         if life is Life.REVOKED and agreement.hash in revocations:
             response.revocations.append(revocations[agreement.hash])
     return response
+
+
+def _judge(
+    desk: PartyDesk, agreement: agreement_pb2.SignedAgreement
+) -> tuple[AgreementTerms, Party]:
+    """Judge a proposal by the directory as it is known here."""
+    keys = known_keys(desk.store)
+    terms, party = verify_proposal(agreement, desk.directory, desk.time_ms(), keys)
+    check_contracts(terms, desk.directory)
+    return terms, party
 
 
 async def _shared(

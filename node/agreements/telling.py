@@ -56,6 +56,10 @@ _AGAIN: Final = frozenset(
 )  # fmt: skip
 
 
+# Another node of the party decides, or has decided: this is no word about the proposal.
+_NO_ANSWER: Final = frozenset({Code.IDENTITY_ABSENT, Code.CONFLICT})
+
+
 @dataclass(frozen=True, slots=True)
 class _Letter:
     """What one node is to be told."""
@@ -123,7 +127,7 @@ class Teller:
                 "agreement's step not told", agreement=step.agreement.hex()[:16], step=step.step,
                 peer=str(letter.node), code=error.code, why=error.message,
             )  # fmt: skip
-            if step.step is Step.PROPOSE and error.code not in _AGAIN | {Code.IDENTITY_ABSENT}:
+            if step.step is Step.PROPOSE and error.code not in _AGAIN | _NO_ANSWER:
                 await self._refused(step, error)
             return error
         return None

@@ -51,10 +51,17 @@ class SharedRefresh:
         for _ in range(MAX_FETCHES):
             if self._has(digest):
                 return
-            if self._running is None or self._running.done():
-                self._running = asyncio.get_running_loop().create_task(self._once())
-            # Others wait for it too: who stops waiting doesn't stop it.
-            await asyncio.shield(self._running)
+            await self._joined()
+
+    async def once(self) -> None:
+        """Wait for the fetch under way, or for the next; raises as `fetch`."""
+        await self._joined()
+
+    async def _joined(self) -> None:
+        if self._running is None or self._running.done():
+            self._running = asyncio.get_running_loop().create_task(self._once())
+        # Others wait for it too: who stops waiting doesn't stop it.
+        await asyncio.shield(self._running)
 
     def _has(self, digest: bytes) -> bool:
         current = self._current()

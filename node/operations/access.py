@@ -51,6 +51,8 @@ class Access:
         self._settling = Settling(desk)
         # One round of telling at a time: a step is told in the order in which it was taken.
         self._telling = asyncio.Lock()
+        # One at a time: a proposal that is told twice meets what its first telling left.
+        self._answering = asyncio.Lock()
 
     def begin(self) -> None:
         """Until siblings have been heard from, no call of their members begins here."""
@@ -112,7 +114,8 @@ class Access:
 
     async def answer(self, method: str, data: bytes, sender: MemberId) -> bytes:
         """What a peer asks of `simpul.v1.Agreements`; raises what it is refused with."""
-        return await received.answer(self._desk, method, data, sender)
+        async with self._answering:
+            return await received.answer(self._desk, method, data, sender)
 
     async def _done(self, made: StoredAgreement) -> Done:
         untold: SimpulError | None

@@ -11,9 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+import structlog
+
 from node.agreements import model as agreements
 from node.agreements.drafts import check_contracts
 from node.config import NodeConfig
+from node.directory.refresh import SharedRefresh
 from node.directory.watch import DirectoryWatch
 from node.home import NodeHome
 from node.keyring import KeyRing
@@ -33,6 +36,8 @@ from security.identifiers import MemberId, NodeId, SubsystemId
 from security.keys import PrivateKey
 from simpul.node.v1 import control_pb2
 from simpul.v1 import agreement_pb2
+
+_log = structlog.get_logger(__name__)
 
 # An offer crosses a link to another node, is signed there, and comes back.
 ASK_TIMEOUT_MS: Final = 8000
@@ -56,8 +61,14 @@ class Desk:
     refusal: SimpulError | None = None
     # Members whose other nodes have not been heard from: `node.agreements.settling`.
     unsettled: frozenset[MemberId] = frozenset()
+    # For whoever needs a directory that is not here yet: peers' claims cost one fetch a second.
+    refresh: SharedRefresh = field(init=False)
     # Two operations that push must not cross: the older snapshot would win.
     _pushing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        """The fetches are the watch's."""
+        self.refresh = SharedRefresh(lambda: self.watch.replica.current, self.watch.refresh)
 
     @property
     def directory(self) -> DirectoryView:
@@ -165,6 +176,13 @@ class Desk:
         if self.directory.version < version:
             await self.watch.refresh()
         await self.push()
+
+    async def renew_directory(self) -> None:
+        """Fetch the directory now; without the registry, go on by the copy that is here."""
+        try:
+            await self.refresh.once()
+        except SimpulError as error:
+            _log.info("directory not renewed", code=error.code, why=error.message)
 
     async def push(self) -> None:
         """Have every worker go by what is stored now.

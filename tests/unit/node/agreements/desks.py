@@ -34,6 +34,8 @@ class Desk:
     # Shared by all desks of a test.
     desks: dict[NodeId, Desk]
     directory: DirectoryView = field(default_factory=directories.directory)
+    # What the registry has, where this node has not heard of it yet.
+    newest: DirectoryView | None = None
     has_identity: bool = True
     agrees_by_itself: bool = False
     now_ms: int = NOW_MS
@@ -65,6 +67,10 @@ class Desk:
     def seal_key(self, member: MemberId) -> PrivateKey:
         """The same."""
         return fixed.key(f"{member} seal")
+
+    async def renew_directory(self) -> None:
+        """Go by what the registry has, if it has another."""
+        self.directory = self.newest or self.directory
 
     async def push(self) -> None:
         """What a worker would go by now."""

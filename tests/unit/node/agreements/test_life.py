@@ -19,6 +19,7 @@ from security.identifiers import ServiceId
 from security.revocation import Revocation, sign_revocation
 from simpul.v1 import agreement_pb2
 from tests.conformance import fixed
+from tests.support import directories
 from tests.support.agreements import CONSUMER_IDENTITY, PROVIDER_IDENTITY, TERMS
 from tests.unit.node.agreements.desks import NOW_MS, Desk, desks
 
@@ -286,6 +287,20 @@ async def test_a_proposal_whose_fields_the_contract_lacks_is_refused(
     with pytest.raises(SimpulError) as caught:
         await received.offered(provider, offer, fixed.MINISTRY)
     assert code(caught) is Code.ACCESS_FIELDS
+
+
+async def test_a_service_that_was_published_a_moment_ago_is_looked_for_in_a_newer_directory(
+    two: tuple[Desk, Desk],
+) -> None:
+    provider, consumer = two
+    consumer.agrees_by_itself = True
+    record = directories.regency_record()
+    del record.services[:]
+    consumer.newest = consumer.directory
+    consumer.directory = directories.directory(record, directories.ministry_record())
+    made = await own.propose(provider, DRAFT, Party.PROVIDER)
+    await tell(provider)
+    assert life(provider, made) is life(consumer, made) is Life.AGREED
 
 
 async def test_an_acceptance_of_what_was_never_proposed_is_refused(two: tuple[Desk, Desk]) -> None:

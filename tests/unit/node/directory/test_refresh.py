@@ -105,3 +105,12 @@ async def test_a_node_without_a_directory_fetches() -> None:
     registry = Registry(published=NEW, here=None)
     await registry.shared().until(NEW.hash)
     assert registry.here == NEW
+
+
+async def test_who_needs_any_newer_one_joins_the_fetch_under_way() -> None:
+    registry = Registry(published=NEW, takes_s=0.02)
+    shared = registry.shared()
+    await asyncio.gather(shared.once(), shared.once(), shared.until(NEW.hash))
+    assert len(registry.began_s) == 1
+    await shared.once()
+    assert len(registry.began_s) == 2
