@@ -8,7 +8,8 @@ from typing import Any, Final
 import grpc
 
 from registry import administration, audit, changes
-from registry.admin_members import MemberAdmin, codes
+from registry.admin_members import codes
+from registry.admin_operators import OperatorAdmin, OperatorsPort
 from registry.administration import NodeInfo, TokenRequest
 from registry.desk import Desk
 from registry.home import Endpoints
@@ -39,15 +40,19 @@ class Facts:
     root_sha256: bytes
     certificate_sha256: bytes
     token_life_s: int
+    # What operators pin, and where they call; empty: nowhere.
+    certificate_pem: str = ""
+    admin_public: str = ""
 
 
-class AdminService(MemberAdmin):
+class AdminService(OperatorAdmin):
     """simpul.registry.v1.RegistryAdmin."""
 
     def __init__(
         self, registrar: Registrar, desk: Desk, facts: Facts, clock_ms: Callable[[], int]
     ) -> None:
         super().__init__(registrar, desk, clock_ms)
+        self._grant = OperatorsPort(facts.admin_public, facts.certificate_pem)
         self._facts = facts
 
     async def Status(  # noqa: N802  (the proto's name)

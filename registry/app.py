@@ -10,13 +10,14 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import grpc
 import structlog
+from google.protobuf.message import Message
 
 from registry import audit, config, home
 from registry.admin import AdminService, Facts
@@ -28,8 +29,19 @@ from registry.directory.http import DirectoryServer
 from registry.directory.publisher import Publisher
 from registry.directory.schedule import Press, Schedule, Timing
 from registry.directory.watchers import Watchers
-from registry.home import Endpoints, NewRegistry, RegistryHome
+from registry.home import Endpoints, NewRegistry, RegistryHome, ServerIdentity
 from registry.metrics import Metrics
+from registry.operators import (
+    Caller,
+    Context,
+    Identify,
+    certificate_of,
+    check_role,
+    dangerous_kind,
+    find_caller,
+    identify_local,
+    propose,
+)
 from registry.registrar import Registrar
 from registry.requests import MAX_CHANGE_BYTES
 from registry.service import RegistryService
@@ -195,25 +207,63 @@ async def _start_servers(stack: AsyncExitStack, core: _Core) -> Endpoints:
         root_sha256=place.root_sha256(),
         certificate_sha256=identity.certificate_sha256,
         token_life_s=settings.tokens.life_s,
+        certificate_pem=certificate.to_pem(identity.certificate_der).decode(),
     )
-    await _start_admin(stack, core, facts)
+    await _start_admin(stack, core, facts, identity)
     await nodes.start()
     stack.push_async_callback(_stop_nodes, nodes, core.watchers)
     return endpoints
 
 
-async def _start_admin(stack: AsyncExitStack, core: _Core, facts: Facts) -> None:
+async def _start_admin(
+    stack: AsyncExitStack, core: _Core, facts: Facts, identity: ServerIdentity
+) -> None:
+    listen = core.settings.admin.listen
+    remote = None
+    if listen is not None:
+        ensure_free(listen, "admin.listen")
+        remote = _admin_server(core, _identify_by_certificate(core))
+        # Whoever has a certificate of our authority reaches the table, and no further without a row
+        # for that very certificate.
+        credentials = grpc.ssl_server_credentials(
+            [(identity.key_pem, certificate.to_pem(identity.certificate_der))],
+            root_certificates=certificate.to_pem(core.registrar.authority.certificate_der),
+            require_client_auth=True,
+        )
+        port = remote.add_secure_port(str(listen), credentials)
+        public = core.settings.admin.public or str(TcpAddress(listen.host, port))
+        facts = replace(facts, admin_public=public)
+    local = _admin_server(core, identify_local)
+    _listen_privately(local, core.place.admin_address)
+    admin = AdminService(core.registrar, core.desk, facts, clock.now_ms)
+    for server in filter(None, (local, remote)):
+        admin_pb2_grpc.add_RegistryAdminServicer_to_server(admin, server)
+        await server.start()
+        stack.push_async_callback(server.stop, STOP_GRACE_S)
+
+
+def _admin_server(core: _Core, identify: Identify) -> grpc.aio.Server:
     store = core.registrar.store
+    two_persons = core.settings.approvals.two_persons
 
     async def record(entry: audit.Entry) -> None:
         await core.desk.read(lambda: audit.append(store, entry))
 
-    server = _server(Listener.ADMIN, audit.AuditInterceptor(record, clock.now_ms))
-    admin = AdminService(core.registrar, core.desk, facts, clock.now_ms)
-    admin_pb2_grpc.add_RegistryAdminServicer_to_server(admin, server)
-    _listen_privately(server, core.place.admin_address)
-    await server.start()
-    stack.push_async_callback(server.stop, STOP_GRACE_S)
+    async def admit(method: str, request: Message, subject: str, caller: Caller) -> None:
+        check_role(method, caller)
+        if dangerous_kind(method, request) in two_persons:
+            now_ms = clock.now_ms()
+            await core.desk.read(lambda: propose(store, method, request, subject, caller, now_ms))
+
+    return _server(Listener.ADMIN, audit.AuditInterceptor(record, identify, admit, clock.now_ms))
+
+
+def _identify_by_certificate(core: _Core) -> Identify:
+    async def identify(context: Context) -> Caller:
+        digest = certificate_of(context)
+        return await core.desk.read(lambda: find_caller(core.registrar.store, digest))
+
+    return identify
 
 
 def _listen_privately(server: grpc.aio.Server, address: UnixAddress) -> None:

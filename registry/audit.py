@@ -18,7 +18,7 @@ from typing import Any, Final
 import grpc
 from google.protobuf.message import Message
 
-from registry.operators import actor_of
+from registry.operators import CALLER, Caller, Identify
 from registry.store import audit
 from registry.store.database import Store
 from runtime.authorization import MethodHandler
@@ -27,10 +27,12 @@ from security.merkle import Frontier, leaf_hash
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Record = Callable[["Entry"], Awaitable[None]]
+# Refuses, by SimpulError, what a caller may not do now: method, request, subject, caller.
+Admit = Callable[[str, Message, str, Caller], Awaitable[None]]
 
 MAX_LISTED: Final = 1000
 # Of a request's fields, those that say whom it is about; the first that is set.
-_SUBJECTS: Final = ("subsystem", "member", "node", "id")
+_SUBJECTS: Final = ("subsystem", "member", "node", "operator", "id")
 _MAX_SUBJECT_CHARS: Final = 200
 
 
@@ -127,10 +129,17 @@ def verify(store: Store) -> Frontier:
 
 
 class AuditInterceptor(grpc.aio.ServerInterceptor):
-    """Writes every call of a server down. Between the errors' interceptor and the table's."""
+    """Writes every call of a server down, and lets in who may call.
 
-    def __init__(self, record: Record, clock_ms: Callable[[], int]) -> None:
+    Between the errors' interceptor and the table's.
+    """
+
+    def __init__(
+        self, record: Record, identify: Identify, admit: Admit, clock_ms: Callable[[], int]
+    ) -> None:
         self._record = record
+        self._identify = identify
+        self._admit = admit
         self._clock_ms = clock_ms
 
     async def intercept_service(
@@ -160,6 +169,7 @@ class AuditInterceptor(grpc.aio.ServerInterceptor):
             asked = await self._ask(method, request, context)
             code = Code.INTERNAL.value
             try:
+                await self._let_in(method, request)
                 answer = await serve(request, context)
                 code = "OK"
             except SimpulError as error:
@@ -176,6 +186,7 @@ class AuditInterceptor(grpc.aio.ServerInterceptor):
             asked = await self._ask(method, request, context)
             code = Code.INTERNAL.value
             try:
+                await self._let_in(method, request)
                 async for answer in serve(request, context):
                     yield answer
                 code = "OK"
@@ -188,13 +199,14 @@ class AuditInterceptor(grpc.aio.ServerInterceptor):
         return served
 
     async def _ask(self, method: str, request: object, context: Context) -> Entry:
+        CALLER.set(await self._identify(context))
         # A method that isn't there has no type for its request.
         data = b""
         if isinstance(request, Message):
             data = request.SerializeToString(deterministic=True)
         entry = Entry(
             at_ms=self._clock_ms(),
-            actor=actor_of(context),
+            actor=CALLER.get().name,
             method=method.rpartition("/")[2][:_MAX_SUBJECT_CHARS],
             subject=_subject(request),
             request_sha256=sha256(data).hexdigest(),
@@ -202,6 +214,11 @@ class AuditInterceptor(grpc.aio.ServerInterceptor):
         )
         await self._record(entry)
         return entry
+
+    async def _let_in(self, method: str, request: object) -> None:
+        # Without a type the table refuses it.
+        if isinstance(request, Message):
+            await self._admit(method, request, _subject(request), CALLER.get())
 
     async def _end(self, asked: Entry, code: str) -> None:
         ended = {**asdict(asked), "at_ms": self._clock_ms(), "stage": Stage.ENDED, "code": code}

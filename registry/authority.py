@@ -16,6 +16,7 @@ from security.identifiers import NodeId
 
 # A node renews at two thirds of it.
 DAYS: Final = certificate.NODE_DAYS
+OPERATOR_DAYS: Final = 365
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,20 @@ class Authority:
         """
         made = certificate.issue(
             self.key_pem, self.certificate_der, request_der, node, now_ms, DAYS, new_serial()
+        )
+        return Issued((made, self.certificate_der), certificate.expires_at_ms(made))
+
+    def issue_operator(self, request_der: bytes, federation: str, name: str, now_ms: int) -> Issued:
+        """A certificate for an operator, valid for a year; raises as `issue`, or ID_MALFORMED."""
+        dns_name = certificate.operator_dns_name(federation, name)
+        made = certificate.issue_operator(
+            self.key_pem,
+            self.certificate_der,
+            request_der,
+            dns_name,
+            now_ms,
+            OPERATOR_DAYS,
+            new_serial(),
         )
         return Issued((made, self.certificate_der), certificate.expires_at_ms(made))
 

@@ -1,8 +1,8 @@
 """Who may call what: one table with every method in it; a method without a row is refused.
 
-A row says on which listener a method is answered and what proves the caller. The proof itself is
-checked where it is: a token and a node's signature in `rules`, the machine's administrator by the
-mode of the Unix socket.
+A row says on which listener a method is answered, what proves the caller, and of operators which
+roles may. The proof itself is checked where it is: a token and a node's signature in `rules`, the
+machine's administrator by the mode of the Unix socket, other operators in `operators`.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ class Listener(StrEnum):
 
     # TLS, open to whoever reaches the port.
     PUBLIC = "public"
-    # The Unix socket in the home folder, 0600.
+    # The Unix socket in the home folder, 0600, and the operators' port, mutual TLS.
     ADMIN = "admin"
 
 
@@ -30,7 +30,18 @@ class Proof(StrEnum):
     NODE_SIGNATURE = "node signature"
     # What is told is public and signed.
     NONE = "none"
-    MACHINE_ADMINISTRATOR = "machine administrator"
+    OPERATOR = "operator"
+
+
+class Role(StrEnum):
+    """What an operator is."""
+
+    # Of the machine: whoever may open the Unix socket.
+    ADMINISTRATOR = "administrator"
+    OPERATOR = "operator"
+    SECURITY_OFFICER = "security officer"
+    # Reads all, changes nothing.
+    AUDITOR = "auditor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,36 +50,50 @@ class Row:
 
     listener: Listener
     proof: Proof
+    # Empty: no operator may.
+    roles: frozenset[Role] = frozenset()
 
 
 _NODES: Final = "/simpul.v1.Registry"
 _ADMIN: Final = "/simpul.registry.v1.RegistryAdmin"
-_OPERATOR: Final = Row(Listener.ADMIN, Proof.MACHINE_ADMINISTRATOR)
+_READ: Final = Row(Listener.ADMIN, Proof.OPERATOR, frozenset(Role))
+_WORK: Final = Row(Listener.ADMIN, Proof.OPERATOR, frozenset({Role.ADMINISTRATOR, Role.OPERATOR}))
+# What stops a danger, or gets another person's approval.
+_GUARD: Final = Row(Listener.ADMIN, Proof.OPERATOR, frozenset(Role) - {Role.AUDITOR})
+_PEOPLE: Final = Row(
+    Listener.ADMIN, Proof.OPERATOR, frozenset({Role.ADMINISTRATOR, Role.SECURITY_OFFICER})
+)
 
 TABLE: Final[Mapping[str, Row]] = MappingProxyType(
     {
         f"{_NODES}/Enrol": Row(Listener.PUBLIC, Proof.TOKEN),
         f"{_NODES}/Change": Row(Listener.PUBLIC, Proof.NODE_SIGNATURE),
         f"{_NODES}/Watch": Row(Listener.PUBLIC, Proof.NONE),
-        f"{_ADMIN}/Status": _OPERATOR,
-        f"{_ADMIN}/AddMember": _OPERATOR,
-        f"{_ADMIN}/ListMembers": _OPERATOR,
-        f"{_ADMIN}/ShowMember": _OPERATOR,
-        f"{_ADMIN}/UpdateMember": _OPERATOR,
-        f"{_ADMIN}/ChangeRegions": _OPERATOR,
-        f"{_ADMIN}/ImportMembers": _OPERATOR,
-        f"{_ADMIN}/SetMemberState": _OPERATOR,
-        f"{_ADMIN}/AddSubsystem": _OPERATOR,
-        f"{_ADMIN}/ListSubsystems": _OPERATOR,
-        f"{_ADMIN}/SetSubsystemState": _OPERATOR,
-        f"{_ADMIN}/CreateEnrolment": _OPERATOR,
-        f"{_ADMIN}/ListNodes": _OPERATOR,
-        f"{_ADMIN}/RevokeNode": _OPERATOR,
-        f"{_ADMIN}/RemoveNode": _OPERATOR,
-        f"{_ADMIN}/ListChanges": _OPERATOR,
-        f"{_ADMIN}/DecideChange": _OPERATOR,
-        f"{_ADMIN}/ListAudit": _OPERATOR,
-        f"{_ADMIN}/VerifyAudit": _OPERATOR,
+        f"{_ADMIN}/Status": _READ,
+        f"{_ADMIN}/AddMember": _WORK,
+        f"{_ADMIN}/ListMembers": _READ,
+        f"{_ADMIN}/ShowMember": _READ,
+        f"{_ADMIN}/UpdateMember": _WORK,
+        f"{_ADMIN}/ChangeRegions": _WORK,
+        f"{_ADMIN}/ImportMembers": _WORK,
+        f"{_ADMIN}/SetMemberState": _GUARD,
+        f"{_ADMIN}/AddSubsystem": _WORK,
+        f"{_ADMIN}/ListSubsystems": _READ,
+        f"{_ADMIN}/SetSubsystemState": _GUARD,
+        f"{_ADMIN}/CreateEnrolment": _WORK,
+        f"{_ADMIN}/ListNodes": _READ,
+        f"{_ADMIN}/RevokeNode": _GUARD,
+        f"{_ADMIN}/RemoveNode": _GUARD,
+        f"{_ADMIN}/ListChanges": _READ,
+        f"{_ADMIN}/DecideChange": _GUARD,
+        f"{_ADMIN}/ListAudit": _READ,
+        f"{_ADMIN}/VerifyAudit": _READ,
+        f"{_ADMIN}/AddOperator": _PEOPLE,
+        f"{_ADMIN}/ListOperators": _READ,
+        f"{_ADMIN}/SetOperatorRole": _PEOPLE,
+        f"{_ADMIN}/RemoveOperator": _PEOPLE,
+        f"{_ADMIN}/ListPending": _READ,
+        f"{_ADMIN}/DecidePending": _GUARD,
     }
 )
 

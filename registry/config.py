@@ -48,6 +48,13 @@ class DirectorySection(Section):
     )
 
 
+class AdminSection(Section):
+    """Where operators work from elsewhere, over mutual TLS. The Unix socket is always there."""
+
+    listen: ListenTcp | None = Field(None, description="Empty: not at all.")
+    public: str = Field("", description="HOST:PORT that operators are told; empty: what is bound.")
+
+
 class WitnessSection(Section):
     """Where nodes have their journals' checkpoints cosigned (C2SP tlog-witness)."""
 
@@ -69,6 +76,7 @@ class TokensSection(Section):
 
 
 Decider = Literal["automatic", "operator"]
+Dangerous = Literal["remove_member", "revoke_node", "change_operators"]
 
 
 class ApprovalsSection(Section):
@@ -86,6 +94,11 @@ class ApprovalsSection(Section):
         "automatic", description="A further member on a node, beside the token for it."
     )
     replace_node_key: Decider = Field("automatic", description="A new key of a node.")
+
+    two_persons: tuple[Dangerous, ...] = Field(
+        ("remove_member", "revoke_node", "change_operators"),
+        description="What operators do only in twos, once there are two who may.",
+    )
 
     @property
     def decided_by_operators(self) -> frozenset[str]:
@@ -114,6 +127,7 @@ class RegistryConfig(Section):
     federation: str = Field(description="ID")
     grpc: GrpcSection = GrpcSection()
     directory: DirectorySection = DirectorySection()
+    admin: AdminSection = AdminSection()
     witness: WitnessSection = WitnessSection()
     metrics: MetricsSection = MetricsSection()
     tokens: TokensSection = TokensSection()

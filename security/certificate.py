@@ -10,6 +10,8 @@ make keys, and signing draws randomness too: all inside the cryptography library
 Source: docs/spec, "Certificates"; RFC 5280; RFC 2986 (requests).
 """
 
+import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -40,6 +42,7 @@ MAX_SERIAL_BITS: Final = 159
 # What the library raises for bytes that are no certificate; the second is no ValueError.
 _UNREADABLE: Final = (ValueError, x509.InvalidVersion)
 
+_OPERATOR_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _DAY_MS: Final = 86_400_000
 _MS_PER_S: Final = 1000
 
@@ -80,13 +83,12 @@ def make_request(key_pem: bytes, node: NodeId) -> bytes:
     Raises:
         SimpulError: KEY_MALFORMED if the key is no P-256 key in PEM.
     """
-    request = (
-        x509.CertificateSigningRequestBuilder()
-        .subject_name(x509.Name([]))
-        .add_extension(_names(node.dns_name), critical=True)
-        .sign(_load_key(key_pem), hashes.SHA256())
-    )
-    return request.public_bytes(Encoding.DER)
+    return _request(key_pem, node.dns_name)
+
+
+def make_operator_request(key_pem: bytes, federation: str, name: str) -> bytes:
+    """Return an operator's request for a certificate, in DER; raises as `make_request`."""
+    return _request(key_pem, operator_dns_name(federation, name))
 
 
 def issue(
@@ -108,20 +110,28 @@ def issue(
         SimpulError: CHANGE_INVALID, with the step in its details; KEY_MALFORMED or
             CERTIFICATE_MISMATCH for an authority that is none.
     """
-    key = _check_request(request_der, node)
-    authority_key = _load_key(authority_key_pem)
-    authority = _load_certificate(authority_der)
-    if authority.public_key() != authority_key.public_key():
-        raise SimpulError(
-            Code.CERTIFICATE_MISMATCH,
-            "the authority's key and certificate don't belong together; restore both",
-        )
-    builder = _leaf(
-        _builder(x509.Name([]), authority.subject, key, now_ms, days, serial),
-        node.dns_name,
-        authority_key.public_key(),
-    )
-    return _sign(builder, authority_key)
+    key = _check_request(request_der, node.dns_name)
+    usages = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+    subject = _Subject(key, node.dns_name, usages)
+    return _issue(authority_key_pem, authority_der, subject, now_ms, days, serial)
+
+
+def issue_operator(
+    authority_key_pem: bytes,
+    authority_der: bytes,
+    request_der: bytes,
+    name: str,
+    now_ms: int,
+    days: int,
+    serial: int,
+) -> bytes:
+    """Issue an operator's certificate, in DER: good as a client's only. Steps as in `issue`.
+
+    `name` is what `operator_dns_name` returned.
+    """
+    key = _check_request(request_der, name)
+    subject = _Subject(key, name, (ExtendedKeyUsageOID.CLIENT_AUTH,))
+    return _issue(authority_key_pem, authority_der, subject, now_ms, days, serial)
 
 
 def make_server_certificate(
@@ -149,6 +159,24 @@ def registry_dns_name(federation: str) -> str:
     """Return the name in the registry's certificate: `registry.id.simpul.internal`."""
     check_federation(federation)
     return f"registry.{federation.lower()}.simpul.internal"
+
+
+def operator_dns_name(federation: str, name: str) -> str:
+    """Return the name in an operator's certificate: `anna.operator.id.simpul.internal`.
+
+    A node's name holds no dot, so that no node has such a name.
+
+    Raises:
+        SimpulError: ID_MALFORMED for a name or a federation that can be none.
+    """
+    check_federation(federation)
+    if _OPERATOR_NAME.fullmatch(name) is None:
+        raise SimpulError(
+            Code.ID_MALFORMED,
+            f"{name[:100]!a} is no operator's name: write 1 to 32 lower-case letters, digits and "
+            "hyphens, a letter first",
+        )
+    return f"{name}.operator.{federation.lower()}.simpul.internal"
 
 
 def dns_names(certificate_der: bytes) -> tuple[str, ...]:
@@ -180,7 +208,50 @@ def from_pem(pem: bytes) -> tuple[bytes, ...]:
     return tuple(item.public_bytes(Encoding.DER) for item in certificates)
 
 
-def _check_request(data: bytes, node: NodeId) -> ec.EllipticCurvePublicKey:
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """What a certificate is about."""
+
+    key: ec.EllipticCurvePublicKey
+    name: str
+    usages: tuple[x509.ObjectIdentifier, ...]
+
+
+def _issue(
+    authority_key_pem: bytes,
+    authority_der: bytes,
+    subject: _Subject,
+    now_ms: int,
+    days: int,
+    serial: int,
+) -> bytes:
+    authority_key = _load_key(authority_key_pem)
+    authority = _load_certificate(authority_der)
+    if authority.public_key() != authority_key.public_key():
+        raise SimpulError(
+            Code.CERTIFICATE_MISMATCH,
+            "the authority's key and certificate don't belong together; restore both",
+        )
+    builder = _leaf(
+        _builder(x509.Name([]), authority.subject, subject.key, now_ms, days, serial),
+        subject.name,
+        authority_key.public_key(),
+        subject.usages,
+    )
+    return _sign(builder, authority_key)
+
+
+def _request(key_pem: bytes, name: str) -> bytes:
+    request = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([]))
+        .add_extension(_names(name), critical=True)
+        .sign(_load_key(key_pem), hashes.SHA256())
+    )
+    return request.public_bytes(Encoding.DER)
+
+
+def _check_request(data: bytes, name: str) -> ec.EllipticCurvePublicKey:
     # 1. Form and signature.
     if len(data) > MAX_REQUEST_BYTES:
         raise _refused(1, "is too long")
@@ -197,16 +268,21 @@ def _check_request(data: bytes, node: NodeId) -> ec.EllipticCurvePublicKey:
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise _refused(2, "is for a key that isn't on P-256")
     # 3. Name.
-    wanted = [_names(node.dns_name)]
+    wanted = [_names(name)]
     if len(subject) != 0 or [item.value for item in extensions] != wanted:
-        raise _refused(3, f"doesn't ask for {node.dns_name} alone")
+        raise _refused(3, f"doesn't ask for {name} alone")
     return key
 
 
 def _leaf(
-    builder: x509.CertificateBuilder, name: str, issuer_key: ec.EllipticCurvePublicKey
+    builder: x509.CertificateBuilder,
+    name: str,
+    issuer_key: ec.EllipticCurvePublicKey,
+    usages: tuple[x509.ObjectIdentifier, ...] = (
+        ExtendedKeyUsageOID.SERVER_AUTH,
+        ExtendedKeyUsageOID.CLIENT_AUTH,
+    ),
 ) -> x509.CertificateBuilder:
-    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key)
     return (
         builder.add_extension(_names(name), critical=True)

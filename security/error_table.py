@@ -275,6 +275,11 @@ ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
             "There is nothing of this name.",
             "Check the spelling; list what there is.",
         ),
+        Code.OPERATOR_REFUSED: ErrorInfo(
+            Status.PERMISSION_DENIED,
+            "The registry's operator may not do this.",
+            "Ask somebody with the right role, or to be enrolled.",
+        ),
         Code.PROOF_INVALID: ErrorInfo(
             Status.DATA_LOSS,
             "A Merkle proof doesn't lead to the root.",

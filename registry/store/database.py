@@ -18,7 +18,7 @@ from sqlmodel import Session
 from security.errors import Code, SimpulError
 
 # The newest revision under registry/migrations; a test compares them.
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 
 BUSY_TIMEOUT_MS: Final = 5_000
 

@@ -9,6 +9,8 @@ from registry.store import (
     lives,
     members,
     nodes,
+    operators,
+    pending,
     services,
     statements,
     subsystems,
@@ -33,6 +35,8 @@ TABLES = (
     waiting.WaitingChangeRow,
     audit.AuditEntryRow,
     audit.AuditHeadRow,
+    operators.OperatorRow,
+    pending.PendingActRow,
 )
 
 METADATA = SQLModel.metadata

@@ -33,10 +33,11 @@ def test_each_method_is_answered_on_one_listener(method: str, row: object) -> No
     assert answered == [row]
 
 
-def test_only_the_machines_administrator_reaches_the_operators_methods() -> None:
+def test_only_operators_reach_the_operators_methods() -> None:
     for method, row in TABLE.items():
         is_admin = method.startswith("/simpul.registry.v1.RegistryAdmin/")
-        assert (row.proof is Proof.MACHINE_ADMINISTRATOR) == is_admin
+        assert (row.proof is Proof.OPERATOR) == is_admin
+        assert bool(row.roles) == is_admin
         assert (row.listener is Listener.ADMIN) == is_admin
 
 

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class RegistryAdminStub:
-    """What the registry's operator does, over the Unix socket in the registry's home folder.
+    """What the registry's operators do: the machine's administrator over the Unix socket in the
+    registry's home folder, the others over mutual TLS.
     """
 
     def __init__(self, channel):
@@ -130,10 +131,41 @@ class RegistryAdminStub:
                 request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.VerifyAuditRequest.SerializeToString,
                 response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.VerifyAuditResponse.FromString,
                 _registered_method=True)
+        self.AddOperator = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/AddOperator',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.AddOperatorRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.AddOperatorResponse.FromString,
+                _registered_method=True)
+        self.ListOperators = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/ListOperators',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListOperatorsRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListOperatorsResponse.FromString,
+                _registered_method=True)
+        self.SetOperatorRole = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/SetOperatorRole',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.SetOperatorRoleRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.SetOperatorRoleResponse.FromString,
+                _registered_method=True)
+        self.RemoveOperator = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/RemoveOperator',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RemoveOperatorRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RemoveOperatorResponse.FromString,
+                _registered_method=True)
+        self.ListPending = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/ListPending',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListPendingRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListPendingResponse.FromString,
+                _registered_method=True)
+        self.DecidePending = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/DecidePending',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.DecidePendingRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.DecidePendingResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryAdminServicer:
-    """What the registry's operator does, over the Unix socket in the registry's home folder.
+    """What the registry's operators do: the machine's administrator over the Unix socket in the
+    registry's home folder, the others over mutual TLS.
     """
 
     def Status(self, request, context):
@@ -258,6 +290,45 @@ class RegistryAdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AddOperator(self, request, context):
+        """Issues a certificate to a person, by whom it may work here from now on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOperators(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetOperatorRole(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveOperator(self, request, context):
+        """At once: the next call with that certificate is refused.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPending(self, request, context):
+        """What one person asked for and another must approve.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecidePending(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryAdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -356,6 +427,36 @@ def add_RegistryAdminServicer_to_server(servicer, server):
                     request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.VerifyAuditRequest.FromString,
                     response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.VerifyAuditResponse.SerializeToString,
             ),
+            'AddOperator': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddOperator,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.AddOperatorRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.AddOperatorResponse.SerializeToString,
+            ),
+            'ListOperators': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOperators,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListOperatorsRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListOperatorsResponse.SerializeToString,
+            ),
+            'SetOperatorRole': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetOperatorRole,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.SetOperatorRoleRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.SetOperatorRoleResponse.SerializeToString,
+            ),
+            'RemoveOperator': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveOperator,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RemoveOperatorRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RemoveOperatorResponse.SerializeToString,
+            ),
+            'ListPending': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPending,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListPendingRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListPendingResponse.SerializeToString,
+            ),
+            'DecidePending': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecidePending,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.DecidePendingRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.DecidePendingResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'simpul.registry.v1.RegistryAdmin', rpc_method_handlers)
@@ -365,7 +466,8 @@ def add_RegistryAdminServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RegistryAdmin:
-    """What the registry's operator does, over the Unix socket in the registry's home folder.
+    """What the registry's operators do: the machine's administrator over the Unix socket in the
+    registry's home folder, the others over mutual TLS.
     """
 
     @staticmethod
@@ -871,6 +973,168 @@ class RegistryAdmin:
             '/simpul.registry.v1.RegistryAdmin/VerifyAudit',
             simpul_dot_registry_dot_v1_dot_admin__pb2.VerifyAuditRequest.SerializeToString,
             simpul_dot_registry_dot_v1_dot_admin__pb2.VerifyAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddOperator(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/AddOperator',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.AddOperatorRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.AddOperatorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOperators(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/ListOperators',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ListOperatorsRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ListOperatorsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetOperatorRole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/SetOperatorRole',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.SetOperatorRoleRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.SetOperatorRoleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveOperator(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/RemoveOperator',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.RemoveOperatorRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.RemoveOperatorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPending(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/ListPending',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ListPendingRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ListPendingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecidePending(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/DecidePending',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.DecidePendingRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.DecidePendingResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RegistryAdminStub:
-    """What the registry's operator does, over the Unix socket in the registry's home folder."""
+    """What the registry's operators do: the machine's administrator over the Unix socket in the
+    registry's home folder, the others over mutual TLS.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -60,10 +62,21 @@ class RegistryAdminStub:
     """Every attempt of an operator, allowed or not."""
     VerifyAudit: _grpc.UnaryUnaryMultiCallable[_admin_pb2.VerifyAuditRequest, _admin_pb2.VerifyAuditResponse]
     """Checks the whole trail against its tree."""
+    AddOperator: _grpc.UnaryUnaryMultiCallable[_admin_pb2.AddOperatorRequest, _admin_pb2.AddOperatorResponse]
+    """Issues a certificate to a person, by whom it may work here from now on."""
+    ListOperators: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListOperatorsRequest, _admin_pb2.ListOperatorsResponse]
+    SetOperatorRole: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetOperatorRoleRequest, _admin_pb2.SetOperatorRoleResponse]
+    RemoveOperator: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RemoveOperatorRequest, _admin_pb2.RemoveOperatorResponse]
+    """At once: the next call with that certificate is refused."""
+    ListPending: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListPendingRequest, _admin_pb2.ListPendingResponse]
+    """What one person asked for and another must approve."""
+    DecidePending: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DecidePendingRequest, _admin_pb2.DecidePendingResponse]
 
 @_typing.type_check_only
 class RegistryAdminAsyncStub(RegistryAdminStub):
-    """What the registry's operator does, over the Unix socket in the registry's home folder."""
+    """What the registry's operators do: the machine's administrator over the Unix socket in the
+    registry's home folder, the others over mutual TLS.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Status: _aio.UnaryUnaryMultiCallable[_admin_pb2.StatusRequest, _admin_pb2.StatusResponse]  # type: ignore[assignment]
@@ -93,9 +106,20 @@ class RegistryAdminAsyncStub(RegistryAdminStub):
     """Every attempt of an operator, allowed or not."""
     VerifyAudit: _aio.UnaryUnaryMultiCallable[_admin_pb2.VerifyAuditRequest, _admin_pb2.VerifyAuditResponse]  # type: ignore[assignment]
     """Checks the whole trail against its tree."""
+    AddOperator: _aio.UnaryUnaryMultiCallable[_admin_pb2.AddOperatorRequest, _admin_pb2.AddOperatorResponse]  # type: ignore[assignment]
+    """Issues a certificate to a person, by whom it may work here from now on."""
+    ListOperators: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListOperatorsRequest, _admin_pb2.ListOperatorsResponse]  # type: ignore[assignment]
+    SetOperatorRole: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetOperatorRoleRequest, _admin_pb2.SetOperatorRoleResponse]  # type: ignore[assignment]
+    RemoveOperator: _aio.UnaryUnaryMultiCallable[_admin_pb2.RemoveOperatorRequest, _admin_pb2.RemoveOperatorResponse]  # type: ignore[assignment]
+    """At once: the next call with that certificate is refused."""
+    ListPending: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListPendingRequest, _admin_pb2.ListPendingResponse]  # type: ignore[assignment]
+    """What one person asked for and another must approve."""
+    DecidePending: _aio.UnaryUnaryMultiCallable[_admin_pb2.DecidePendingRequest, _admin_pb2.DecidePendingResponse]  # type: ignore[assignment]
 
 class RegistryAdminServicer(metaclass=_abc_1.ABCMeta):
-    """What the registry's operator does, over the Unix socket in the registry's home folder."""
+    """What the registry's operators do: the machine's administrator over the Unix socket in the
+    registry's home folder, the others over mutual TLS.
+    """
 
     @_abc_1.abstractmethod
     def Status(
@@ -237,5 +261,50 @@ class RegistryAdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.VerifyAuditResponse, _abc.Awaitable[_admin_pb2.VerifyAuditResponse]]:
         """Checks the whole trail against its tree."""
+
+    @_abc_1.abstractmethod
+    def AddOperator(
+        self,
+        request: _admin_pb2.AddOperatorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.AddOperatorResponse, _abc.Awaitable[_admin_pb2.AddOperatorResponse]]:
+        """Issues a certificate to a person, by whom it may work here from now on."""
+
+    @_abc_1.abstractmethod
+    def ListOperators(
+        self,
+        request: _admin_pb2.ListOperatorsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListOperatorsResponse, _abc.Awaitable[_admin_pb2.ListOperatorsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def SetOperatorRole(
+        self,
+        request: _admin_pb2.SetOperatorRoleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.SetOperatorRoleResponse, _abc.Awaitable[_admin_pb2.SetOperatorRoleResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RemoveOperator(
+        self,
+        request: _admin_pb2.RemoveOperatorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.RemoveOperatorResponse, _abc.Awaitable[_admin_pb2.RemoveOperatorResponse]]:
+        """At once: the next call with that certificate is refused."""
+
+    @_abc_1.abstractmethod
+    def ListPending(
+        self,
+        request: _admin_pb2.ListPendingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListPendingResponse, _abc.Awaitable[_admin_pb2.ListPendingResponse]]:
+        """What one person asked for and another must approve."""
+
+    @_abc_1.abstractmethod
+    def DecidePending(
+        self,
+        request: _admin_pb2.DecidePendingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.DecidePendingResponse, _abc.Awaitable[_admin_pb2.DecidePendingResponse]]: ...
 
 def add_RegistryAdminServicer_to_server(servicer: RegistryAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
