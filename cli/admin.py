@@ -1,5 +1,7 @@
 """Channels to the admin sockets of a node and of a registry.
 
+A registry is reached by its home on this machine, or by an operator's profile from another one.
+
 A command is one question: a channel is opened, the method called, the channel closed. It knows no
 command. Rules: a program that doesn't answer is NOT_RUNNING, with the command that starts it; a
 home that is none, or another program's, is said before anything is tried; what the program refused
@@ -7,10 +9,11 @@ is raised as it said it.
 """
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +22,7 @@ import grpc
 from runtime.grpc_errors import from_rpc_error
 from runtime.grpc_options import channel_options
 from runtime.ports import MAX_UNIX_PATH_BYTES
+from security.certificate import registry_dns_name
 from security.errors import Code, SimpulError
 from simpul.node.v1 import admin_pb2_grpc as node_grpc
 from simpul.registry.v1 import admin_pb2_grpc as registry_grpc
@@ -29,6 +33,10 @@ Answer = TypeVar("Answer")
 # A directory with all of a country's contracts in a listing stays far below it.
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 CONNECT_TIMEOUT_S = 2.0
+
+# In the folder of an operator on another machine.
+PROFILE_FILE = "operator.json"
+KEY_FILE = "operator.pem"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +61,48 @@ class Program:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A registry on another machine, and how one operator is known there."""
+
+    home: Path
+    name: str
+    registry: str
+    federation: str
+    registry_certificate: str
+    certificate: str
+
+
+def parse_profile(data: bytes, place: str) -> Profile:
+    """Reads what `simpul registry operator add` printed; raises SimpulError REQUEST_MALFORMED."""
+    try:
+        found = json.loads(data)
+        keys = ("name", "registry", "federation", "registry_certificate", "certificate")
+        values = [found[key] for key in keys]
+        if not all(isinstance(value, str) and value for value in values):
+            raise ValueError(place)
+        return Profile(Path(), *values)
+    except (ValueError, KeyError, TypeError) as error:
+        raise SimpulError(
+            Code.REQUEST_MALFORMED,
+            f"{place} is not what `simpul registry operator add` prints: get it again",
+        ) from error
+
+
 def find_node(home: Path) -> Program:
     """The node of a home folder; raises SimpulError HOME_MISSING or HOME_FOREIGN."""
     return _find("node", "registry", home)
 
 
-def find_registry(home: Path) -> Program:
-    """The registry of a home folder; raises SimpulError HOME_MISSING or HOME_FOREIGN."""
+def find_registry(home: Path) -> Program | Profile:
+    """The registry of a home folder, or of an operator's profile.
+
+    Raises:
+        SimpulError: HOME_MISSING, HOME_FOREIGN; REQUEST_MALFORMED for a profile that is none.
+    """
+    file = home / PROFILE_FILE
+    if file.is_file():
+        return replace(parse_profile(file.read_bytes(), str(file)), home=home)
     return _find("registry", "node", home)
 
 
@@ -96,10 +139,11 @@ async def node_admin(program: Program) -> "AsyncIterator[node_grpc.NodeAdminAsyn
 
 @asynccontextmanager
 async def registry_admin(
-    program: Program,
+    program: Program | Profile,
 ) -> "AsyncIterator[registry_grpc.RegistryAdminAsyncStub]":
     """A registry's admin API, for a block; its refusals leave the block as `SimpulError`."""
-    async with _channel(program) as channel:
+    opened = _channel(program) if isinstance(program, Program) else _remote(program)
+    async with opened as channel:
         yield registry_grpc.RegistryAdminStub(channel)
 
 
@@ -113,6 +157,28 @@ async def _channel(program: Program) -> AsyncIterator[grpc.aio.Channel]:
         except grpc.aio.AioRpcError as error:
             told = from_rpc_error(error, what=f"the {program.name}", unreachable=Code.NOT_RUNNING)
             raise program.not_running() if _is_gone(error, told) else told from error
+
+
+@asynccontextmanager
+async def _remote(profile: Profile) -> AsyncIterator[grpc.aio.Channel]:
+    key = profile.home / KEY_FILE
+    if not key.is_file():
+        raise SimpulError(
+            Code.HOME_MISSING,
+            f"{profile.home} holds no {KEY_FILE}: `simpul registry operator request` makes one",
+        )
+    credentials = grpc.ssl_channel_credentials(
+        profile.registry_certificate.encode(), key.read_bytes(), profile.certificate.encode()
+    )
+    options = channel_options(
+        max_message_bytes=MAX_ANSWER_BYTES, target_name=registry_dns_name(profile.federation)
+    )
+    async with grpc.aio.secure_channel(profile.registry, credentials, options) as channel:
+        try:
+            yield channel
+        except grpc.aio.AioRpcError as error:
+            unreachable = Code.REGISTRY_UNREACHABLE
+            raise from_rpc_error(error, what="the registry", unreachable=unreachable) from error
 
 
 def _is_gone(error: grpc.aio.AioRpcError, told: SimpulError) -> bool:

@@ -12,6 +12,8 @@ from cli import (
     registry_changes,
     registry_members,
     registry_nodes,
+    registry_operators,
+    registry_pending,
     registry_subsystems,
 )
 from cli.options import AsJson, RegistryHomeDir, examples, group
@@ -39,6 +41,8 @@ app.add_typer(registry_members.app, name="member")
 app.add_typer(registry_subsystems.app, name="subsystem")
 app.add_typer(registry_nodes.app, name="node")
 app.add_typer(registry_changes.app, name="change")
+app.add_typer(registry_operators.app, name="operator")
+app.add_typer(registry_pending.app, name="pending")
 app.add_typer(registry_audit.app, name="audit")
 
 SECONDS_PER_HOUR = 3_600

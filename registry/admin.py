@@ -52,7 +52,7 @@ class AdminService(OperatorAdmin):
         self, registrar: Registrar, desk: Desk, facts: Facts, clock_ms: Callable[[], int]
     ) -> None:
         super().__init__(registrar, desk, clock_ms)
-        self._grant = OperatorsPort(facts.admin_public, facts.certificate_pem)
+        self._port = OperatorsPort(facts.admin_public, facts.certificate_pem)
         self._facts = facts
 
     async def Status(  # noqa: N802  (the proto's name)

@@ -40,13 +40,13 @@ class OperatorsPort:
 class OperatorAdmin(MemberAdmin):
     """The part of simpul.registry.v1.RegistryAdmin that is about operators."""
 
-    _grant: OperatorsPort
+    _port: OperatorsPort
 
     async def AddOperator(  # noqa: N802  (the proto's name)
         self, request: admin_pb2.AddOperatorRequest, _context: Context
     ) -> admin_pb2.AddOperatorResponse:
         """Issues a certificate to an operator."""
-        if not self._grant.address:
+        if not self._port.address:
             raise SimpulError(
                 Code.CONFIG_INVALID,
                 "the registry has no port for operators: set admin.listen in registry.toml",
@@ -56,21 +56,14 @@ class OperatorAdmin(MemberAdmin):
             request.certificate_request, registrar.federation, request.operator, self._clock_ms()
         )
         digest = sha256(issued.chain[0]).hexdigest()
-        operator = Operator(request.operator, role, digest, issued.expires_at_ms)
+        operator = Operator(request.operator, role, digest, issued.expires_at_ms, issued.chain[0])
 
         def work() -> None:
             with registrar.store.transaction() as session:
                 operators.add(session, operator)
 
         await self._desk.read(work)
-        grant = {
-            "name": operator.name,
-            "registry": self._grant.address,
-            "federation": registrar.federation,
-            "registry_certificate": self._grant.certificate_pem,
-            "certificate": certificate.to_pem(*issued.chain).decode(),
-        }
-        return admin_pb2.AddOperatorResponse(operator=_operator(operator), grant=json.dumps(grant))
+        return admin_pb2.AddOperatorResponse(operator=self._operator(operator))
 
     async def ListOperators(  # noqa: N802  (the proto's name)
         self, _request: admin_pb2.ListOperatorsRequest, _context: Context
@@ -82,7 +75,7 @@ class OperatorAdmin(MemberAdmin):
                 return operators.every(session)
 
         return admin_pb2.ListOperatorsResponse(
-            operators=map(_operator, await self._desk.read(work))
+            operators=map(self._operator, await self._desk.read(work))
         )
 
     async def SetOperatorRole(  # noqa: N802  (the proto's name)
@@ -97,7 +90,7 @@ class OperatorAdmin(MemberAdmin):
                 return operators.get(session, request.operator)
 
         operator = await self._desk.read(work)
-        return admin_pb2.SetOperatorRoleResponse(operator=_operator(operator))
+        return admin_pb2.SetOperatorRoleResponse(operator=self._operator(operator))
 
     async def RemoveOperator(  # noqa: N802  (the proto's name)
         self, request: admin_pb2.RemoveOperatorRequest, _context: Context
@@ -164,6 +157,22 @@ class OperatorAdmin(MemberAdmin):
         finally:
             CALLER.reset(token)
 
+    def _operator(self, operator: Operator) -> admin_pb2.Operator:
+        grant = {
+            "name": operator.name,
+            "registry": self._port.address,
+            "federation": self._registrar.federation,
+            "registry_certificate": self._port.certificate_pem,
+            "certificate": certificate.to_pem(operator.certificate_der).decode(),
+        }
+        return admin_pb2.Operator(
+            name=operator.name,
+            role=operator.role,
+            certificate_sha256=operator.certificate_sha256,
+            certificate_expires_at_ms=operator.expires_at_ms,
+            grant=json.dumps(grant),
+        )
+
     def _find(self, act_id: int) -> PendingAct:
         with self._registrar.store.transaction() as session:
             return pending.get(session, act_id)
@@ -191,15 +200,6 @@ def _request(act: PendingAct) -> Message:
     made = _REQUESTS[_name(act)]()
     made.MergeFromString(act.request)
     return made
-
-
-def _operator(operator: Operator) -> admin_pb2.Operator:
-    return admin_pb2.Operator(
-        name=operator.name,
-        role=operator.role,
-        certificate_sha256=operator.certificate_sha256,
-        certificate_expires_at_ms=operator.expires_at_ms,
-    )
 
 
 def _pending(act: PendingAct) -> admin_pb2.PendingAct:

@@ -6,7 +6,7 @@ from sqlalchemy import Column, delete, update
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from registry.authorization import Role
-from registry.store.rows import BIG, swap
+from registry.store.rows import BIG, BYTES, swap
 from security.errors import Code, SimpulError
 
 
@@ -18,6 +18,7 @@ class Operator:
     role: Role
     certificate_sha256: str
     expires_at_ms: int
+    certificate_der: bytes
 
 
 class OperatorRow(SQLModel, table=True):
@@ -29,6 +30,7 @@ class OperatorRow(SQLModel, table=True):
     role: str
     certificate_sha256: str = Field(unique=True)
     expires_at_ms: int = Field(sa_column=Column(BIG, nullable=False))
+    certificate_der: bytes = Field(sa_column=Column(BYTES, nullable=False))
 
 
 def add(session: Session, operator: Operator) -> None:
@@ -44,6 +46,7 @@ def add(session: Session, operator: Operator) -> None:
             role=operator.role,
             certificate_sha256=operator.certificate_sha256,
             expires_at_ms=operator.expires_at_ms,
+            certificate_der=operator.certificate_der,
         )
     )
     session.flush()
@@ -84,7 +87,9 @@ def remove(session: Session, name: str) -> None:
 
 
 def _operator(row: OperatorRow) -> Operator:
-    return Operator(row.name, Role(row.role), row.certificate_sha256, row.expires_at_ms)
+    return Operator(
+        row.name, Role(row.role), row.certificate_sha256, row.expires_at_ms, row.certificate_der
+    )
 
 
 def _unknown(name: str) -> SimpulError:

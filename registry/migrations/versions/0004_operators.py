@@ -14,6 +14,7 @@ def upgrade() -> None:
         sa.Column("role", sa.String(), nullable=False),
         sa.Column("certificate_sha256", sa.String(), nullable=False),
         sa.Column("expires_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("certificate_der", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
         sa.UniqueConstraint("certificate_sha256"),
     )

@@ -65,7 +65,7 @@ async def channel(
 async def enrol(registry: Running, who: Person, role: str) -> dict[str, str]:
     """By the machine's administrator, alone."""
     answer = await registry.admin.AddOperator(add_request(who, role))
-    found: dict[str, str] = json.loads(answer.grant)
+    found: dict[str, str] = json.loads(answer.operator.grant)
     return found
 
 

@@ -1323,10 +1323,13 @@ class Operator(_message.Message):
     ROLE_FIELD_NUMBER: _builtins.int
     CERTIFICATE_SHA256_FIELD_NUMBER: _builtins.int
     CERTIFICATE_EXPIRES_AT_MS_FIELD_NUMBER: _builtins.int
+    GRANT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     role: _builtins.str
     certificate_sha256: _builtins.str
     certificate_expires_at_ms: _builtins.int
+    grant: _builtins.str
+    """What `simpul registry operator accept` takes; no secret is in it."""
     def __init__(
         self,
         *,
@@ -1334,10 +1337,11 @@ class Operator(_message.Message):
         role: _builtins.str = ...,
         certificate_sha256: _builtins.str = ...,
         certificate_expires_at_ms: _builtins.int = ...,
+        grant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_expires_at_ms", b"certificate_expires_at_ms", "certificate_sha256", b"certificate_sha256", "name", b"name", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_expires_at_ms", b"certificate_expires_at_ms", "certificate_sha256", b"certificate_sha256", "grant", b"grant", "name", b"name", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1348,20 +1352,16 @@ class AddOperatorResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     OPERATOR_FIELD_NUMBER: _builtins.int
-    GRANT_FIELD_NUMBER: _builtins.int
-    grant: _builtins.str
-    """What `simpul registry operator accept` takes."""
     @_builtins.property
     def operator(self) -> Global___Operator: ...
     def __init__(
         self,
         *,
         operator: Global___Operator | None = ...,
-        grant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["operator", b"operator"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "operator", b"operator"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operator", b"operator"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
