@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from registry.admin_members import Context, MemberAdmin
 from registry.authorization import Role
-from registry.operators import CALLER, Caller, check_second
+from registry.operators import CALLER, Caller, check_role, check_second
 from registry.store import operators, pending
 from registry.store.operators import Operator
 from registry.store.pending import PendingAct, PendingState
@@ -127,6 +127,8 @@ class OperatorAdmin(MemberAdmin):
         act = await self._desk.read(lambda: self._find(request.id))
         if request.approve:
             await self._desk.read(lambda: check_second(self._registrar.store, act, caller))
+        elif act.proposed_by != caller.name:
+            check_role(act.method, caller)
 
         def decide() -> None:
             with self._registrar.store.transaction() as session:

@@ -157,7 +157,9 @@ async def test_a_removal_needs_a_second_person(home: Path) -> None:
             assert shown.member.state == "removed"
             assert shown.history[-1].actor == "anna, approved by local administrator"
             error, _ = await refusal(registry.admin.DecidePending(approve))
-            assert error.code is Code.CONFLICT
+            assert (error.code, "act 1 is approved" in error.message) == (Code.CONFLICT, True)
+            (act,) = (await stub.ListPending(pb.ListPendingRequest(all=True))).acts
+            assert act.state == "approved"
         assert (await registry.admin.VerifyAudit(pb.VerifyAuditRequest())).size > 0
     _a_changed_row_is_found(home)
 
@@ -206,6 +208,20 @@ async def test_operators_change_in_twos_once_there_are_two(home: Path) -> None:
                 o.name for o in (await stub.ListOperators(pb.ListOperatorsRequest())).operators
             ]
             assert names == ["anna", "budi"]
+
+
+async def test_who_may_not_do_an_act_does_not_decline_it_either(home: Path) -> None:
+    async with run(home) as registry:
+        budi, anna = person("budi"), person("anna")
+        grant = await enrol(registry, budi, "operator")
+        await enrol(registry, anna, "security officer")
+        await refusal(registry.admin.RemoveOperator(pb.RemoveOperatorRequest(operator="budi")))
+        async with channel(grant, budi) as stub:
+            decline = pb.DecidePendingRequest(id=1, reason="I stay")
+            error, _ = await refusal(stub.DecidePending(decline))
+            assert error.code is Code.OPERATOR_REFUSED
+            (act,) = (await stub.ListPending(pb.ListPendingRequest())).acts
+            assert act.state == "pending"
 
 
 async def test_an_approved_act_that_the_rules_refuse_says_so(home: Path) -> None:
