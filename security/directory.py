@@ -46,8 +46,9 @@ from security.directory_records import (
 )
 from security.errors import Code, SimpulError
 from security.hashing import sha256
-from security.identifiers import MemberId, NodeId, RegionCode, ServiceId, SubsystemId
+from security.identifiers import MemberId, NodeId, ServiceId, SubsystemId
 from security.keys import PublicKey
+from security.regions import RegionIndex, Speaker
 from security.statement import SealKeyView, VerifiedStatement
 from simpul.v1 import statement_pb2
 
@@ -99,14 +100,6 @@ class MemberView:
 
 
 @dataclass(frozen=True, slots=True)
-class _Offer:
-    """A subsystem that offers some service in some region."""
-
-    subsystem: SubsystemId
-    region: RegionView
-
-
-@dataclass(frozen=True, slots=True)
 class KeptRecord:
     """A member's file as it was judged, with the SHA-256 of its bytes."""
 
@@ -128,7 +121,8 @@ class DirectoryView:
     # By the SHA-256 of the target file.
     contracts: Mapping[bytes, ContractView] = field(repr=False)
     nodes: Mapping[NodeId, NodeView] = field(repr=False)
-    _offers: Mapping[tuple[str, RegionCode], tuple[_Offer, ...]] = field(repr=False)
+    # Who offers what for which region.
+    regions: RegionIndex = field(repr=False)
     # Members' files by path, so that the next version need parse only what changed.
     records: Mapping[str, KeptRecord] = field(repr=False)
 
@@ -176,7 +170,7 @@ class DirectoryView:
             contracts=MappingProxyType(contracts),
             # 7. Nodes.
             nodes=_nodes(members.values()),
-            _offers=_offers(members.values()),
+            regions=RegionIndex(map(_speaker, members.values())),
             records=MappingProxyType(kept),
         )
 
@@ -345,27 +339,6 @@ class DirectoryView:
             )
         return found.statement.identity_key
 
-    def providers(
-        self, service_name: str, region: RegionCode, now_ms: int
-    ) -> tuple[SubsystemId, ...]:
-        """Return the subsystems of active members that offer a service in a region now.
-
-        Raises:
-            SimpulError: REGION_UNKNOWN if there are none.
-        """
-        offers = self._offers.get((service_name, region), ())
-        valid = (item.subsystem for item in offers if item.region.is_valid(now_ms))
-        # Once each, though a member may have spoken for the region more than once.
-        found = tuple(dict.fromkeys(valid))
-        if len(found) == 0:
-            raise SimpulError(
-                Code.REGION_UNKNOWN,
-                f"nobody offers {service_name} in region {region}; check the region code, or name "
-                "the provider with simpul-to",
-                region=str(region),
-            )
-        return found
-
     def age_ms(self, now_ms: int) -> int:
         """Return how long ago the directory was issued; negative for a clock behind."""
         return now_ms - self.issued_at_ms
@@ -473,18 +446,16 @@ def _nodes(members: Iterable[MemberView]) -> Mapping[NodeId, NodeView]:
     return MappingProxyType(nodes)
 
 
-def _offers(
-    members: Iterable[MemberView],
-) -> Mapping[tuple[str, RegionCode], tuple[_Offer, ...]]:
-    offers: dict[tuple[str, RegionCode], list[_Offer]] = {}
-    for member in members:
-        if member.state is not MemberState.ACTIVE:
-            continue
-        for service in member.services:
-            for region in member.regions:
-                offer = _Offer(service.subsystem, region)
-                offers.setdefault((service.service, region.code), []).append(offer)
-    return MappingProxyType({key: tuple(found) for key, found in offers.items()})
+def _speaker(member: MemberView) -> Speaker:
+    return Speaker(
+        member.id,
+        member.state is MemberState.ACTIVE,
+        member.regions,
+        tuple(
+            (service.id.service, service.id.subsystem, service.contract)
+            for service in member.services.values()
+        ),
+    )
 
 
 def _identity_revoked(member: MemberView) -> bool:

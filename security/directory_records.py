@@ -35,6 +35,7 @@ from security.identifiers import (
 from security.keys import KEY_ID_BYTES, Algorithm, PublicKey
 from security.limits import Limits
 from security.oversight import Oversight, read_oversight
+from security.regions import RegionRules, read_region_rules
 from security.statement import MAX_TIME_MS, VerifiedStatement, verify_statement
 from simpul.v1 import directory_pb2, statement_pb2
 
@@ -111,6 +112,11 @@ class ContractView:
             SimpulError: PROTOSET_INVALID or PROTOSET_LACKS_SERVICE.
         """
         return parse_descriptor_set(self.descriptor_set).of(self.service)
+
+    @cached_property
+    def region_rules(self) -> RegionRules:
+        """What it says of calls by region, parsed when first asked for."""
+        return read_region_rules(self.descriptor_set, self.service)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,10 +40,20 @@ ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
             "The directory lists no such node.",
             "Check the spelling; ask the registry's operator whether it has joined.",
         ),
+        Code.REGION_AMBIGUOUS: ErrorInfo(
+            Status.FAILED_PRECONDITION,
+            "Several providers would answer for this region, and none may be chosen.",
+            "Name one with simpul-to, or call one of the regions that the message names.",
+        ),
         Code.REGION_UNKNOWN: ErrorInfo(
             Status.NOT_FOUND,
-            "Nobody offers this service in this region.",
+            "The directory knows no such region.",
             "Check the region code, or name the provider with simpul-to.",
+        ),
+        Code.REGION_UNSERVED: ErrorInfo(
+            Status.NOT_FOUND,
+            "Nobody offers this service for this region.",
+            "Ask the region to adopt the contract, or name another provider with simpul-to.",
         ),
         Code.SERVICE_UNKNOWN: ErrorInfo(
             Status.UNIMPLEMENTED,

@@ -25,11 +25,15 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsimpul/v1/annotations.proto\x12\tsimpul.v1\x1a google/protobuf/descriptor.proto:4\n\x08personal\x12\x1d.google.protobuf.FieldOptions\x18\xad\x92\x03 \x01(\x08\x88\x01\x01:5\n\tsensitive\x12\x1d.google.protobuf.FieldOptions\x18\xae\x92\x03 \x01(\x08\x88\x01\x01:3\n\x07subject\x12\x1d.google.protobuf.FieldOptions\x18\xaf\x92\x03 \x01(\x08\x88\x01\x01:7\n\nmatch_only\x12\x1e.google.protobuf.MethodOptions\x18\xb0\x92\x03 \x01(\x08\x88\x01\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsimpul/v1/annotations.proto\x12\tsimpul.v1\x1a google/protobuf/descriptor.proto\"K\n\x0bRegionRules\x12\x11\n\tenclosing\x18\x01 \x01(\x08\x12)\n\x06\x63hoice\x18\x02 \x01(\x0e\x32\x19.simpul.v1.ProviderChoice*\xa5\x01\n\x0eProviderChoice\x12\x1f\n\x1bPROVIDER_CHOICE_UNSPECIFIED\x10\x00\x12\x17\n\x13PROVIDER_CHOICE_ONE\x10\x01\x12\x1b\n\x17PROVIDER_CHOICE_ORDERED\x10\x02\x12\x1f\n\x1bPROVIDER_CHOICE_ROUND_ROBIN\x10\x03\x12\x1b\n\x17PROVIDER_CHOICE_NEAREST\x10\x04:4\n\x08personal\x12\x1d.google.protobuf.FieldOptions\x18\xad\x92\x03 \x01(\x08\x88\x01\x01:5\n\tsensitive\x12\x1d.google.protobuf.FieldOptions\x18\xae\x92\x03 \x01(\x08\x88\x01\x01:3\n\x07subject\x12\x1d.google.protobuf.FieldOptions\x18\xaf\x92\x03 \x01(\x08\x88\x01\x01:7\n\nmatch_only\x12\x1e.google.protobuf.MethodOptions\x18\xb0\x92\x03 \x01(\x08\x88\x01\x01:M\n\x07regions\x12\x1f.google.protobuf.ServiceOptions\x18\xb1\x92\x03 \x01(\x0b\x32\x16.simpul.v1.RegionRules\x88\x01\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'simpul.v1.annotations_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_PROVIDERCHOICE']._serialized_start=154
+  _globals['_PROVIDERCHOICE']._serialized_end=319
+  _globals['_REGIONRULES']._serialized_start=76
+  _globals['_REGIONRULES']._serialized_end=151
 # @@protoc_insertion_point(module_scope)

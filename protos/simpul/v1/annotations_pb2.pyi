@@ -5,15 +5,86 @@ isort:skip_file
 
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pb2 as _descriptor_pb2
+from google.protobuf import message as _message
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf.internal import extension_dict as _extension_dict
 import builtins as _builtins
+import sys
+import typing as _typing
+
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
+else:
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ProviderChoice:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ProviderChoiceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProviderChoice.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROVIDER_CHOICE_UNSPECIFIED: _ProviderChoice.ValueType  # 0
+    """As ONE."""
+    PROVIDER_CHOICE_ONE: _ProviderChoice.ValueType  # 1
+    """None may stand in for another: a call must name its provider."""
+    PROVIDER_CHOICE_ORDERED: _ProviderChoice.ValueType  # 2
+    """In the order of their names."""
+    PROVIDER_CHOICE_ROUND_ROBIN: _ProviderChoice.ValueType  # 3
+    """Each node asks them in turn."""
+    PROVIDER_CHOICE_NEAREST: _ProviderChoice.ValueType  # 4
+    """Whose region codes share most with the caller's."""
+
+class ProviderChoice(_ProviderChoice, metaclass=_ProviderChoiceEnumTypeWrapper):
+    """Which of several providers of one region is asked; the next, where one has not begun."""
+
+PROVIDER_CHOICE_UNSPECIFIED: ProviderChoice.ValueType  # 0
+"""As ONE."""
+PROVIDER_CHOICE_ONE: ProviderChoice.ValueType  # 1
+"""None may stand in for another: a call must name its provider."""
+PROVIDER_CHOICE_ORDERED: ProviderChoice.ValueType  # 2
+"""In the order of their names."""
+PROVIDER_CHOICE_ROUND_ROBIN: ProviderChoice.ValueType  # 3
+"""Each node asks them in turn."""
+PROVIDER_CHOICE_NEAREST: ProviderChoice.ValueType  # 4
+"""Whose region codes share most with the caller's."""
+Global___ProviderChoice: _TypeAlias = ProviderChoice  # noqa: Y015
+
+@_typing.final
+class RegionRules(_message.Message):
+    """What holds for calls by region, `simpul-region`. Unsaid: a region has one provider, and nobody
+    else answers for it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENCLOSING_FIELD_NUMBER: _builtins.int
+    CHOICE_FIELD_NUMBER: _builtins.int
+    enclosing: _builtins.bool
+    """Whoever implements this for a region answers for the regions within it too, where those have
+    nobody themselves: the nearest around them.
+    """
+    choice: Global___ProviderChoice.ValueType
+    def __init__(
+        self,
+        *,
+        enclosing: _builtins.bool = ...,
+        choice: Global___ProviderChoice.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choice", b"choice", "enclosing", b"enclosing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegionRules: _TypeAlias = RegionRules  # noqa: Y015
 
 PERSONAL_FIELD_NUMBER: _builtins.int
 SENSITIVE_FIELD_NUMBER: _builtins.int
 SUBJECT_FIELD_NUMBER: _builtins.int
 MATCH_ONLY_FIELD_NUMBER: _builtins.int
+REGIONS_FIELD_NUMBER: _builtins.int
 personal: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
 """Says something of a person: law 27/2022, article 4 (3). An agreement must name which of a
 service's personal fields may pass, or say `all` with a reason.
@@ -24,3 +95,4 @@ subject: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions,
 """Names the citizen whom the call is about, in a request."""
 match_only: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _builtins.bool]
 """Answers whether something is so, and nothing else."""
+regions: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.ServiceOptions, Global___RegionRules]

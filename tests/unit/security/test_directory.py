@@ -138,7 +138,7 @@ def test_a_member_that_isnt_active_neither_seals_nor_provides(
         lambda: built.seal_key(fixed.REGENCY, SEAL.public.key_id, fixed.REGENCY_NODE, NOW),
     ):
         assert code_of(call) is Code.MEMBER_SUSPENDED
-    assert code_of(lambda: built.providers(fixed.SERVICE, REGION, NOW)) is Code.REGION_UNKNOWN
+    assert code_of(lambda: built.regions.one(fixed.SERVICE, REGION, NOW)) is Code.REGION_UNSERVED
     assert built.seal_key_bytes(fixed.REGENCY, SEAL.public.key_id) == SEAL.public
 
 
@@ -248,15 +248,15 @@ def test_a_seal_key_is_for_one_node() -> None:
 
 
 def test_providers_are_found_by_region() -> None:
-    assert view().providers(fixed.SERVICE, REGION, NOW) == (fixed.TOURISM,)
+    assert view().regions.exact(fixed.SERVICE, REGION, NOW) == (fixed.TOURISM,)
 
 
 @pytest.mark.parametrize(
     ("service", "region"), [(fixed.SERVICE, "53"), ("bandara.v1.Bandara", "53.15")]
 )
-def test_a_region_where_nobody_offers_the_service_is_unknown(service: str, region: str) -> None:
-    call = partial(view().providers, service, RegionCode(region), NOW)
-    assert code_of(call) is Code.REGION_UNKNOWN
+def test_a_region_where_nobody_offers_the_service_is_unserved(service: str, region: str) -> None:
+    call = partial(view().regions.one, service, RegionCode(region), NOW)
+    assert code_of(call) is Code.REGION_UNSERVED
 
 
 def test_a_member_speaks_for_a_region_while_it_is_valid() -> None:
@@ -266,10 +266,10 @@ def test_a_member_speaks_for_a_region_while_it_is_valid() -> None:
         record.regions.add(code="53.15", valid_from_ms=NOW + 5, valid_until_ms=NOW + 10)
 
     built = view(period)
-    assert built.providers(fixed.SERVICE, REGION, NOW + 9) == (fixed.TOURISM,)
+    assert built.regions.exact(fixed.SERVICE, REGION, NOW + 9) == (fixed.TOURISM,)
     for now in (NOW - 1, NOW + 10):
-        call = partial(built.providers, fixed.SERVICE, REGION, now)
-        assert code_of(call) is Code.REGION_UNKNOWN
+        call = partial(built.regions.one, fixed.SERVICE, REGION, now)
+        assert code_of(call) is Code.REGION_UNSERVED
 
 
 def test_ages() -> None:

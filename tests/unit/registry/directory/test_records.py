@@ -44,7 +44,7 @@ def test_a_node_reads_what_the_store_holds(published: Registrar) -> None:
     assert set(service.contract.methods) == {"Get"}
     assert view.node(LABUAN).slots[1].origin == "labuan-bajo-1.id.simpul.internal/journal/1"
     assert [node.id for node in view.nodes_of(KOMODO, NOW)] == [LABUAN]
-    found = view.providers(WISATA.service, RegionCode.parse("53.15"), NOW)
+    found = view.regions.exact(WISATA.service, RegionCode.parse("53.15"), NOW)
     assert found == (WISATA.subsystem,)
     assert view.member(WAKATOBI).statement is None
 
