@@ -20,12 +20,13 @@ from grpc import aio
 from prometheus_client import CollectorRegistry
 
 from node.agreements import model as agreements
-from node.calls import InboundCall, Services
+from node.calls import InboundCall, Services, new_call_id
 from node.config import NodeConfig
 from node.control import ControlClient
 from node.directory.load import load_view
 from node.exchange.allowance import Allowance
 from node.exchange.asking import ask_question
+from node.exchange.attempts import Attempts
 from node.exchange.consuming import Consuming
 from node.exchange.fields import FieldRules
 from node.exchange.keeping import Keeping
@@ -177,12 +178,13 @@ class Worker:
         local = LocalLinks(greeter, rooms)
         self._dialler = Dialler(greeter, rooms, local, self._channel_credentials)
         self._consuming = Consuming(
-            self._identity, self._current, self._dialler, metrics, keeping,
+            self._identity, self._current, Attempts(self._dialler, keeping, _fresh_call_id),
+            metrics, keeping,
             own=own_services(self._current, self._dialler),
             refused=RefusedCalls(
                 self._current, journal, self._notes, metrics, clock_s=clock_s, now_ms=now_ms
             ),
-            new_call_id=lambda: new_call_id(now_ms(), os.urandom(10)), now_ms=now_ms,
+            new_call_id=_fresh_call_id, now_ms=now_ms,
         )  # fmt: skip
 
     @classmethod
@@ -265,7 +267,7 @@ class Worker:
         # Also where no call may begin: a restored node asks what it has missed.
         return await ask_question(
             self._dialler, self._current.directory, self._place.config.node_id, question,
-            call_id=new_call_id(now_ms(), os.urandom(10)), at_ms=now_ms(),
+            call_id=_fresh_call_id(), at_ms=now_ms(),
         )  # fmt: skip
 
     def links(self) -> list[admin_pb2.LinkStatus]:
@@ -395,13 +397,8 @@ class Worker:
         task.add_done_callback(self._tasks.discard)
 
 
-def new_call_id(at_ms: int, randomness: bytes) -> bytes:
-    """A UUIDv7 (RFC 9562, section 5.7): 48 bits of time, 74 of `randomness` (10 bytes)."""
-    return (
-        at_ms.to_bytes(6, "big")
-        + bytes([0x70 | randomness[0] & 0x0F, randomness[1], 0x80 | randomness[2] & 0x3F])
-        + randomness[3:]
-    )
+def _fresh_call_id() -> bytes:
+    return new_call_id(now_ms(), os.urandom(10))
 
 
 def _snapshot(pushed: control_pb2.Snapshot, view: DirectoryView, config: NodeConfig) -> Snapshot:

@@ -19,7 +19,7 @@ from node.calls import (
     Trailers,
 )
 from node.exchange.asks import Asked, UnaryAsk
-from node.exchange.consuming import Peers
+from node.exchange.attempts import Peers
 from node.exchange.fields import ALL
 from node.exchange.metadata import ERROR, Address
 from node.exchange.routing import Route

@@ -26,7 +26,7 @@ from node.calls import (
     Trailers,
 )
 from node.exchange.answers import Answers
-from node.exchange.metadata import passed_on, with_call_id, with_span
+from node.exchange.metadata import passed_on, with_answerer, with_call_id, with_span
 from node.exchange.routing import Route
 from node.link.contents import persons_of
 from node.link.link import Link
@@ -227,6 +227,8 @@ class _Ask:
             self._fail(SimpulError(_known(kind.code), block.status_message))
         elif isinstance(kind, Close):
             trailers = with_call_id(block.trailers, self._call_id)
+            if self._route.region is not None:
+                trailers = with_answerer(trailers, self._route.provider, self._route.region)
             self._end.set_result(Trailers(kind.status, block.status_message, trailers))
 
 

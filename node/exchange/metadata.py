@@ -13,6 +13,7 @@ from node.calls import Metadata, Trailers
 from runtime.grpc_errors import message_of, trailers_of
 from runtime.tracing import TRACEPARENT, Span
 from security.errors import ERRORS, Code, SimpulError
+from security.identifiers import RegionCode, SubsystemId
 from security.private import MAX_PERSON_CHARS
 
 PREFIX = "simpul-"
@@ -25,6 +26,8 @@ ISSUE = "simpul-issue"
 SUBJECT = "simpul-subject"
 TOKEN = "simpul-token"  # noqa: S105 - the name of a key, not a secret
 CALL_ID = "simpul-call-id"
+# Of a call by region: who answered.
+PROVIDER = "simpul-provider"
 AGREEMENT = "simpul-agreement"
 ERROR = "simpul-error"
 
@@ -100,6 +103,12 @@ def with_span(metadata: Metadata, span: Span) -> Metadata:
 def traceparents(metadata: Metadata) -> list[bytes]:
     """The caller's span, as it came: one value, if the caller keeps to the standard."""
     return [value for key, value in metadata if key == TRACEPARENT]
+
+
+def with_answerer(metadata: Metadata, provider: SubsystemId, region: RegionCode) -> Metadata:
+    """Trailing metadata for an app that named no provider: who answered, and for which region."""
+    who = ((PROVIDER, str(provider).encode()), (REGION, str(region).encode()))
+    return (*metadata, *who)
 
 
 def with_call_id(metadata: Metadata, call_id: bytes) -> Metadata:

@@ -210,8 +210,9 @@ def _provider(address: Address, service: str, snapshot: Snapshot | None, now_ms:
             return str(SubsystemId.parse(address.to))
         if address.region is not None and snapshot is not None:
             region = RegionCode.parse(address.region)
-            found = snapshot.directory.providers(service, region, now_ms)
-            return str(found[0]) if found else ""
+            found = snapshot.directory.regions.one(service, region, now_ms)
+            # Of several it isn't known which would have been asked.
+            return str(found.providers[0]) if len(found.providers) == 1 else ""
     except SimpulError:
         pass
     return ""

@@ -8,7 +8,7 @@ reads.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from node.calls import CallRequest
@@ -21,6 +21,7 @@ from security.contract import MethodKind
 from security.directory import NodeView
 from security.errors import Code, SimpulError
 from security.identifiers import RegionCode, SubsystemId
+from security.regions import Served, in_order
 
 _PATH: Final = re.compile(r"/(?P<service>[^/]+)/(?P<method>[^/]+)")
 
@@ -44,6 +45,8 @@ class Route:
     # The provider's nodes, in the order in which they are tried; never empty.
     nodes: tuple[NodeView, ...]
     address: Address
+    # The region that answers, where the call was made by region.
+    region: RegionCode | None = None
 
     @property
     def unary(self) -> bool:
@@ -51,17 +54,47 @@ class Route:
         return not (self.kind.client_streaming or self.kind.server_streaming)
 
 
-def find_route(
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls what, once the app has proved who it is."""
+
+    consumer: SubsystemId
+    service: str
+    method: str
+    address: Address
+
+
+def find_routes(
     request: CallRequest,
     identity: NodeIdentity,
     snapshot: Snapshot,
     rules: FieldRules,
     now_ms: int,
-) -> Route:
-    """Decide a call.
+    turn: int = 0,
+) -> tuple[Route, ...]:
+    """Decide a call: where it may go, the best first; never empty.
+
+    Several, where the contract lets one provider of a region stand in for another. `turn` counts
+    the node's calls, for contracts that have providers asked in turn.
 
     Raises:
         SimpulError: With the code of the first thing that is wrong, in the order of the code below.
+    """
+    caller = find_caller(request, identity, snapshot, now_ms)
+    served = _served(caller, snapshot, now_ms)
+    if served is None:
+        provider = _named_provider(caller.address, snapshot)
+        return (route_to(caller, provider, snapshot, rules, now_ms),)
+    return routes_in(caller, served, snapshot, rules, now_ms, turn)
+
+
+def find_caller(
+    request: CallRequest, identity: NodeIdentity, snapshot: Snapshot, now_ms: int
+) -> Caller:
+    """Who calls, and what: the part of the decision that is the same whomever it goes to.
+
+    Raises:
+        SimpulError: With the code of the first thing that is wrong.
     """
     address = read_address(request.metadata)
     app = snapshot.apps.authenticate(
@@ -80,39 +113,86 @@ def find_route(
     directory.check_age(now_ms)
     directory.require_active(consumer.member)
     directory.check_subsystem(consumer)
-    service_name, method = split_path(request.path)
-    provider = _provider(address, service_name, snapshot, now_ms)
+    return Caller(consumer, *split_path(request.path), address)
+
+
+def routes_in(
+    caller: Caller,
+    served: Served,
+    snapshot: Snapshot,
+    rules: FieldRules,
+    now_ms: int,
+    turn: int,
+) -> tuple[Route, ...]:
+    """The ways to a region's providers, as its contract has them chosen; never empty.
+
+    Those that may not be called are passed over, while there is another.
+
+    Raises:
+        SimpulError: REGION_AMBIGUOUS; why the first may not be called, where none may.
+    """
+    providers = in_order(
+        snapshot.directory.regions, served, service=caller.service,
+        consumer=caller.consumer.member, turn=turn, now_ms=now_ms,
+    )  # fmt: skip
+    found: list[Route] = []
+    refusal: SimpulError | None = None
+    for provider in providers:
+        try:
+            route = route_to(caller, provider, snapshot, rules, now_ms)
+        except SimpulError as error:
+            refusal = refusal or error
+            continue
+        # One by another revision, in which the method is of another kind, can't stand in.
+        if not found or route.kind == found[0].kind:
+            found.append(replace(route, region=served.region))
+    if not found and refusal is not None:
+        raise refusal
+    return tuple(found)
+
+
+def route_to(
+    caller: Caller, provider: SubsystemId, snapshot: Snapshot, rules: FieldRules, now_ms: int
+) -> Route:
+    """The way to one provider.
+
+    Raises:
+        SimpulError: With the code of the first thing that is wrong.
+    """
+    directory = snapshot.directory
     directory.require_active(provider.member)
     directory.check_subsystem(provider)
-    service = directory.service(provider, service_name)
-    kind = service.contract.methods.get(method)
+    service = directory.service(provider, caller.service)
+    kind = service.contract.methods.get(caller.method)
     if kind is None:
         raise SimpulError(
             Code.METHOD_UNKNOWN,
-            f"{service_name} has no method {method}; it has {', '.join(service.contract.methods)}",
+            f"{caller.service} has no method {caller.method}; "
+            f"it has {', '.join(service.contract.methods)}",
         )
     agreement, purpose = find_agreement(
         snapshot.agreements,
-        consumer=consumer,
+        consumer=caller.consumer,
         provider=provider,
-        service=service_name,
-        method=method,
-        purpose=address.purpose,
+        service=caller.service,
+        method=caller.method,
+        purpose=caller.address.purpose,
         now_ms=now_ms,
     )
     terms = snapshot.agreements.by_hash[agreement]
+    called = (caller.service, caller.method)
     return Route(
-        consumer=consumer,
+        consumer=caller.consumer,
         provider=provider,
-        service=service_name,
-        method=method,
+        service=caller.service,
+        method=caller.method,
         kind=kind,
         agreement=agreement,
         purpose=purpose,
-        fields=rules.of(agreement, terms, (service_name, method), service.contract.descriptor_set),
+        fields=rules.of(agreement, terms, called, service.contract.descriptor_set),
         rate=terms.rate,
         nodes=provider_nodes(provider, snapshot, now_ms),
-        address=address,
+        address=caller.address,
     )
 
 
@@ -144,25 +224,26 @@ def split_path(path: str) -> tuple[str, str]:
     return match["service"], match["method"]
 
 
-def _provider(address: Address, service: str, snapshot: Snapshot, now_ms: int) -> SubsystemId:
+def _served(caller: Caller, snapshot: Snapshot, now_ms: int) -> Served | None:
+    """The region that the call is for; None where it names its provider itself."""
+    address = caller.address
     if address.to is not None and address.region is not None:
         raise SimpulError(
             Code.METADATA_MALFORMED, "simpul-to and simpul-region exclude each other; send one"
         )
-    if address.to is not None:
-        provider = SubsystemId.parse(address.to)
-        snapshot.directory.subsystem(provider)
-        return provider
-    if address.region is not None:
-        found = snapshot.directory.providers(service, RegionCode.parse(address.region), now_ms)
-        if not found:
-            raise SimpulError(
-                Code.REGION_UNKNOWN,
-                f"nobody offers {service} for region {address.region}; see `simpul service list`",
-            )
-        return found[0]
-    raise SimpulError(
-        Code.ADDRESS_MISSING,
-        "no simpul-to in the call's metadata; add the provider's subsystem, "
-        "as in simpul-to: ID/DAERAH/53.15/pariwisata",
-    )
+    if address.region is None:
+        return None
+    region = RegionCode.parse(address.region)
+    return snapshot.directory.regions.one(caller.service, region, now_ms)
+
+
+def _named_provider(address: Address, snapshot: Snapshot) -> SubsystemId:
+    if address.to is None:
+        raise SimpulError(
+            Code.ADDRESS_MISSING,
+            "no simpul-to in the call's metadata; add the provider's subsystem, "
+            "as in simpul-to: ID/DAERAH/53.15/pariwisata, or a region: simpul-region: 53.15",
+        )
+    provider = SubsystemId.parse(address.to)
+    snapshot.directory.subsystem(provider)
+    return provider

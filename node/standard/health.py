@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from node.calls import HalfClose, Headers, InboundCall, Message, Trailers
-from node.exchange.consuming import Peers
+from node.exchange.attempts import Peers
 from node.model import Current
 from node.standard.reach import Reachable, of_service, reachable
 from security.errors import Code, SimpulError

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from node.calls import InboundCall
-from node.exchange.consuming import OwnAnswer, Peers
+from node.exchange.attempts import Peers
+from node.exchange.consuming import OwnAnswer
 from node.model import Current
 from node.standard import health, reflection
 

@@ -32,6 +32,7 @@ from node.calls import (
     new_call_id,
 )
 from node.exchange.allowance import Allowance
+from node.exchange.attempts import Attempts
 from node.exchange.consuming import Consuming
 from node.exchange.fields import FieldRules
 from node.exchange.keeping import Keeping
@@ -233,6 +234,7 @@ class Half:
     journal: MemoryJournal
     services: FakeServices
     consuming: Consuming
+    attempts: Attempts
     providing: Providing
     server: LinkServer
     dialler: Dialler
@@ -427,19 +429,24 @@ async def _half(
     local = LocalLinks(greeter, rooms)
     dialling = grpc.ssl_channel_credentials(roots, key, chain)
     dialler = Dialler(greeter, rooms, local, lambda: dialling)
+
+    def fresh_call_id() -> bytes:
+        return new_call_id(fixed.NOW_MS, os.urandom(10))
+
+    attempts = Attempts(dialler, keeping, fresh_call_id)
     consuming = Consuming(
-        identity, current, dialler, metrics, keeping,
+        identity, current, attempts, metrics, keeping,
         own=own_services(current, dialler),
         refused=RefusedCalls(
             current, journal, notes, metrics, clock_s=clock_s, now_ms=lambda: fixed.NOW_MS
         ),
-        new_call_id=lambda: new_call_id(fixed.NOW_MS, os.urandom(10)),
+        new_call_id=fresh_call_id,
         now_ms=lambda: fixed.NOW_MS,
     )  # fmt: skip
     sealing = asyncio.create_task(sealer.run())
     half = Half(
-        node, identity, current, memory, services, consuming, providing, links, dialler, keeping,
-        sealing, refreshed, greeter, dialling, registry, settled,
+        node, identity, current, memory, services, consuming, attempts, providing, links, dialler,
+        keeping, sealing, refreshed, greeter, dialling, registry, settled,
     )  # fmt: skip
     return half, server
 

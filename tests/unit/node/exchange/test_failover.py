@@ -10,7 +10,7 @@ import pytest
 
 from node.calls import HalfClose, Message, OutboundRequest, Trailers, UnaryAnswer, new_call_id
 from node.exchange.asks import Asked
-from node.exchange.routing import find_route
+from node.exchange.routing import find_routes
 from security.errors import Code, SimpulError
 from tests.conformance import fixed
 from tests.support.pair import FakeCall, Half, ServiceSide, listed, pair, snapshot, unary
@@ -136,17 +136,17 @@ async def test_a_stream_that_a_node_took_something_of_goes_to_no_other() -> None
         first = new_call_id(fixed.NOW_MS, bytes(10))
         asked = Asked(call, first, None, taken=True)
         route = replace(
-            find_route(
+            find_routes(
                 call.request,
                 two.consumer.identity,
                 view,
                 two.consumer.keeping.fields,
                 fixed.NOW_MS,
-            ),
+            )[0],
             nodes=(node, node),
         )
         with pytest.raises(SimpulError) as caught:
-            await two.consumer.consuming._attempt(asked, route)
+            await two.consumer.attempts.carry(asked, (route,))
         assert caught.value.code is Code.NODE_DRAINING
         # Another try would have had another id.
         assert asked.call_id == first

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from node.calls import Message, OutboundRequest, Trailers, UnaryAnswer
+from node.calls import Message, OutboundRequest, Trailers, UnaryAnswer, new_call_id
 from node.link.frames import child_frame, max_frame_bytes, parcel_frame
-from node.worker import new_call_id
 from security.errors import Code, SimpulError
 from security.identifiers import NodeId
 from security.kinds import Cancel, CancelReason, HalfClose
