@@ -21,9 +21,10 @@ from cli.output import (
     refusal,
 )
 from cli.places import journal_of, kept_keys_of
-from security.errors import ERRORS, Code
+from security.errors import ERRORS, Code, SimpulError
 
 if TYPE_CHECKING:
+    from node.evidence.archived import ArchivedParcels, Progress
     from security.evidence_format import Evidence
     from security.evidence_report import Report
 
@@ -44,6 +45,8 @@ EvidenceFile = Annotated[Path, typer.Argument(metavar="FILE", help="An evidence 
         "simpul evidence export 0198f3c2a5b47d3e8f10c2d4e6a8b0c1 --home N -o call.evidence",
         "simpul evidence export 0198f3c2a5b47d3e8f10c2d4e6a8b0c1 --home N -o c.evidence "
         "--without-payload",
+        "simpul evidence export 0198f3c2a5b47d3e8f10c2d4e6a8b0c1 --home N -o call.evidence "
+        "--archive s3://bucket/journal",
     ),
 )
 def export(
@@ -59,10 +62,22 @@ def export(
             help="Leave out messages, metadata and the salts that could prove them.",
         ),
     ] = False,
+    archive: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--archive",
+            metavar="PLACE",
+            help="Look in archives too, for what the journal dropped: a folder or "
+            "s3://BUCKET/PREFIX. May be given again.",
+        ),
+    ] = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the evidence of a call, as this node can prove it. Works while the node runs."""
+    """Write the evidence of a call, as this node can prove it. Works while the node runs.
+
+    A call whose parcels were dropped from the journal is in its archives: say where these are.
+    """
     from node.evidence.contents import kept_contents
     from node.evidence.export import export_evidence
     from node.home import NodeHome
@@ -72,10 +87,21 @@ def export(
     _check_free(output, force=force)
     opened, place = NodeHome.open(home), journal_of(home)
     kept = None if without_payload else kept_contents(place, kept_keys_of(home), wanted)
-    with progress_bar("parcels", quiet=as_json) as tell:
-        done = export_evidence(
-            opened, place, wanted, contents=not without_payload, kept=kept, progress=tell
-        )
+    try:
+        with progress_bar("archives, then parcels", quiet=as_json) as tell:
+            done = export_evidence(
+                opened,
+                place,
+                wanted,
+                contents=not without_payload,
+                kept=kept,
+                archives=_archives(home, archive, tell),
+                progress=tell,
+            )
+    except SimpulError as error:
+        if error.code is Code.NOT_FOUND and not archive:
+            raise _elsewhere(error, home, wanted) from error
+        raise
     data = print_evidence(done.evidence)
     _write(output, data, force=force)
     if as_json:
@@ -148,6 +174,49 @@ def join(
         print_json(_written(output, data, joined))
         return
     print_done(f"{output}: {len(joined.parcels)} parcels, {len(data)} bytes")
+
+
+def _archives(
+    home: Path, places: list[str] | None, progress: "Progress"
+) -> "ArchivedParcels | None":
+    """What the journal at `home` archived, as it lies in these places."""
+    if not places:
+        return None
+    import os
+    from contextlib import closing
+
+    from node.evidence.archived import ArchivedParcels
+    from node.journal.archive.places import parse_archive_place
+    from node.journal.archive.store import ArchiveStore
+
+    opened = [parse_archive_place(place, os.environ) for place in places]
+    with closing(ArchiveStore.open(journal_of(home))) as store:
+        return ArchivedParcels(store.archived(), opened, progress)
+
+
+def _elsewhere(error: SimpulError, home: Path, call_id: bytes) -> SimpulError:
+    """Says which archives may have a call that the journal hasn't."""
+    from contextlib import closing
+
+    from node.journal.archive.reader import candidates
+    from node.journal.archive.store import ArchiveStore
+
+    with closing(ArchiveStore.open(journal_of(home))) as store:
+        dropped = {item.slot: item.dropped for item in store.slots()}
+        places = sorted(
+            {
+                item.place
+                for item in candidates(store.archived(), call_id)
+                if item.first < dropped[item.slot]
+            }
+        )
+    if len(places) == 0:
+        return error
+    return SimpulError(
+        Code.NOT_FOUND,
+        f"{error.message}; what was dropped of its time is archived: give "
+        + " ".join(f"--archive {place}" for place in places),
+    )
 
 
 def _call_id(text: str) -> bytes:

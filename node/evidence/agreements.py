@@ -4,20 +4,21 @@ What was offered isn't kept as a message, but it can be made again: it is the ag
 signature. Where the salt is still there, it is proven to be what was sealed then.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy.pool import NullPool
 
-from node.evidence.parcels import LinkPlace, ParcelReader, StoredParcel
+from node.evidence.parcels import ParcelSource, StoredParcel, all_of_call
 from node.home import NodeHome
 from node.journal.model import CallFilter, Outcome
-from node.journal.place import Place
-from node.journal.reader import JournalReader
 from node.journal.readonly import read_engine
+from node.store.agreement_lives import StoredStep, list_steps
 from node.store.agreements import StoredAgreement, get_agreement, known_keys
 from node.store.engine import Store
 from security.agreement import parse_agreement
+from security.agreement_life import Step
 from security.commitment import check_payload
 from security.entry_format import parse_entry
 from security.errors import Code, SimpulError
@@ -26,15 +27,18 @@ from security.keys import PublicKey
 from security.kinds import Close, Open
 from simpul.v1 import agreement_pb2
 
-MAX_OFFERS = 1000
+MAX_OFFERS: Final = 1000
+# The clocks of the two sides, and what it takes to tell the other.
+SLACK_MS: Final = 5 * 60_000
 
 
 @dataclass(frozen=True, slots=True)
 class FoundAgreement:
-    """An agreement as it is stored, and the identity keys that this node has pinned."""
+    """An agreement as it is stored, the identity keys that this node has pinned, and its steps."""
 
     stored: StoredAgreement
     pinned: tuple[PublicKey, ...]
+    steps: tuple[StoredStep, ...] = ()
 
     @property
     def shown(self) -> ShownAgreement:
@@ -61,7 +65,8 @@ def find_agreement(home: NodeHome, agreement_hash: bytes) -> FoundAgreement | No
     store = Store(read_engine(home.state, NullPool))
     try:
         stored = get_agreement(store, agreement_hash)
-        return FoundAgreement(stored, tuple(known_keys(store).values()))
+        steps = list_steps(store, agreement_hash)
+        return FoundAgreement(stored, tuple(known_keys(store).values()), steps)
     except SimpulError as error:
         if error.code is Code.NOT_FOUND:
             return None
@@ -70,7 +75,7 @@ def find_agreement(home: NodeHome, agreement_hash: bytes) -> FoundAgreement | No
         store.close()
 
 
-def find_offer(place: Place, reader: ParcelReader, found: FoundAgreement) -> FoundOffer | None:
+def find_offer(sources: Sequence[ParcelSource], found: FoundAgreement) -> FoundOffer | None:
     """The call in which this agreement was offered and accepted; None where it isn't here."""
     terms = parse_agreement(found.stored.agreement)
     wanted = CallFilter(
@@ -79,23 +84,32 @@ def find_offer(place: Place, reader: ParcelReader, found: FoundAgreement) -> Fou
         consumer=str(terms.provider_subsystem),
         outcome=Outcome.CLOSED,
         status=0,
-        since_ms=terms.issued_at_ms - 60_000,
+        since_ms=terms.issued_at_ms - SLACK_MS,
+        until_ms=_made_by_ms(found),
         limit=MAX_OFFERS,
     )
-    with JournalReader(place) as journal:
-        calls = journal.list_calls(wanted)
-    for call in reversed(calls):
-        for link in reader.links(call.call_id)[:1]:
-            offer = _offer(call.call_id, reader, link, found)
-            if offer is not None:
-                return offer
+    for source in sources:
+        for call_id in reversed(source.calls(wanted)):
+            for link in source.links(call_id)[:1]:
+                offer = _offer(call_id, all_of_call(sources, call_id, link), found)
+                if offer is not None:
+                    return offer
     return None
 
 
+def _made_by_ms(found: FoundAgreement) -> int:
+    """By when it was signed by both, so that not all of a long journal is looked through."""
+    times = (
+        step.at_ms if step.told_at_ms is None else step.told_at_ms
+        for step in found.steps
+        if step.step in {Step.PROPOSE, Step.ACCEPT}
+    )
+    return max((found.stored.added_at_ms, *times)) + SLACK_MS
+
+
 def _offer(
-    call_id: bytes, reader: ParcelReader, link: LinkPlace, found: FoundAgreement
+    call_id: bytes, parcels: tuple[StoredParcel, ...], found: FoundAgreement
 ) -> FoundOffer | None:
-    parcels = reader.of_call(call_id, link)
     payloads: dict[bytes, bytes] = {}
     for parcel in parcels:
         for index in parcel.mine:

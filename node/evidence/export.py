@@ -9,7 +9,7 @@ It reads the home, and the journal's database; it writes neither.
 Source: docs/spec, "Evidence".
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,14 +23,20 @@ from node.evidence.agreements import (
     find_offer,
     needed_keys,
 )
+from node.evidence.archived import ArchivedParcels
 from node.evidence.directories import ShownDirectories, listed_keys, show_directories
-from node.evidence.parcels import LinkPlace, ParcelReader, StoredParcel
+from node.evidence.parcels import (
+    Covered,
+    LinkPlace,
+    ParcelReader,
+    ParcelSource,
+    StoredParcel,
+    all_of_call,
+)
 from node.evidence.receipts import find_receipts
 from node.home import NodeHome
-from node.journal.checkpoints import CheckpointStore, KeptCheckpoint
 from node.journal.place import Place
-from node.journal.sql_checkpoints import SqlCheckpointStore
-from security import merkle, tiles
+from security import merkle
 from security.checkpoint import parse_checkpoint
 from security.directory import DirectoryView
 from security.entry_format import parse_entry
@@ -102,6 +108,7 @@ def export_evidence(
     *,
     contents: bool = True,
     kept: Contents | None = None,
+    archives: ArchivedParcels | None = None,
     progress: Progress | None = None,
 ) -> Exported:
     """Collect the evidence of a call.
@@ -112,42 +119,53 @@ def export_evidence(
         call_id: 16 bytes.
         contents: Also payloads, private blocks, and the salts without which neither can be proven.
         kept: Where kept payloads are found; None: none are.
+        archives: Where parcels are that the journal dropped; None: they aren't looked for.
         progress: Told how many parcels are done, of how many.
 
     Raises:
-        SimpulError: NOT_FOUND, where no parcel of the call is in the journal; DIRECTORY_ABSENT; as
-            the journal's readers do.
+        SimpulError: NOT_FOUND, where no parcel of the call is in the journal, nor in the archives;
+            DIRECTORY_ABSENT; as the journal's readers and archives do.
     """
     parts = _Parts()
-    found = _find(home, place, call_id, parts)
-    store = SqlCheckpointStore.read(place)
-    offered = () if found.offer is None else found.offer.parcels
-    wanted = [*found.own, *found.acknowledging, *offered]
-    payloads = _NO_PAYLOADS if found.offer is None else found.offer.payloads
-    for done, parcel in enumerate(wanted):
-        _add(parts, store, parcel, _entries(parcel, payloads, contents=contents, kept=kept))
-        if progress is not None:
-            progress(done + 1, len(wanted))
+    with ParcelReader(place) as journal:
+        # The oldest first.
+        sources: tuple[ParcelSource, ...] = (journal,)
+        if archives is not None:
+            archives.take_salts(journal)
+            sources = (archives, journal)
+        found = _find(home, sources, call_id, parts)
+        offered = () if found.offer is None else found.offer.parcels
+        wanted = [*found.own, *found.acknowledging, *offered]
+        payloads = _NO_PAYLOADS if found.offer is None else found.offer.payloads
+        for done, parcel in enumerate(wanted):
+            entries = _entries(parcel, payloads, contents=contents, kept=kept)
+            _add(parts, sources, parcel, entries)
+            if progress is not None:
+                progress(done + 1, len(wanted))
     return Exported(_put_together(home, call_id, found, parts), tuple(parts.notes))
 
 
-def _find(home: NodeHome, place: Place, call_id: bytes, parts: _Parts) -> _Found:
-    """Everything that the journal and the store have of the call."""
-    with ParcelReader(place) as reader:
-        links = _links(reader, call_id, parts)
-        found = _Found([parcel for link in links for parcel in reader.of_call(call_id, link)])
-        if not found.own:
-            raise _absent(call_id)
-        found.opened = _opened(found.own)
-        if found.opened is not None and found.opened.agreement is not None:
-            found.agreement = find_agreement(home, found.opened.agreement)
-        if found.agreement is not None:
-            found.offer = find_offer(place, reader, found.agreement)
-        for link in links:
-            own = [parcel for parcel in found.own if parcel.link == link.number]
-            receipts = find_receipts(reader, link, own)
-            found.acknowledging += receipts.parcels.values()
-            found.chain |= receipts.chain
+def _find(home: NodeHome, sources: Sequence[ParcelSource], call_id: bytes, parts: _Parts) -> _Found:
+    """Everything that the journal, the archives and the store have of the call."""
+    links = _links(sources, call_id, parts)
+    by_link = {link: all_of_call(sources, call_id, link) for link in links}
+    found = _Found([parcel for parcels in by_link.values() for parcel in parcels])
+    if not found.own:
+        raise _absent(call_id, sources)
+    found.opened = _opened(found.own)
+    if found.opened is None:
+        parts.notes.append(
+            "the parcel that opened the call was dropped from the journal: without it little is "
+            "proven; give --archive with the place of the archives"
+        )
+    elif found.opened.agreement is not None:
+        found.agreement = find_agreement(home, found.opened.agreement)
+    if found.agreement is not None:
+        found.offer = find_offer(sources, found.agreement)
+    for parcels in by_link.values():
+        receipts = find_receipts(sources, parcels)
+        found.acknowledging += receipts.parcels.values()
+        found.chain |= receipts.chain
     return found
 
 
@@ -171,20 +189,22 @@ def _put_together(home: NodeHome, call_id: bytes, found: _Found, parts: _Parts) 
     )
 
 
-def _links(reader: ParcelReader, call_id: bytes, parts: _Parts) -> tuple[LinkPlace, ...]:
-    """The ends of the newest link with a call of this id; both, where both are in this journal."""
-    links = reader.links(call_id)
-    if not links:
-        raise _absent(call_id)
-    if len({link.link_id for link in links}) > 1:
+def _links(sources: Sequence[ParcelSource], call_id: bytes, parts: _Parts) -> tuple[LinkPlace, ...]:
+    """The ends of the newest link with a call of this id; both, where both are of this node."""
+    found = dict.fromkeys(link for source in reversed(sources) for link in source.links(call_id))
+    if not found:
+        raise _absent(call_id, sources)
+    newest = next(iter(found)).link_id
+    if any(link.link_id != newest for link in found):
         parts.notes.append("this id was used on several links: the newest call is exported")
-    return tuple(link for link in links if link.link_id == links[0].link_id)
+    return tuple(link for link in found if link.link_id == newest)
 
 
-def _absent(call_id: bytes) -> SimpulError:
+def _absent(call_id: bytes, sources: Sequence[ParcelSource]) -> SimpulError:
+    where = "this journal or its archives" if len(sources) > 1 else "this journal"
     return SimpulError(
         Code.NOT_FOUND,
-        f"no parcel of call {call_id.hex()} is in this journal: it was refused before any left, is "
+        f"no parcel of call {call_id.hex()} is in {where}: it was refused before any left, is "
         "the other side's, or was dropped by retention",
     )
 
@@ -233,12 +253,12 @@ def _entries(
 
 def _add(
     parts: _Parts,
-    store: CheckpointStore,
+    sources: Sequence[ParcelSource],
     parcel: StoredParcel,
     entries: tuple[ShownEntry, ...],
 ) -> None:
     """The parcel with its leaves; both ends of a link within one node are two leaves of one."""
-    leaves = _leaves(parts, store, parcel)
+    leaves = _leaves(parts, sources, parcel)
     before = parts.parcels.get(parcel.hash)
     if before is not None:
         known = {entry.index for entry in before.entries}
@@ -248,27 +268,26 @@ def _add(
     parts.parcels[parcel.hash] = ShownParcel(parcel.header, parcel.seal, entries, leaves)
 
 
-def _leaves(parts: _Parts, store: CheckpointStore, parcel: StoredParcel) -> tuple[ShownLeaf, ...]:
+def _leaves(
+    parts: _Parts, sources: Sequence[ParcelSource], parcel: StoredParcel
+) -> tuple[ShownLeaf, ...]:
+    cosigned = stamped = None
+    for source in sources:
+        cover = source.cover(parcel)
+        cosigned = cosigned or cover.cosigned
+        stamped = stamped or cover.stamped
     found: dict[bytes, ShownLeaf] = {}
-    for kept in (
-        store.first_covering(parcel.slot, parcel.idx),
-        store.first_stamped(parcel.slot, parcel.idx),
-    ):
-        if kept is None:
-            continue
-        hashed = sha256(kept.note)
-        if hashed in found:
-            continue
-        with store.tree(parcel.slot) as tree:
-            path = tiles.inclusion_path(tree, parcel.idx, kept.size)
-        found[hashed] = ShownLeaf(hashed, parcel.idx, path)
-        parts.checkpoints[hashed] = _checkpoint(kept)
+    for covered in (cosigned, stamped):
+        if covered is not None:
+            hashed = sha256(covered.note)
+            found[hashed] = ShownLeaf(hashed, parcel.idx, covered.path)
+            parts.checkpoints[hashed] = _checkpoint(covered)
     return tuple(found.values())
 
 
-def _checkpoint(kept: KeptCheckpoint) -> ShownCheckpoint:
-    stamps = tuple(ShownStamp(item.authority, item.response) for item in kept.timestamps)
-    return ShownCheckpoint(kept.note, stamps)
+def _checkpoint(covered: Covered) -> ShownCheckpoint:
+    stamps = tuple(ShownStamp(item.authority, item.response) for item in covered.timestamps)
+    return ShownCheckpoint(covered.note, stamps)
 
 
 def _show(home: NodeHome, parts: _Parts, opened: Open | None) -> ShownDirectories:

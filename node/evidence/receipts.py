@@ -10,16 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from node.evidence.parcels import LinkPlace, ParcelReader, StoredParcel
+from node.evidence.parcels import MAX_CHAIN, Group, ParcelSource, StoredParcel
 from node.journal.model import Direction
 from security.parcel import header_hash
 
 # Parcels of one direction with more between them have receipts of their own.
 MAX_GAP: Final = 256
-# A receipt that comes later than so many parcels isn't followed.
-MAX_CHAIN: Final = 4096
-
-_OTHER: Final = {Direction.SENT: Direction.RECEIVED, Direction.RECEIVED: Direction.SENT}
 
 
 @dataclass(slots=True)
@@ -30,15 +26,15 @@ class Receipts:
     chain: dict[bytes, bytes] = field(default_factory=dict)
 
 
-def find_receipts(
-    reader: ParcelReader, link: LinkPlace, parcels: Sequence[StoredParcel]
-) -> Receipts:
-    """Look for receipts of these parcels of one link."""
+def find_receipts(sources: Sequence[ParcelSource], parcels: Sequence[StoredParcel]) -> Receipts:
+    """Look for receipts of these parcels of one end of a link; in the oldest source first."""
     found = Receipts()
     for direction in Direction:
-        numbers = sorted({item.number for item in parcels if item.direction is direction})
-        for group in _groups(numbers):
-            _find(reader, link, direction, group, found)
+        of_one = sorted(
+            (item for item in parcels if item.direction is direction), key=lambda item: item.number
+        )
+        for group in _groups(of_one):
+            _find(sources, group, found)
     own = {item.hash for item in parcels}
     # A parcel of the call may be the receipt of another.
     found.parcels = {hashed: item for hashed, item in found.parcels.items() if hashed not in own}
@@ -47,47 +43,31 @@ def find_receipts(
     return found
 
 
-def _groups(numbers: Iterable[int]) -> list[list[int]]:
-    groups: list[list[int]] = []
-    for number in numbers:
-        if groups and number - groups[-1][-1] <= MAX_GAP:
-            groups[-1].append(number)
+def _groups(parcels: Iterable[StoredParcel]) -> list[Group]:
+    groups: list[list[StoredParcel]] = []
+    for parcel in parcels:
+        if groups and parcel.number - groups[-1][-1].number <= MAX_GAP:
+            groups[-1].append(parcel)
         else:
-            groups.append([number])
-    return groups
+            groups.append([parcel])
+    return [Group(tuple(group)) for group in groups]
 
 
-def _find(
-    reader: ParcelReader, link: LinkPlace, direction: Direction, group: list[int], found: Receipts
-) -> None:
-    receipt = _first_over(reader, link, _OTHER[direction], group[-1])
-    if receipt is None:
+def _find(sources: Sequence[ParcelSource], group: Group, found: Receipts) -> None:
+    receipt, headers = None, dict[int, bytes]()
+    for source in sources:
+        part = source.acknowledged(group)
+        headers |= part.headers
+        # A later one, though it may acknowledge no more: none that is older does.
+        receipt = part.receipt or receipt
+        if part.receipt is not None and part.receipt.acknowledges(group.last):
+            break
+    received = None if receipt is None else receipt.fields.received
+    if receipt is None or received is None:
         return
-    received = receipt.fields.received
-    if received is None or not group[0] <= received.number <= group[-1] + MAX_CHAIN:
+    if not group.first <= received.number <= group.last + MAX_CHAIN:
         return
     found.parcels[receipt.hash] = receipt
-    headers = reader.headers(link, direction, group[0], received.number)
-    found.chain |= {header_hash(data): data for data in headers.values()}
-
-
-def _first_over(
-    reader: ParcelReader, link: LinkPlace, direction: Direction, number: int
-) -> StoredParcel | None:
-    """The first parcel that acknowledges `number`; where there is none, the last that there is.
-
-    What is acknowledged never falls along a link, so the first is found by halves.
-    """
-    last = reader.last_number(link, direction)
-    if last is None:
-        return None
-    low, high = 0, last
-    while low < high:
-        middle = (low + high) // 2
-        parcel = reader.numbered(link, direction, middle)
-        received = None if parcel is None else parcel.fields.received
-        if received is not None and received.number >= number:
-            high = middle
-        else:
-            low = middle + 1
-    return reader.numbered(link, direction, low)
+    found.chain |= {
+        header_hash(data): data for number, data in headers.items() if number <= received.number
+    }

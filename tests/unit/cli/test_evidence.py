@@ -6,8 +6,14 @@ from pathlib import Path
 import pytest
 
 from cli.main import app
+from node.config import write_config
+from node.journal.archive.places import parse_archive_place
 from security.evidence import print_evidence
+from tests.support.evidence import CALL_ID, MINISTRY, Scene, unary_parcels
 from tests.support.evidence_judge import GOOD, ROOT, flipped
+from tests.unit.cli.test_journal import CONFIG
+from tests.unit.node.evidence.support import make
+from tests.unit.node.evidence.test_archived import archive
 
 
 @pytest.fixture
@@ -99,3 +105,23 @@ def test_a_call_id_that_is_none(files: Path, capsys: pytest.CaptureFixture[str])
     status = run("evidence", "export", "xyz", "--home", files, "-o", files / "new.evidence")
     assert status == 1
     assert "ID_MALFORMED" in capsys.readouterr().err
+
+
+def test_a_call_that_was_dropped_is_exported_from_archives(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = Scene()
+    home = make(tmp_path / "home", MINISTRY, scene)
+    write_config(home.home.config, CONFIG)
+    home.journal(unary_parcels(scene.link))
+    place = tmp_path / "archives"
+    archive(home, parse_archive_place(str(place), {}))
+    args = ("evidence", "export", CALL_ID.hex(), "--home", home.home.path, "-o", tmp_path / "e")
+    assert run(*args) == 1
+    assert f"--archive {place}" in " ".join(capsys.readouterr().err.split())
+    assert run(*args, "--archive", place, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["parcels"] == 3
+    root = home.home.path / "root.json"
+    assert run("evidence", "verify", tmp_path / "e", "--root", root) == 0
+    assert run(*args, "--force", "--archive", "ftp://elsewhere") == 1
+    assert "give a folder, or s3://BUCKET/PREFIX" in capsys.readouterr().err
