@@ -57,6 +57,13 @@ STATUS_NAMES = (
     "DATA_LOSS",
     "UNAUTHENTICATED",
 )
+# What the two nodes told each other of a call after its link broke.
+_SETTLED = {
+    "not_started": "the other node never had it: it was not served, and may be made again",
+    "arrived": "the other node has it: it may have been served, and its answer was lost",
+    "heard": "the other node has the answer",
+    "unheard": "the answer never reached the other node",
+}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -313,6 +320,7 @@ def _call(row: "CallRow") -> dict[str, object]:
         "closed_at_ms": row.closed_at_ms,
         "request_bytes": row.request_bytes,
         "response_bytes": row.response_bytes,
+        "settled": None if row.settled is None else row.settled.value,
     }
 
 
@@ -377,6 +385,7 @@ def _print_detail(item: "CallDetail", covering: list["KeptCheckpoint"]) -> None:
             ("call_id", row.call_id.hex()),
             ("role", row.role.value),
             ("outcome", _outcome(row)),
+            *(() if row.settled is None else (("settled", _SETTLED[row.settled.value]),)),
             ("consumer", row.consumer or "-"),
             ("provider", row.provider or "-"),
             ("method", f"{row.service or '?'}/{row.method or '?'}"),

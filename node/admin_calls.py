@@ -109,6 +109,7 @@ def _call(row: CallRow) -> admin_pb2.RecordedCall:
         closed_at_ms=row.closed_at_ms or 0,
         request_bytes=row.request_bytes,
         response_bytes=row.response_bytes,
+        settled=row.settled or "",
     )
 
 

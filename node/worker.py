@@ -144,7 +144,8 @@ class Worker:
             now_ms=now_ms,
         )
         link_metrics = LinkMetrics(registry)
-        unsettled = Unsettled(lambda settled: _tell(settled, link_metrics))
+        self._notes = Notes(journal)
+        unsettled = Unsettled(lambda settled: _tell(settled, link_metrics, self._notes))
         greeter = Greeter(
             self._identity,
             self._ring.node_key(None, config.node_id),
@@ -158,7 +159,6 @@ class Worker:
         )
         self._greeter = greeter
         clock_s = asyncio.get_running_loop().time
-        self._notes = Notes(journal)
         rooms = LinkRooms(
             self._current,
             self._sealer,
@@ -424,17 +424,13 @@ def _snapshot(pushed: control_pb2.Snapshot, view: DirectoryView, config: NodeCon
     )
 
 
-def _tell(settled: Settled, metrics: LinkMetrics) -> None:
+def _tell(settled: Settled, metrics: LinkMetrics, notes: Notes) -> None:
     """What a greeting told of the calls on a link that broke."""
-    counts = {
-        "not_started": len(settled.not_started),
-        "arrived": len(settled.arrived),
-        "heard": len(settled.heard),
-        "unheard": len(settled.unheard),
-    }
-    for what, calls in counts.items():
-        metrics.settled(what, calls)
+    counts = {what.value: len(calls) for what, calls in settled.calls.items()}
+    for what, number in counts.items():
+        metrics.settled(what, number)
     _log.info("broken link settled", peer=str(settled.peer), link=settled.link_id.hex(), **counts)
+    notes.put(settled.note())
 
 
 def _unwanted(view: DirectoryView, node: NodeId) -> SimpulError | None:

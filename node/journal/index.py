@@ -29,7 +29,16 @@ from sqlalchemy import (
 )
 
 from node.journal.leaves import CLOSE, REFUSE, Leaf, Terms
-from node.journal.model import CallNote, Direction, LinkEnd, LinkNote, Outcome, Role
+from node.journal.model import (
+    CallNote,
+    Direction,
+    LinkEnd,
+    LinkNote,
+    Note,
+    Outcome,
+    Role,
+    SettledNote,
+)
 from node.journal.statements import BulkInsert, Statement
 from node.journal.tables import (
     CALL_ENTRIES,
@@ -44,6 +53,7 @@ from node.journal.tables import (
     NO_NAME,
     OUTCOMES,
     ROLES,
+    SETTLEMENTS,
     TERMS,
     TERMS_COLUMNS,
 )
@@ -99,6 +109,13 @@ class CallIndex:
             (*(f"new_{name}" for name in _END_COLUMNS), "call"),
             dialect,
         )
+        self.settle_calls = Statement(
+            update(CALLS)
+            .where(CALLS.c.call_id == bindparam("of_call"), CALLS.c.link == bindparam("on_link"))
+            .values(settled=bindparam("new_settled")),
+            ("new_settled", "of_call", "on_link"),
+            dialect,
+        )
 
     def call_ids(self, connection: Connection) -> Iterator[int]:
         """Numbers for new calls, that no other transaction gives."""
@@ -150,6 +167,7 @@ class IndexGroup:
         self._call_ids: Iterator[int] | None = None
         self._new_calls: dict[int, list[object]] = {}
         self._ends: list[tuple[object, ...]] = []
+        self._settled: list[tuple[object, ...]] = []
         self._entries: list[tuple[int, ...]] = []
         self.names: dict[str, int] = {}
         self.links: dict[tuple[bytes, int], int] = {}
@@ -198,7 +216,20 @@ class IndexGroup:
                     self._end(key, call, (_REFUSED, status, self.name(code), self._now_ms))
             self._entries.append((slot, idx, number, call, direction, kind, blocks))
 
-    def refused(self, note: CallNote) -> None:
+    def note(self, note: Note) -> None:
+        """Takes up what no entry says."""
+        match note:
+            case CallNote():
+                self._refused(note)
+            case LinkNote():
+                self._link_ended(note)
+            case SettledNote():
+                link = self.link(note.link_id, note.end)
+                self._settled += [
+                    (SETTLEMENTS.index(what), call_id, link) for call_id, what in note.calls
+                ]
+
+    def _refused(self, note: CallNote) -> None:
         """Takes up a call that our own node refused, before there was a link."""
         parties = (note.consumer, note.provider, note.service, note.method)
         terms = self._terms((*parties, note.agreement or b"", note.purpose or ""))
@@ -208,7 +239,7 @@ class IndexGroup:
             _REFUSED, note.status, self.name(note.code), note.at_ms
         )  # fmt: skip
 
-    def link_ended(self, note: LinkNote) -> None:
+    def _link_ended(self, note: LinkNote) -> None:
         """Marks the calls that are still open on a link's end. A close that came says more."""
         link = self.link(note.link_id, note.end)
         if link == NO_LINK:
@@ -244,6 +275,7 @@ class IndexGroup:
         """Writes all that was taken up."""
         self._index.insert_calls.run(self._connection, list(self._new_calls.values()))
         self._index.end_calls.run(self._connection, self._ends)
+        self._index.settle_calls.run(self._connection, self._settled)
         self._index.insert_entries.run(self._connection, self._entries)
 
     def _open(self, key: _CallKey, role: int, terms: Terms) -> int:
@@ -270,7 +302,7 @@ class IndexGroup:
         call = next(self._call_ids)
         link, call_id = key
         self._new_calls[call] = [
-            call, call_id, link, role, _OPEN, terms, None, NO_NAME, at_ms, None
+            call, call_id, link, role, _OPEN, terms, None, NO_NAME, at_ms, None, None
         ]  # fmt: skip
         return call
 

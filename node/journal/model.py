@@ -3,7 +3,7 @@
 A `ParcelRecord` is one parcel as it was sent or received. The index of calls is derived from the
 entries themselves, so it can be rebuilt and checked; notes add only what no entry says: a
 `CallNote` that our own node refused a call before any parcel, a `LinkNote` that a link ended with
-its calls.
+its calls, a `SettledNote` what a greeting told of them since.
 
 Times are milliseconds since the epoch, UTC. Ids are their text forms; hashes and call ids are
 bytes.
@@ -46,6 +46,17 @@ class Outcome(StrEnum):
     CLOSED = "closed"
     REFUSED = "refused"
     LOST = "lost"
+
+
+class Settlement(StrEnum):
+    """What a greeting told, after its link broke, of a call or of its answer."""
+
+    # Asked here: proven never to have begun there; durable there, and perhaps served.
+    NOT_STARTED = "not_started"
+    ARRIVED = "arrived"
+    # Answered here: the answer is durable there, or never came.
+    HEARD = "heard"
+    UNHEARD = "unheard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +125,16 @@ class LinkNote:
     at_ms: int
 
 
-Note = CallNote | LinkNote
+@dataclass(frozen=True, slots=True)
+class SettledNote:
+    """What became of calls on a link that broke, as both its ends have said by now."""
+
+    link_id: bytes
+    end: LinkEnd
+    calls: tuple[tuple[bytes, Settlement], ...]
+
+
+Note = CallNote | LinkNote | SettledNote
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +187,8 @@ class CallRow:
     closed_at_ms: int | None
     request_bytes: int
     response_bytes: int
+    # None: its link hasn't broken, or no greeting has told of it.
+    settled: Settlement | None = None
 
 
 @dataclass(frozen=True, slots=True)

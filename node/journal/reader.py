@@ -38,6 +38,7 @@ from node.journal.tables import (
     OUTCOMES,
     PARCELS,
     ROLES,
+    SETTLEMENTS,
     TERMS,
     TERMS_COLUMNS,
 )
@@ -310,6 +311,7 @@ def _call_row(
         closed_at_ms=row.closed_at_ms,
         request_bytes=sizes[asked],
         response_bytes=sizes[answered],
+        settled=None if row.settled is None else SETTLEMENTS[row.settled],
     )
 
 

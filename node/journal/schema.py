@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from security.errors import Code, SimpulError
 
-HEAD: Final = "0006"
+HEAD: Final = "0007"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 

@@ -24,7 +24,7 @@ from node.journal.index import CallIndex, IndexGroup
 from node.journal.kept.keys import Keys
 from node.journal.kept.rows import KeptRows, is_needed
 from node.journal.leaves import Leaf, make_leaf
-from node.journal.model import CallNote, LatePayload, Note
+from node.journal.model import LatePayload, Note
 from node.journal.slots import held_by, require_free
 from node.journal.statements import BulkInsert, Statement
 from node.journal.store import Append, Appended, JournalStore, Lease
@@ -294,10 +294,7 @@ class SqlJournalStore(JournalStore):
                     keeping.append((leaf, idx, link))
                 idx += 1
             for note in item.notes:
-                if isinstance(note, CallNote):
-                    index.refused(note)
-                else:
-                    index.link_ended(note)
+                index.note(note)
         self._insert_parcels.run(connection, parcels)
         self._insert_salts.run(connection, salts)
         self._insert_nodes.run(

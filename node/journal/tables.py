@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
-from node.journal.model import Direction, LinkEnd, Outcome, Role
+from node.journal.model import Direction, LinkEnd, Outcome, Role, Settlement
 
 # SQLite's rowid is spelt INTEGER; PostgreSQL's INTEGER is too short.
 Key = BigInteger().with_variant(Integer(), "sqlite")
@@ -45,6 +45,7 @@ DIRECTIONS: Final = (Direction.SENT, Direction.RECEIVED)
 ENDS: Final = (LinkEnd.DIALLER, LinkEnd.ACCEPTOR)
 ROLES: Final = (Role.CONSUMER, Role.PROVIDER)
 OUTCOMES: Final = (Outcome.OPEN, Outcome.CLOSED, Outcome.REFUSED, Outcome.LOST)
+SETTLEMENTS: Final = tuple(Settlement)
 # The fields of an Entry's `kind`. New ones are added at the end: the position is what is stored.
 KINDS: Final = ("open", "head", "message", "half_close", "close", "cancel", "refuse")
 
@@ -200,6 +201,7 @@ class CallTableRow(JournalTable, table=True):
     code: int = Field(sa_type=BigInteger)
     opened_at_ms: int = Field(sa_type=BigInteger)
     closed_at_ms: int | None = Field(sa_type=BigInteger)
+    settled: int | None = Field(default=None, sa_type=SmallInteger)
 
 
 class CallEntryRow(JournalTable, table=True):

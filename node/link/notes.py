@@ -1,8 +1,8 @@
-"""What no parcel says, on its way to the journal: calls refused here, links that ended.
+"""What no parcel says, on its way to the journal: calls refused here, links that ended or settled.
 
 Notes gather while an append is under way, so however many calls are refused at once, one append
-waits for the disk. Where the journal has no room, whoever waits for a note is told so; that a link
-ended is tried again until it is recorded, because its calls would stay open for ever.
+waits for the disk. Where the journal has no room, whoever waits for a note is told so; what is said
+of a link is tried again until it is recorded, because its calls would stay open for ever.
 
 Source: docs/spec, "Journal: the index of calls".
 """
@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from node.journal.model import CallNote, LinkNote, Note
+from node.journal.model import CallNote, Note
 from node.link.sealer import PASSING, Recorder
 from security.errors import Code, SimpulError
 
@@ -91,7 +91,7 @@ class Notes:
         if error.code not in PASSING:
             return
         loop = asyncio.get_running_loop()
-        links = [note for note, _ in waiting if isinstance(note, LinkNote)]
+        links = [note for note, _ in waiting if not isinstance(note, CallNote)]
         self._waiting[:0] = [(note, loop.create_future()) for note in links]
         if links:
             await asyncio.sleep(RETRY_S)

@@ -16,7 +16,7 @@ from typing import Final, Self
 
 import structlog
 
-from node.journal.model import LinkEnd
+from node.journal.model import LinkEnd, SettledNote, Settlement
 from security.greeting import MAX_UNSETTLED
 from security.greeting import Unsettled as Named
 from security.identifiers import NodeId
@@ -63,13 +63,12 @@ class Settled:
     peer: NodeId
     link_id: bytes
     end: LinkEnd
-    # Asked here, and proven never to have begun there.
-    not_started: tuple[bytes, ...]
-    # Asked here, and durable there: it may have been served, and its answer is lost.
-    arrived: tuple[bytes, ...]
-    # Answered here; the answer is durable there, or never came.
-    heard: tuple[bytes, ...]
-    unheard: tuple[bytes, ...]
+    calls: Mapping[Settlement, tuple[bytes, ...]]
+
+    def note(self) -> SettledNote:
+        """What the journal is told of it."""
+        told = tuple((call_id, what) for what, calls in self.calls.items() for call_id in calls)
+        return SettledNote(self.link_id, self.end, told)
 
 
 def settle(broken: Broken, named: Named) -> Settled | None:
@@ -87,10 +86,12 @@ def settle(broken: Broken, named: Named) -> Settled | None:
         broken.peer,
         broken.link_id,
         broken.end,
-        not_started=part(broken.asked, durable=False),
-        arrived=part(broken.asked, durable=True),
-        heard=part(broken.answered, durable=True),
-        unheard=part(broken.answered, durable=False),
+        {
+            Settlement.NOT_STARTED: part(broken.asked, durable=False),
+            Settlement.ARRIVED: part(broken.asked, durable=True),
+            Settlement.HEARD: part(broken.answered, durable=True),
+            Settlement.UNHEARD: part(broken.answered, durable=False),
+        },
     )
 
 

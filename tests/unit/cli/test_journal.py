@@ -13,7 +13,7 @@ import pytest
 from cli.seals import seal_check
 from node.config import write_config
 from node.journal.checkpoints import KeptCheckpoint
-from node.journal.model import CallNote, Outcome, Role
+from node.journal.model import CallNote, LinkEnd, Outcome, Role, SettledNote, Settlement
 from node.journal.sql_checkpoints import SqlCheckpointStore
 from node.journal.store import Append
 from security.checkpoint import Checkpoint, sign_checkpoint
@@ -217,6 +217,22 @@ def test_a_call_that_this_node_refused_is_shown_without_parcels(
     assert (call["entries"], call["cosigned_checkpoints"]) == ([], [])
     assert "refused it itself" in simpul("journal", "show", call_id(9).hex()).ok().err
     assert "?/?" in simpul("journal", "list").ok().out
+
+
+def test_show_says_what_the_nodes_told_each_other_after_a_break(
+    simpul: Simpul, journal: Path
+) -> None:
+    assert simpul("journal", "show", THREE, "--json").ok().json()["calls"][0]["settled"] is None
+    store = open_place(journal)
+    lease, head = store.take(0, "test", now_ms=NOW_MS, lease_ms=1_000)
+    note = SettledNote(
+        Link("ours").link_id, LinkEnd.DIALLER, ((call_id(3), Settlement.NOT_STARTED),)
+    )
+    store.append(lease, head, [Append(notes=(note,))], now_ms=NOW_MS)
+    store.close()
+    (call,) = simpul("journal", "show", THREE, "--json").ok().json()["calls"]
+    assert call["settled"] == "not_started"
+    assert "the other node never had it" in simpul("journal", "show", THREE).ok().out
 
 
 def test_show_takes_a_uuid_with_dashes(simpul: Simpul) -> None:

@@ -1571,6 +1571,7 @@ class RecordedCall(_message.Message):
     CLOSED_AT_MS_FIELD_NUMBER: _builtins.int
     REQUEST_BYTES_FIELD_NUMBER: _builtins.int
     RESPONSE_BYTES_FIELD_NUMBER: _builtins.int
+    SETTLED_FIELD_NUMBER: _builtins.int
     call_id: _builtins.bytes
     role: _builtins.str
     outcome: _builtins.str
@@ -1591,6 +1592,8 @@ class RecordedCall(_message.Message):
     request_bytes: _builtins.int
     """Of payloads, as their commitments round them."""
     response_bytes: _builtins.int
+    settled: _builtins.str
+    """Of a link that broke: not_started, arrived, heard or unheard, once a greeting told of it."""
     def __init__(
         self,
         *,
@@ -1611,10 +1614,11 @@ class RecordedCall(_message.Message):
         closed_at_ms: _builtins.int = ...,
         request_bytes: _builtins.int = ...,
         response_bytes: _builtins.int = ...,
+        settled: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_status", b"_status", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_status", b"_status", "agreement", b"agreement", "call_id", b"call_id", "closed_at_ms", b"closed_at_ms", "code", b"code", "consumer", b"consumer", "link_id", b"link_id", "method", b"method", "opened_at_ms", b"opened_at_ms", "outcome", b"outcome", "peer", b"peer", "provider", b"provider", "purpose", b"purpose", "request_bytes", b"request_bytes", "response_bytes", b"response_bytes", "role", b"role", "service", b"service", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_status", b"_status", "agreement", b"agreement", "call_id", b"call_id", "closed_at_ms", b"closed_at_ms", "code", b"code", "consumer", b"consumer", "link_id", b"link_id", "method", b"method", "opened_at_ms", b"opened_at_ms", "outcome", b"outcome", "peer", b"peer", "provider", b"provider", "purpose", b"purpose", "request_bytes", b"request_bytes", "response_bytes", b"response_bytes", "role", b"role", "service", b"service", "settled", b"settled", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015

@@ -184,6 +184,7 @@ def test_a_journal_of_the_first_version_gets_its_nodes(path: Path) -> None:
         "DROP TABLE erasures; DROP TABLE erasure_tellings; DROP TABLE erasure_notices;"
         "DROP TABLE dropped; DROP TABLE leaf_tiles; DROP TABLE link_tails; DROP TABLE cut_calls;"
         "DROP TABLE archives; DROP INDEX parcels_peer; ALTER TABLE parcels DROP COLUMN peer;"
+        "ALTER TABLE calls DROP COLUMN settled;"
         "UPDATE alembic_version SET version_num = '0001';"
     )
     connection.close()

@@ -3,7 +3,15 @@ from pathlib import Path
 import pytest
 
 from node.journal.index import CallIndex
-from node.journal.model import CallFilter, CallNote, LinkEnd, LinkNote, Outcome
+from node.journal.model import (
+    CallFilter,
+    CallNote,
+    LinkEnd,
+    LinkNote,
+    Outcome,
+    SettledNote,
+    Settlement,
+)
 from node.journal.reader import JournalReader
 from node.journal.sqlite_store import SqliteJournalStore
 from node.journal.store import Append, Appended
@@ -101,6 +109,29 @@ def test_a_peer_that_uses_a_call_id_again_makes_a_second_call(path: Path) -> Non
     assert [detail.call.status for detail in calls] == [0, 9]
     assert [len(detail.entries) for detail in calls] == [2, 2]
     assert verify(path).ok
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_what_a_greeting_tells_of_a_broken_links_calls_stands_beside_how_they_ended(
+    path: Path, *, together: bool
+) -> None:
+    link, other = Link(), Link("other")
+    opened = (link.sent(open_entry(1), open_entry(2), open_entry(3)), other.sent(open_entry(1)))
+    told = SettledNote(
+        link.link_id,
+        LinkEnd.DIALLER,
+        ((call_id(1), Settlement.NOT_STARTED), (call_id(2), Settlement.ARRIVED)),
+    )
+    notes = (*ended(link).notes, told)
+    append(path, *([Append(opened, notes)] if together else [Append(opened), Append(notes=notes)]))
+    with JournalReader(path) as reader:
+        rows = reader.list_calls(CallFilter())
+    assert {(row.link_id, row.call_id): (row.outcome, row.settled) for row in rows} == {
+        (link.link_id, call_id(1)): (Outcome.LOST, Settlement.NOT_STARTED),
+        (link.link_id, call_id(2)): (Outcome.LOST, Settlement.ARRIVED),
+        (link.link_id, call_id(3)): (Outcome.LOST, None),
+        (other.link_id, call_id(1)): (Outcome.OPEN, None),
+    }
 
 
 LOST = (Outcome.LOST, 14, "OUTCOME_UNKNOWN", NOW_MS + 500)

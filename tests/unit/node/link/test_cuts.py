@@ -259,8 +259,7 @@ def learned(half: Half) -> dict[bytes, str]:
     """What greetings told of each call."""
     found: dict[bytes, str] = {}
     for settled in half.settled:
-        for what in ("not_started", "arrived", "heard", "unheard"):
-            found |= dict.fromkeys(getattr(settled, what), what)
+        found |= {call_id: what.value for call_id, what in settled.note().calls}
     return found
 
 
