@@ -120,7 +120,7 @@ def test_ctrl_c_cancels_the_call_quietly(simpul: Simpul, gateway: FakeGateway) -
         process.stdin.flush()
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(60) == 130
         assert process.stderr.read() == ""
     assert gateway.cancelled.wait(5)
 
@@ -287,7 +287,7 @@ def test_a_bad_line_of_stdin_cancels_the_call(simpul: Simpul, gateway: FakeGatew
         process.stdout.readline()
         process.stdin.write("{oops\n")
         process.stdin.flush()
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=60)
         found = error(Ran(process.returncode, out, err))
     assert found["code"] == Code.REQUEST_MALFORMED
     assert gateway.cancelled.wait(5)

@@ -107,8 +107,8 @@ async def run(home: Path) -> AsyncIterator[Running]:
             )
 
 
-async def until(done: Callable[[], bool]) -> None:
-    """Waits a few seconds for `done`."""
-    async with asyncio.timeout(5):
+async def until(done: Callable[[], bool], *, timeout_s: float = 5) -> None:
+    """Waits a few seconds for `done`; longer where a process must start first."""
+    async with asyncio.timeout(timeout_s):
         while not done():
             await asyncio.sleep(0.01)

@@ -195,9 +195,12 @@ def test_python_m_registry_serves_until_it_is_told_to_stop(own_home: Path) -> No
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        asyncio.run(until((own_home / "run/endpoints.json").exists))
-        process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=10)
+        try:
+            asyncio.run(until((own_home / "run/endpoints.json").exists, timeout_s=60))
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
 
     assert process.returncode == 0
     lines = [json.loads(line) for line in errors.splitlines()]
