@@ -158,9 +158,15 @@ class Touched:
 
     members: frozenset[MemberId] = frozenset()
     contracts: frozenset[tuple[str, bytes]] = frozenset()
+    # Root or policy: what the publisher holds ready is published.
+    trust: bool = False
 
     def __or__(self, other: "Touched") -> "Touched":
-        return Touched(self.members | other.members, self.contracts | other.contracts)
+        return Touched(
+            self.members | other.members,
+            self.contracts | other.contracts,
+            self.trust or other.trust,
+        )
 
 
 @dataclass(frozen=True, slots=True)

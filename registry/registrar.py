@@ -7,9 +7,12 @@ from registry.store.database import Store
 from security.directory_records import PolicyView
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Registrar:
-    """The store, the policy that is published, the authority, and the kinds of change that wait."""
+    """The store, the policy that is published, the authority, and the kinds of change that wait.
+
+    The policy is replaced when another is published, by the writer's thread.
+    """
 
     store: Store
     policy: PolicyView

@@ -9,10 +9,12 @@ Rules:
 2. A publication that fails leaves what was published, and what is held here, as it was.
 3. Version numbers and issue times only rise, also where the clock doesn't.
 4. Only bytes that were hashed are written, and only by a key that the role above lists.
+5. Root and policy are signed here only where one key suffices and is here; otherwise what others
+   signed is staged, and goes out with the next publication, root last before the timestamp.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from tuf.api.metadata import Root, Snapshot, TargetFile, Targets, Timestamp
@@ -29,6 +31,7 @@ from registry.directory.layout import (
     metadata_name,
     target_name,
 )
+from registry.directory.proposals import Accepted
 from registry.directory.renewal import MAX_PER_HOUR, due
 from registry.directory.roles import Signed
 from registry.directory.signers import Signers, public
@@ -36,6 +39,8 @@ from security.errors import Code, SimpulError
 from simpul.v1 import directory_pb2
 
 MS_PER_HOUR = 60 * 60 * 1000
+# Signed by people, elsewhere, once `simpul registry root init` was done.
+_CARRIED = (Role.ROOT, Role.TARGETS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,16 @@ class _State:
     timestamp: Signed[Timestamp]
 
 
+@dataclass(frozen=True, slots=True)
+class _Staged:
+    """What was signed elsewhere and is to go out, and the keys that sign from then on."""
+
+    root: Signed[Root] | None = None
+    targets: Signed[Targets] | None = None
+    policy: bytes = b""
+    signers: Signers = field(default_factory=dict)
+
+
 class Publisher:
     """One folder's writer. Not for use by two threads at once."""
 
@@ -67,9 +82,8 @@ class Publisher:
         self._state = state
         self._clean = False
         self._last_renewal_ms = 0
+        self._staged: _Staged | None = None
         self.policy_file = self._read_policy(state)
-        policy = directory_pb2.FederationPolicy.FromString(self.policy_file)
-        self._dead_after_ms = policy.dead_after_ms
 
     @classmethod
     def create(
@@ -132,6 +146,31 @@ class Publisher:
         """The newest root metadata."""
         return self._state.root.data
 
+    @property
+    def targets(self) -> bytes:
+        """The metadata of the top-level targets role in force."""
+        return self._state.targets[Role.TARGETS].data
+
+    @property
+    def _dead_after_ms(self) -> int:
+        return directory_pb2.FederationPolicy.FromString(self.policy_file).dead_after_ms
+
+    def stage(self, accepted: Accepted, signers: Signers) -> None:
+        """Holds a root and a policy ready, that `proposals.check` passed, for the next publication.
+
+        Args:
+            accepted: What is to be published.
+            signers: The keys that are to sign from then on, as its root lists them.
+        """
+        root = accepted.next_root
+        targets = accepted.next_targets
+        self._staged = _Staged(
+            None if root is None else Signed(Role.ROOT, *root),
+            None if targets is None else Signed(Role.TARGETS, *targets),
+            accepted.policy,
+            signers,
+        )
+
     def holds(self, path: str, data: bytes) -> bool:
         """Whether the target at `path` is published with these bytes."""
         listed = self._state.targets[self._bin_of(path)].value.targets.get(path)
@@ -159,7 +198,10 @@ class Publisher:
                 file = roles.target_file(path, data)
                 added.setdefault(self._bin_of(path), {})[path] = file
                 files[target_name(path, file.hashes["sha256"])] = data
-        renewed = self._renewals(now_ms)
+        staged = self._staged or _Staged()
+        if staged.policy:
+            files[target_name(POLICY, sha256(staged.policy).hexdigest())] = staged.policy
+        renewed = self._renewals(now_ms) - ({Role.TARGETS} if staged.targets else set())
         changed = [
             roles.next_targets(
                 self._state.targets[name],
@@ -169,13 +211,14 @@ class Publisher:
             )
             for name in sorted(added.keys() | renewed, key=_publishing_order)
         ]
+        changed += [staged.targets] if staged.targets else []
         files |= {role.name: role.data for role in changed}
-        state = self._next_state(changed, issued_at_ms, now_ms)
-        if state.root is not self._state.root:
-            files[state.root.name] = state.root.data
+        state = self._next_state(changed, staged, issued_at_ms, now_ms)
         if state.snapshot is not self._state.snapshot:
             files[state.snapshot.name] = state.snapshot.data
-        self._commit(state, files)
+        if state.root is not self._state.root:
+            files[state.root.name] = state.root.data
+        self._commit(state, files, staged)
         if renewed:
             self._last_renewal_ms = now_ms
         return _publication(state, {**files, TIMESTAMP_NAME: state.timestamp.data})
@@ -189,30 +232,34 @@ class Publisher:
             Role.SNAPSHOT: state.snapshot.expires_at_ms,
         }
 
-    def _next_state(self, changed: list[Signed[Targets]], issued_at_ms: int, now_ms: int) -> _State:
+    def _next_state(
+        self, changed: list[Signed[Targets]], staged: _Staged, issued_at_ms: int, now_ms: int
+    ) -> _State:
         state = self._state
-        dead_after_ms = self._dead_after_ms
+        signers = staged.signers or self._signers
+        policy = staged.policy or self.policy_file
+        dead_after_ms = directory_pb2.FederationPolicy.FromString(policy).dead_after_ms
         snapshot_due = due(
             {Role.SNAPSHOT: state.snapshot.expires_at_ms}, now_ms, dead_after_ms, allowance=1
         )
         snapshot = state.snapshot
-        if changed or snapshot_due:
+        # A root may have brought another key for it.
+        if changed or snapshot_due or signers is not self._signers:
             snapshot = roles.make_snapshot(
                 snapshot.value.version + 1,
                 snapshot.value.meta,
                 changed,
-                self._signers[Role.SNAPSHOT],
+                signers[Role.SNAPSHOT],
                 issued_at_ms,
             )
-        root = state.root
-        root_signer = self._signers.get(Role.ROOT)
+        root = staged.root or state.root
         root_due = due({Role.ROOT: root.expires_at_ms}, now_ms, dead_after_ms, allowance=1)
-        if root_signer is not None and root_due:
-            root = roles.next_root(root, root_signer, now_ms)
+        if root_due and self._signs_alone(Role.ROOT):
+            root = roles.next_root(root, self._signers[Role.ROOT], now_ms)
         timestamp = roles.make_timestamp(
             state.timestamp.value.version + 1,
             snapshot,
-            self._signers[Role.TIMESTAMP],
+            signers[Role.TIMESTAMP],
             issued_at_ms,
             dead_after_ms,
         )
@@ -225,15 +272,27 @@ class Publisher:
         ours = {
             name: role.expires_at_ms
             for name, role in self._state.targets.items()
-            if key_role(name) in self._signers
+            if self._signs_alone(key_role(name))
         }
         allowance = MAX_PER_HOUR if rested else 0
         return set(due(ours, now_ms, self._dead_after_ms, allowance))
 
-    def _commit(self, state: _State, files: Mapping[str, bytes]) -> None:
+    def _signs_alone(self, role: Role) -> bool:
+        """Whether the key that is here suffices: root and targets may need several people's."""
+        if role not in self._signers:
+            return False
+        listed = self._state.root.value.roles.get(role)
+        if listed is None:
+            return True
+        return listed.threshold == 1 and public(self._signers, role).keyid in listed.keyids
+
+    def _commit(self, state: _State, files: Mapping[str, bytes], staged: _Staged) -> None:
         self._clean = False
         self._folder.commit(state.timestamp.data, files)
         self._state = state
+        self.policy_file = staged.policy or self.policy_file
+        self._signers = staged.signers or self._signers
+        self._staged = None
         self._clean = True
 
     def _drop_leftovers(self) -> None:
@@ -276,6 +335,15 @@ def _load(folder: PublishedFolder) -> _State:
     return _State(root, targets, snapshot, timestamp)
 
 
+def newest_root(folder: PublishedFolder) -> Root:
+    """The newest root that is published.
+
+    Raises:
+        SimpulError: DIRECTORY_ABSENT or DIRECTORY_UNTRUSTED.
+    """
+    return roles.parse(Role.ROOT, Root, folder.read(_newest_root(folder))).value
+
+
 def _publication(state: _State, files: Mapping[str, bytes]) -> Publication:
     return Publication(
         state.snapshot.value.version,
@@ -315,7 +383,8 @@ def _check_keys(signers: Signers, state: _State) -> None:
         listed[family.role] = top.roles[family.role].keyids
         listed[family.bins] = below.succinct_roles.keyids
     for role in signers:
-        if public(signers, role).keyid not in listed[role]:
+        # Root's and the policy's keys may be carried away, and a copy that stayed is of no use.
+        if role not in _CARRIED and public(signers, role).keyid not in listed[role]:
             raise SimpulError(
                 Code.CONFIG_INVALID,
                 f"the directory lists another key for {role}: put the right key file back",

@@ -46,6 +46,8 @@ class Press:
     folder: PublishedFolder
     read: Callable[[Touched], Mapping[str, bytes]]
     clock_ms: Callable[[], int]
+    # Called after each publication, before anybody is told of it.
+    settle: Callable[[], None] = lambda: None
 
 
 @dataclass(slots=True)
@@ -78,7 +80,7 @@ class Schedule:
 
     async def publish(self, touched: Touched) -> int:
         """Waits until what was touched is published; returns the version that holds it."""
-        if not touched.members and not touched.contracts:
+        if not touched.members and not touched.contracts and not touched.trust:
             return self._current.version
         waiting: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._batch.touched |= touched
@@ -135,7 +137,10 @@ class Schedule:
     def _work(self, touched: Touched) -> Publication:
         """In the writer's thread."""
         with self._metrics.publishing.time():
-            return self._press.publisher.publish(self._press.read(touched), self._press.clock_ms())
+            press = self._press
+            publication = press.publisher.publish(press.read(touched), press.clock_ms())
+            press.settle()
+            return publication
 
     def _done(self, batch: _Batch, publication: Publication) -> None:
         is_new = publication.version > self._current.version

@@ -7,6 +7,7 @@ import pytest
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, MetaFile, SuccinctRoles, TargetFile
 
+from node.directory.fetch import MAX_ROOT_BYTES
 from node.directory.replica import Replica
 from node.directory.rules import MAX_CLOCK_LAG_MS
 from node.store.engine import Store
@@ -161,6 +162,39 @@ def one_key_under_two_ids(registry: FakeRegistry) -> None:
     registry.sign_root()
 
 
+def root_by_another_key(registry: FakeRegistry) -> None:
+    """The thief of the online keys, or of nothing."""
+    registry.keys["root"] = CryptoSigner.generate_ed25519()
+    registry.rotate_online_keys()
+    change(registry)
+
+
+def root_that_its_own_keys_did_not_sign(registry: FakeRegistry) -> None:
+    """One of two holders who are to sign from then on has lost the key that it names."""
+    registry.root.add_key(CryptoSigner.generate_ed25519().public_key, "root")
+    registry.root.roles["root"].threshold = 2
+    registry.root.version += 1
+    registry.sign_root()
+
+
+def root_that_skips_a_number(registry: FakeRegistry) -> None:
+    registry.root.version += 2
+    registry.files["metadata/2.root.json"] = registry.sign("root", registry.root)
+
+
+def root_that_is_too_large(registry: FakeRegistry) -> None:
+    registry.root.version += 1
+    registry.root.unrecognized_fields["x-filler"] = "x" * MAX_ROOT_BYTES
+    registry.sign_root()
+
+
+def policy_by_an_online_key(registry: FakeRegistry) -> None:
+    """The thief of every online key writes himself a policy: other witnesses, another authority."""
+    registry.keys["targets"] = registry.keys["m"]
+    registry.list_target("targets", "policy", policy().replace(b"certificate", b"c3rtificate"))
+    registry.publish()
+
+
 def issued_in_the_future(registry: FakeRegistry) -> None:
     registry.sign_timestamp(NOW_MS + MAX_CLOCK_LAG_MS + 1)
 
@@ -191,6 +225,11 @@ def another_snapshot_of_the_same_number(registry: FakeRegistry) -> None:
 
 ATTACKS: list[tuple[Attack, Code]] = [
     (another_federations_root, Code.DIRECTORY_UNTRUSTED),
+    (root_by_another_key, Code.DIRECTORY_UNTRUSTED),
+    (root_that_its_own_keys_did_not_sign, Code.DIRECTORY_UNTRUSTED),
+    (root_that_skips_a_number, Code.DIRECTORY_ROLLBACK),
+    (root_that_is_too_large, Code.DIRECTORY_UNTRUSTED),
+    (policy_by_an_online_key, Code.DIRECTORY_UNTRUSTED),
     (another_federations_policy, Code.DIRECTORY_UNTRUSTED),
     (timestamp_by_another_key, Code.DIRECTORY_UNTRUSTED),
     (contracts_key_lists_a_member, Code.DIRECTORY_UNTRUSTED),
@@ -318,6 +357,22 @@ def test_counts_may_begin_anew_when_root_renewed_both_online_keys(
     made = new_replica().sync(DictFetcher(registry.files), NOW_MS)
     assert made.version == 1
     assert new_replica().open_local(NOW_MS) == made
+
+
+def test_a_root_that_went_back_is_refused(registry: FakeRegistry, new_replica: NewReplica) -> None:
+    """The keys that a rotation replaced were stolen, and every newer file is withheld."""
+    old = {name: registry.keys[name] for name in ("snapshot", "timestamp")}
+    registry.rotate_online_keys()
+    change(registry)
+    good = new_replica().sync(DictFetcher(registry.files), NOW_MS)
+    (good.path.parent / "current").unlink()
+    del registry.files["metadata/2.root.json"]
+    registry.keys |= old
+    change(registry, 3)
+    with pytest.raises(SimpulError) as caught:
+        new_replica().sync(DictFetcher(registry.files), NOW_MS)
+    assert caught.value.code is Code.DIRECTORY_ROLLBACK
+    assert "root" in caught.value.message
 
 
 def test_root_is_followed_from_the_first_one(
