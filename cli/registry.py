@@ -14,6 +14,8 @@ from cli import (
     registry_nodes,
     registry_operators,
     registry_pending,
+    registry_policy,
+    registry_root,
     registry_subsystems,
 )
 from cli.options import AsJson, RegistryHomeDir, examples, group
@@ -43,6 +45,8 @@ app.add_typer(registry_nodes.app, name="node")
 app.add_typer(registry_changes.app, name="change")
 app.add_typer(registry_operators.app, name="operator")
 app.add_typer(registry_pending.app, name="pending")
+app.add_typer(registry_root.app, name="root")
+app.add_typer(registry_policy.app, name="policy")
 app.add_typer(registry_audit.app, name="audit")
 
 SECONDS_PER_HOUR = 3_600

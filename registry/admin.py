@@ -3,15 +3,19 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
 
 from registry import administration, audit, changes
 from registry.admin_members import codes
-from registry.admin_operators import OperatorAdmin, OperatorsPort
+from registry.admin_operators import OperatorsPort
+from registry.admin_trust import TrustAdmin
 from registry.administration import NodeInfo, TokenRequest
 from registry.desk import Desk
+from registry.directory.proposals import parse_root
 from registry.home import Endpoints
 from registry.membership import Act
 from registry.model import Touched
@@ -19,6 +23,7 @@ from registry.operators import actor_of
 from registry.registrar import Registrar
 from registry.requests import parse_change, summary
 from registry.store.waiting import WaitingChange
+from registry.trust import Trust
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId, NodeId
 from security.token import SECRET_BYTES, EnrolmentToken, format_token
@@ -36,8 +41,9 @@ class Facts:
     """What a running registry tells of itself, and puts into tokens."""
 
     endpoints: Endpoints
+    # The first root, and the folder in which its successors are published.
     root_file: str
-    root_sha256: bytes
+    roots: Path
     certificate_sha256: bytes
     token_life_s: int
     # What operators pin, and where they call; empty: nowhere.
@@ -45,13 +51,19 @@ class Facts:
     admin_public: str = ""
 
 
-class AdminService(OperatorAdmin):
+class AdminService(TrustAdmin):
     """simpul.registry.v1.RegistryAdmin."""
 
     def __init__(
-        self, registrar: Registrar, desk: Desk, facts: Facts, clock_ms: Callable[[], int]
+        self,
+        registrar: Registrar,
+        desk: Desk,
+        trust: Trust,
+        facts: Facts,
+        clock_ms: Callable[[], int],
     ) -> None:
         super().__init__(registrar, desk, clock_ms)
+        self._trust = trust
         self._port = OperatorsPort(facts.admin_public, facts.certificate_pem)
         self._facts = facts
 
@@ -64,13 +76,22 @@ class AdminService(OperatorAdmin):
             federation=self._registrar.federation,
             grpc=self._facts.endpoints.grpc,
             directory_url=self._facts.endpoints.directory,
-            root_file=self._facts.root_file,
+            root_file=self._root_file(),
             directory_version=self._desk.schedule.current.version,
             members=counts.members,
             nodes=counts.nodes,
             services=counts.services,
             metrics=self._facts.endpoints.metrics,
             member_classes=sorted(self._registrar.policy.member_classes),
+        )
+
+    def _root_file(self) -> str:
+        """The newest root's: who starts from it need not trust the keys of those before."""
+        version = parse_root(self._trust.show().root).version
+        return (
+            self._facts.root_file
+            if version == 1
+            else str(self._facts.roots / f"{version}.root.json")
         )
 
     async def CreateEnrolment(  # noqa: N802  (the proto's name)
@@ -101,7 +122,7 @@ class AdminService(OperatorAdmin):
             secret=wanted.secret,
             member=wanted.member,
             node=wanted.node,
-            root_sha256=self._facts.root_sha256,
+            root_sha256=sha256(self._trust.show().root).digest(),
             registry_certificate_sha256=self._facts.certificate_sha256,
             has_statement=granted.has_statement,
         )

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from registry.admin_members import Context, MemberAdmin
 from registry.authorization import Role
+from registry.directory import proposals
 from registry.operators import CALLER, Caller, check_role, check_second
 from registry.store import operators, pending
 from registry.store.operators import Operator
@@ -26,6 +27,7 @@ _REQUESTS: Final[dict[str, Callable[[], Message]]] = {
     "AddOperator": admin_pb2.AddOperatorRequest,
     "SetOperatorRole": admin_pb2.SetOperatorRoleRequest,
     "RemoveOperator": admin_pb2.RemoveOperatorRequest,
+    "ChangeTrust": admin_pb2.ChangeTrustRequest,
 }
 
 
@@ -205,11 +207,17 @@ def _request(act: PendingAct) -> Message:
 
 
 def _pending(act: PendingAct) -> admin_pb2.PendingAct:
+    request = _request(act)
+    if isinstance(request, admin_pb2.ChangeTrustRequest):
+        # Bytes in base64 tell an approver nothing.
+        shown = proposals.described(proposals.parse(request.proposal))
+    else:
+        shown = MessageToJson(request, indent=None, preserving_proto_field_name=True)
     return admin_pb2.PendingAct(
         id=act.id,
         method=_name(act),
         subject=act.subject,
-        request=MessageToJson(_request(act), indent=None, preserving_proto_field_name=True),
+        request=shown,
         proposed_by=act.proposed_by,
         proposed_at_ms=act.proposed_at_ms,
         state=act.state,

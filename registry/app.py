@@ -26,7 +26,9 @@ from registry.config import RegistryConfig
 from registry.desk import Desk
 from registry.directory import content, signers
 from registry.directory.http import DirectoryServer
-from registry.directory.publisher import Publisher
+from registry.directory.layout import METADATA
+from registry.directory.publisher import Publisher, newest_root
+from registry.directory.roles import TOP_LEVEL
 from registry.directory.schedule import Press, Schedule, Timing
 from registry.directory.watchers import Watchers
 from registry.home import Endpoints, NewRegistry, RegistryHome, ServerIdentity
@@ -46,6 +48,7 @@ from registry.registrar import Registrar
 from registry.requests import MAX_CHANGE_BYTES
 from registry.service import RegistryService
 from registry.store.database import Store
+from registry.trust import Trust
 from registry.witness import start_witness
 from registry.writer import Writer
 from runtime import clock, log, metrics
@@ -128,6 +131,7 @@ class _Core:
     settings: RegistryConfig
     store: Store
     registrar: Registrar
+    trust: Trust
     desk: Desk
     watchers: Watchers
     metrics: Metrics
@@ -145,6 +149,8 @@ async def _start_core(
     writer = Writer()
     stack.callback(writer.close)
     folder = place.directory
+    root = newest_root(folder)
+    signers.settle(place.keys, {role: root.roles[role].keyids for role in TOP_LEVEL})
     publisher = Publisher.open(folder, signers.load(place.keys))
     policy = parse_policy(publisher.policy_file)
     if policy.federation != settings.federation:
@@ -154,9 +160,18 @@ async def _start_core(
             f"{settings.federation}: mend federation in registry.toml",
         )
     watchers = Watchers(settings.grpc.max_watchers, measures)
-    read = partial(content.read_committed, store, policy)
+    held = settings.approvals.decided_by_operators
+    registrar = Registrar(store, policy, place.authority(), held)
+    trust = Trust(publisher, registrar, place.keys, place.accepted_file)
+    trust.resume(clock.now_ms())
     timing = Timing(settings.directory.coalesce_s, settings.directory.heartbeat_s)
-    press = Press(publisher, folder, read, clock.now_ms)
+    press = Press(
+        publisher,
+        folder,
+        lambda touched: content.read_committed(store, registrar.policy, touched),
+        clock.now_ms,
+        trust.settle,
+    )
     schedule = Schedule(press, writer, watchers, measures, timing)
     # What was stored and not published before the process ended.
     await schedule.start(await writer.run(lambda: content.everything(store)))
@@ -164,9 +179,7 @@ async def _start_core(
     stack.push_async_callback(_cancel, publishing)
     desk = Desk(writer, schedule)
     stack.push_async_callback(desk.close, STOP_GRACE_S)
-    held = settings.approvals.decided_by_operators
-    registrar = Registrar(store, policy, place.authority(), held)
-    return _Core(place, settings, store, registrar, desk, watchers, measures, shown.address)
+    return _Core(place, settings, store, registrar, trust, desk, watchers, measures, shown.address)
 
 
 async def _start_servers(stack: AsyncExitStack, core: _Core) -> Endpoints:
@@ -204,7 +217,7 @@ async def _start_servers(stack: AsyncExitStack, core: _Core) -> Endpoints:
     facts = Facts(
         endpoints=endpoints,
         root_file=str(place.root_file),
-        root_sha256=place.root_sha256(),
+        roots=place.directory.path / METADATA,
         certificate_sha256=identity.certificate_sha256,
         token_life_s=settings.tokens.life_s,
         certificate_pem=certificate.to_pem(identity.certificate_der).decode(),
@@ -235,7 +248,7 @@ async def _start_admin(
         facts = replace(facts, admin_public=public)
     local = _admin_server(core, identify_local)
     _listen_privately(local, core.place.admin_address)
-    admin = AdminService(core.registrar, core.desk, facts, clock.now_ms)
+    admin = AdminService(core.registrar, core.desk, core.trust, facts, clock.now_ms)
     for server in filter(None, (local, remote)):
         admin_pb2_grpc.add_RegistryAdminServicer_to_server(admin, server)
         await server.start()

@@ -94,6 +94,9 @@ TABLE: Final[Mapping[str, Row]] = MappingProxyType(
         f"{_ADMIN}/RemoveOperator": _PEOPLE,
         f"{_ADMIN}/ListPending": _READ,
         f"{_ADMIN}/DecidePending": _GUARD,
+        f"{_ADMIN}/ShowTrust": _READ,
+        f"{_ADMIN}/MakeOnlineKeys": _PEOPLE,
+        f"{_ADMIN}/ChangeTrust": _PEOPLE,
     }
 )
 

@@ -76,7 +76,9 @@ class TokensSection(Section):
 
 
 Decider = Literal["automatic", "operator"]
-Dangerous = Literal["remove_member", "revoke_node", "change_operators"]
+Dangerous = Literal[
+    "remove_member", "revoke_node", "change_operators", "rotate_root", "change_policy"
+]
 
 
 class ApprovalsSection(Section):
@@ -96,7 +98,7 @@ class ApprovalsSection(Section):
     replace_node_key: Decider = Field("automatic", description="A new key of a node.")
 
     two_persons: tuple[Dangerous, ...] = Field(
-        ("remove_member", "revoke_node", "change_operators"),
+        ("remove_member", "revoke_node", "change_operators", "rotate_root", "change_policy"),
         description="What operators do only in twos, once there are two who may.",
     )
 

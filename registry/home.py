@@ -9,6 +9,7 @@
     tls/server.pem       the gRPC port's key, 0600; server.crt its certificate
     witness/key.pem      the key that cosigns the nodes' checkpoints, 0600
     witness/memory.db    what it cosigned last of each log; never restore it from a backup
+    accepted.json        a signed root or policy, from its acceptance until it is published
     run/                 admin.sock (0600) and endpoints.json while the registry runs
     lock                 held while the registry runs
 
@@ -112,6 +113,11 @@ class RegistryHome:
     def keys(self) -> Path:
         """The folder of the directory's keys."""
         return self.path / "keys"
+
+    @property
+    def accepted_file(self) -> Path:
+        """`accepted.json`."""
+        return self.path / "accepted.json"
 
     @property
     def run(self) -> Path:

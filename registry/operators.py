@@ -17,6 +17,7 @@ import grpc
 from google.protobuf.message import Message
 
 from registry.authorization import Listener, Role, authorize
+from registry.directory import proposals
 from registry.store import operators, pending
 from registry.store.database import Store
 from registry.store.pending import PendingAct
@@ -93,7 +94,11 @@ def check_role(method: str, caller: Caller) -> None:
 
 
 def dangerous_kind(method: str, request: Message) -> str | None:
-    """What kind of dangerous act a request is, by its name in registry.toml, or None."""
+    """What kind of dangerous act a request is, by its name in registry.toml, or None.
+
+    Raises:
+        SimpulError: CHANGE_INVALID, for a proposal that is none.
+    """
     match method.rpartition("/")[2]:
         case "SetMemberState" if getattr(request, "state", "") == "removed":
             return "remove_member"
@@ -101,6 +106,9 @@ def dangerous_kind(method: str, request: Message) -> str | None:
             return "revoke_node"
         case "AddOperator" | "SetOperatorRole" | "RemoveOperator":
             return "change_operators"
+        case "ChangeTrust":
+            proposal = proposals.parse(getattr(request, "proposal", b""))
+            return "change_policy" if proposal.next_root is None else "rotate_root"
         case _:
             return None
 

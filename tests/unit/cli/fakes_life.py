@@ -8,7 +8,7 @@ import grpc
 from simpul.node.v1 import admin_pb2 as node_pb
 from simpul.node.v1 import admin_pb2_grpc as node_grpc
 from simpul.registry.v1 import admin_pb2 as registry_pb
-from tests.unit.cli.fakes_operators import FakeOperators
+from tests.unit.cli.fakes_trust import FakeTrust
 from tests.unit.cli.heard import Heard
 
 Context = grpc.ServicerContext
@@ -69,7 +69,7 @@ class FakeKeys(node_grpc.NodeAdminServicer):
         return node_pb.WithdrawChangeResponse()
 
 
-class FakeLife(FakeOperators):
+class FakeLife(FakeTrust):
     """A registry whose members and subsystems become what they are told to."""
 
     heard: Heard

@@ -13,7 +13,10 @@ import pytest
 from sqlmodel import col, update
 
 from registry import audit, config
-from registry.authorization import TABLE, Listener, Role
+from registry.authorization import TABLE, Listener
+from registry.authorization import Role as OperatorRole
+from registry.directory import proposals, signers
+from registry.directory.layout import Role
 from registry.home import RegistryHome
 from registry.store.audit import AuditEntryRow
 from registry.store.database import Store
@@ -23,6 +26,7 @@ from security import certificate
 from security.errors import Code, SimpulError
 from simpul.registry.v1 import admin_pb2 as pb
 from simpul.registry.v1 import admin_pb2_grpc
+from simpul.v1 import directory_pb2
 from tests.unit.registry.running import DNS_NAME, Running, refusal, run
 
 MEMBER = "ID/DAERAH/53.15"
@@ -82,8 +86,8 @@ def test_auditors_only_read() -> None:
         if row.listener is Listener.ADMIN:
             name = method.rpartition("/")[2]
             reads = name.startswith(("List", "Show", "Verify", "Status"))
-            assert (Role.AUDITOR in row.roles) == reads, name
-            assert Role.ADMINISTRATOR in row.roles
+            assert (OperatorRole.AUDITOR in row.roles) == reads, name
+            assert OperatorRole.ADMINISTRATOR in row.roles
 
 
 async def test_an_auditor_reads_and_does_not_write(home: Path) -> None:
@@ -173,6 +177,47 @@ def _a_changed_row_is_found(home: Path) -> None:
         audit.verify(store)
     store.close()
     assert caught.value.code is Code.DATABASE_CORRUPT
+
+
+async def test_a_policy_needs_a_second_person_who_reads_what_it_is_about(home: Path) -> None:
+    async with run(home) as registry:
+        shown = await registry.admin.ShowTrust(pb.ShowTrustRequest())
+        policy = directory_pb2.FederationPolicy.FromString(shown.policy)
+        policy.stale_after_ms = 120_000
+        data = policy.SerializeToString(deterministic=True)
+        proposal = proposals.sign(
+            proposals.propose_policy(shown.root, shown.targets, data, clock.now_ms()),
+            signers.load(home / "keys")[Role.TARGETS],
+        )
+        anna, budi = person("anna"), person("budi")
+        grant = await enrol(registry, anna, "security officer")
+        change = pb.ChangeTrustRequest(proposal=proposal.to_bytes())
+        error, _ = await refusal(registry.admin.ChangeTrust(change))
+        assert error.code is Code.APPROVAL_PENDING
+        async with channel(grant, anna) as stub:
+            (act,) = (await stub.ListPending(pb.ListPendingRequest())).acts
+            assert act.request.startswith(f"policy 2: SHA-256 {sha256(data).hexdigest()}")
+            await stub.DecidePending(pb.DecidePendingRequest(id=act.id, approve=True))
+            shown = await stub.ShowTrust(pb.ShowTrustRequest())
+        assert shown.policy == data
+        # An operator may not so much as ask.
+        approve = pb.DecidePendingRequest(id=2, approve=True)
+        await refusal(registry.admin.AddOperator(add_request(budi, "operator")))
+        async with channel(grant, anna) as stub:
+            await stub.DecidePending(approve)
+            listed = (await stub.ListOperators(pb.ListOperatorsRequest())).operators
+        granted = next(json.loads(item.grant) for item in listed if item.name == "budi")
+        async with channel(granted, budi) as stub:
+            error, _ = await refusal(stub.ChangeTrust(change))
+            assert error.code is Code.OPERATOR_REFUSED
+
+
+async def test_what_is_no_proposal_does_not_wait_for_anybody(home: Path) -> None:
+    async with run(home) as registry:
+        await enrol(registry, person("anna"), "security officer")
+        error, _ = await refusal(registry.admin.ChangeTrust(pb.ChangeTrustRequest(proposal=b"{}")))
+        assert error.code is Code.CHANGE_INVALID
+        assert not (await registry.admin.ListPending(pb.ListPendingRequest())).acts
 
 
 async def test_what_a_removed_operator_asked_for_is_not_done(home: Path) -> None:

@@ -161,6 +161,21 @@ class RegistryAdminStub:
                 request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.DecidePendingRequest.SerializeToString,
                 response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.DecidePendingResponse.FromString,
                 _registered_method=True)
+        self.ShowTrust = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/ShowTrust',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ShowTrustRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ShowTrustResponse.FromString,
+                _registered_method=True)
+        self.MakeOnlineKeys = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/MakeOnlineKeys',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.MakeOnlineKeysRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.MakeOnlineKeysResponse.FromString,
+                _registered_method=True)
+        self.ChangeTrust = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/ChangeTrust',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeTrustRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeTrustResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryAdminServicer:
@@ -329,6 +344,27 @@ class RegistryAdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ShowTrust(self, request, context):
+        """The root and the policy in force: what a change of them is proposed against.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MakeOnlineKeys(self, request, context):
+        """Keys that a root may list for the roles that the registry signs alone, made when first asked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangeTrust(self, request, context):
+        """Publishes a root or a policy that its holders signed; answers when it is in force.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryAdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -456,6 +492,21 @@ def add_RegistryAdminServicer_to_server(servicer, server):
                     servicer.DecidePending,
                     request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.DecidePendingRequest.FromString,
                     response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.DecidePendingResponse.SerializeToString,
+            ),
+            'ShowTrust': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowTrust,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ShowTrustRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ShowTrustResponse.SerializeToString,
+            ),
+            'MakeOnlineKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.MakeOnlineKeys,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.MakeOnlineKeysRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.MakeOnlineKeysResponse.SerializeToString,
+            ),
+            'ChangeTrust': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeTrust,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeTrustRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeTrustResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1135,6 +1186,87 @@ class RegistryAdmin:
             '/simpul.registry.v1.RegistryAdmin/DecidePending',
             simpul_dot_registry_dot_v1_dot_admin__pb2.DecidePendingRequest.SerializeToString,
             simpul_dot_registry_dot_v1_dot_admin__pb2.DecidePendingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowTrust(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/ShowTrust',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ShowTrustRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ShowTrustResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MakeOnlineKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/MakeOnlineKeys',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.MakeOnlineKeysRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.MakeOnlineKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeTrust(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/ChangeTrust',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeTrustRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeTrustResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -71,6 +71,12 @@ class RegistryAdminStub:
     ListPending: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListPendingRequest, _admin_pb2.ListPendingResponse]
     """What one person asked for and another must approve."""
     DecidePending: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DecidePendingRequest, _admin_pb2.DecidePendingResponse]
+    ShowTrust: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ShowTrustRequest, _admin_pb2.ShowTrustResponse]
+    """The root and the policy in force: what a change of them is proposed against."""
+    MakeOnlineKeys: _grpc.UnaryUnaryMultiCallable[_admin_pb2.MakeOnlineKeysRequest, _admin_pb2.MakeOnlineKeysResponse]
+    """Keys that a root may list for the roles that the registry signs alone, made when first asked."""
+    ChangeTrust: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ChangeTrustRequest, _admin_pb2.ChangeTrustResponse]
+    """Publishes a root or a policy that its holders signed; answers when it is in force."""
 
 @_typing.type_check_only
 class RegistryAdminAsyncStub(RegistryAdminStub):
@@ -115,6 +121,12 @@ class RegistryAdminAsyncStub(RegistryAdminStub):
     ListPending: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListPendingRequest, _admin_pb2.ListPendingResponse]  # type: ignore[assignment]
     """What one person asked for and another must approve."""
     DecidePending: _aio.UnaryUnaryMultiCallable[_admin_pb2.DecidePendingRequest, _admin_pb2.DecidePendingResponse]  # type: ignore[assignment]
+    ShowTrust: _aio.UnaryUnaryMultiCallable[_admin_pb2.ShowTrustRequest, _admin_pb2.ShowTrustResponse]  # type: ignore[assignment]
+    """The root and the policy in force: what a change of them is proposed against."""
+    MakeOnlineKeys: _aio.UnaryUnaryMultiCallable[_admin_pb2.MakeOnlineKeysRequest, _admin_pb2.MakeOnlineKeysResponse]  # type: ignore[assignment]
+    """Keys that a root may list for the roles that the registry signs alone, made when first asked."""
+    ChangeTrust: _aio.UnaryUnaryMultiCallable[_admin_pb2.ChangeTrustRequest, _admin_pb2.ChangeTrustResponse]  # type: ignore[assignment]
+    """Publishes a root or a policy that its holders signed; answers when it is in force."""
 
 class RegistryAdminServicer(metaclass=_abc_1.ABCMeta):
     """What the registry's operators do: the machine's administrator over the Unix socket in the
@@ -306,5 +318,29 @@ class RegistryAdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.DecidePendingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.DecidePendingResponse, _abc.Awaitable[_admin_pb2.DecidePendingResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ShowTrust(
+        self,
+        request: _admin_pb2.ShowTrustRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ShowTrustResponse, _abc.Awaitable[_admin_pb2.ShowTrustResponse]]:
+        """The root and the policy in force: what a change of them is proposed against."""
+
+    @_abc_1.abstractmethod
+    def MakeOnlineKeys(
+        self,
+        request: _admin_pb2.MakeOnlineKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.MakeOnlineKeysResponse, _abc.Awaitable[_admin_pb2.MakeOnlineKeysResponse]]:
+        """Keys that a root may list for the roles that the registry signs alone, made when first asked."""
+
+    @_abc_1.abstractmethod
+    def ChangeTrust(
+        self,
+        request: _admin_pb2.ChangeTrustRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ChangeTrustResponse, _abc.Awaitable[_admin_pb2.ChangeTrustResponse]]:
+        """Publishes a root or a policy that its holders signed; answers when it is in force."""
 
 def add_RegistryAdminServicer_to_server(servicer: RegistryAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
