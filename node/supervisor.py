@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from node.admin import NodeAdmin
-from node.agreements import model as agreements
+from node.agreements import wire as agreements
 from node.authorization import Socket, authorize
 from node.checkpoints.opening import open_keeper
 from node.checkpoints.watch import CheckpointMetrics

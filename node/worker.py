@@ -19,7 +19,7 @@ import structlog
 from grpc import aio
 from prometheus_client import CollectorRegistry
 
-from node.agreements import model as agreements
+from node.agreements import wire as agreements
 from node.calls import InboundCall, Services, new_call_id
 from node.config import NodeConfig
 from node.control import ControlClient

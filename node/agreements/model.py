@@ -1,9 +1,9 @@
-"""What deciding about agreements needs of a node, and the steps' shapes on the wire."""
+"""What deciding about agreements needs of a node, and an agreement's shapes in its store."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 from node.store.agreements import Pin, StoredAgreement
 from node.store.engine import Store
@@ -14,16 +14,6 @@ from security.errors import Code, SimpulError
 from security.identifiers import MemberId, NodeId, SubsystemId
 from security.keys import PrivateKey
 from simpul.v1 import agreement_pb2
-
-SERVICE: Final = "simpul.v1.Agreements"
-OFFER: Final = "Offer"
-DECIDE: Final = "Decide"
-REVOKE: Final = "Revoke"
-HELD: Final = "Held"
-METHODS: Final = (OFFER, DECIDE, REVOKE, HELD)
-# An agreement with its signatures and what goes with it.
-MAX_REQUEST_BYTES: Final = 512 * 1024
-MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 
 
 class PartyDesk(Protocol):

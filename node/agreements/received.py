@@ -11,16 +11,9 @@ import asyncio
 from typing import Final
 
 from node.agreements.drafts import check_contracts
-from node.agreements.model import (
-    MAX_REQUEST_BYTES,
-    METHODS,
-    PartyDesk,
-    member_of,
-    pins,
-    signed,
-    stored,
-)
+from node.agreements.model import PartyDesk, member_of, pins, signed, stored
 from node.agreements.own import accept
+from node.agreements.wire import MAX_REQUEST_BYTES, METHODS
 from node.store.agreement_lives import (
     Taken,
     get_standing,

@@ -20,18 +20,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from node.agreements.model import (
-    HELD,
-    MAX_ANSWER_BYTES,
-    PartyDesk,
-    member_of,
-    other,
-    own_party,
-    pins,
-    stored,
-    subsystem_of,
-)
+from node.agreements.model import PartyDesk, member_of, other, own_party, pins, stored, subsystem_of
 from node.agreements.received import keep_revoked
+from node.agreements.wire import HELD, MAX_ANSWER_BYTES
 from node.model import speaker_of
 from node.store.agreement_lives import keep_agreed, list_standings
 from node.store.agreements import known_keys, list_agreements

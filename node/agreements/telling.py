@@ -15,18 +15,9 @@ from typing import Final
 
 import structlog
 
-from node.agreements.model import (
-    DECIDE,
-    MAX_ANSWER_BYTES,
-    OFFER,
-    REVOKE,
-    PartyDesk,
-    member_of,
-    other,
-    signed,
-    subsystem_of,
-)
+from node.agreements.model import PartyDesk, member_of, other, signed, subsystem_of
 from node.agreements.received import taken_up
+from node.agreements.wire import DECIDE, MAX_ANSWER_BYTES, OFFER, REVOKE
 from node.store.agreement_lives import (
     StoredStep,
     Taken,

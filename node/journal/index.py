@@ -74,7 +74,7 @@ _LOST: Final = OUTCOMES.index(Outcome.LOST)
 _ASKING: Final = ROLES.index(Role.CONSUMER)
 _ANSWERING: Final = ROLES.index(Role.PROVIDER)
 
-# What an end writes into a call's row, and where in the row (see tables.CallTableRow) it stands.
+# What an end writes into a call's row, and where in the row (see tables.CALLS) it stands.
 _END_COLUMNS: Final = ("outcome", "status", "code", "closed_at_ms")
 _OUTCOME, _STATUS, _CODE, _CLOSED_AT = (
     list(CALLS.columns.keys()).index(name) for name in _END_COLUMNS

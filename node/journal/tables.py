@@ -18,17 +18,18 @@ from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
+    Column,
     ColumnElement,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     SmallInteger,
+    String,
     Table,
     UniqueConstraint,
     literal_column,
 )
-from sqlalchemy.orm import registry
-from sqlmodel import Field, SQLModel
 
 from node.journal.model import Direction, LinkEnd, Outcome, Role, Settlement
 
@@ -58,227 +59,190 @@ HAS_CODE: Final[ColumnElement[Any]] = literal_column("code <> 0")
 IS_OPEN: Final[ColumnElement[Any]] = literal_column("outcome = 0")
 HAS_FAILED: Final[ColumnElement[Any]] = literal_column("outcome > 1")
 
+# Their own: other databases have tables too.
+METADATA: Final = MetaData()
 
-class JournalTable(SQLModel, registry=registry(metadata=MetaData())):
-    """Base of this database's tables. Their own metadata: other databases have tables too."""
-
-
-class SlotRow(JournalTable, table=True):
-    """One slot: its tree so far, and who may append to it."""
-
-    __tablename__ = "slots"
-
-    number: int = Field(primary_key=True, sa_type=SmallInteger)
-    size: int = Field(sa_type=BigInteger)
+# One slot: its tree so far, and who may append to it.
+SLOTS: Final = Table(
+    "slots",
+    METADATA,
+    Column("number", SmallInteger, primary_key=True),
+    Column("size", BigInteger, nullable=False),
     # As security.merkle.Frontier writes itself.
-    frontier: bytes
-    holder: str
+    Column("frontier", LargeBinary, nullable=False),
+    Column("holder", String, nullable=False),
     # Grows by one each time the slot is taken; every append names the one it was given.
-    fencing: int = Field(sa_type=BigInteger)
+    Column("fencing", BigInteger, nullable=False),
     # 0: given back.
-    lease_until_ms: int = Field(sa_type=BigInteger)
+    Column("lease_until_ms", BigInteger, nullable=False),
+)
 
+# A text that many rows refer to.
+NAMES: Final = Table(
+    "names",
+    METADATA,
+    Column("id", Key, primary_key=True),
+    Column("text", String, nullable=False, unique=True),
+)
 
-class NameRow(JournalTable, table=True):
-    """A text that many rows refer to."""
+# One end of a link. `peer` is a name.
+LINKS: Final = Table(
+    "links",
+    METADATA,
+    Column("id", Key, primary_key=True),
+    Column("link_id", LargeBinary, nullable=False),
+    Column("end", SmallInteger, nullable=False),
+    Column("peer", BigInteger, nullable=False),
+    UniqueConstraint("link_id", "end"),
+)
 
-    __tablename__ = "names"
-
-    id: int = Field(primary_key=True, sa_type=Key)
-    text: str = Field(unique=True)
-
-
-class LinkRow(JournalTable, table=True):
-    """One end of a link. `peer` is a name."""
-
-    __tablename__ = "links"
-    __table_args__ = (UniqueConstraint("link_id", "end"),)
-
-    id: int = Field(primary_key=True, sa_type=Key)
-    link_id: bytes
-    end: int = Field(sa_type=SmallInteger)
-    peer: int = Field(sa_type=BigInteger)
-
-
-class ParcelRow(JournalTable, table=True):
-    """A leaf. `entries` and what precedes it are what the leaf and its proofs are made of."""
-
-    __tablename__ = "parcels"
-    __table_args__ = (
-        UniqueConstraint("link", "direction", "number"),
-        # What two nodes compare is found by it: all slots, one peer, one hour.
-        Index("parcels_peer", "peer", "sealed_at_ms"),
-    )
-
-    slot: int = Field(primary_key=True, sa_type=SmallInteger)
-    idx: int = Field(primary_key=True, sa_type=BigInteger)
-    direction: int = Field(sa_type=SmallInteger)
-    link: int = Field(sa_type=BigInteger)
-    member: int = Field(sa_type=BigInteger)
-    number: int = Field(sa_type=BigInteger)
-    sealed_at_ms: int = Field(sa_type=BigInteger)
-    recorded_at_ms: int = Field(sa_type=BigInteger)
-    leaf_hash: bytes
-    header_hash: bytes
-    entry_count: int
-    header: bytes
-    seal: bytes
+# A leaf. `entries` and what precedes it are what the leaf and its proofs are made of.
+PARCELS: Final = Table(
+    "parcels",
+    METADATA,
+    Column("slot", SmallInteger, primary_key=True),
+    Column("idx", BigInteger, primary_key=True),
+    Column("direction", SmallInteger, nullable=False),
+    Column("link", BigInteger, nullable=False),
+    Column("member", BigInteger, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("sealed_at_ms", BigInteger, nullable=False),
+    Column("recorded_at_ms", BigInteger, nullable=False),
+    Column("leaf_hash", LargeBinary, nullable=False),
+    Column("header_hash", LargeBinary, nullable=False),
+    Column("entry_count", Integer, nullable=False),
+    Column("header", LargeBinary, nullable=False),
+    Column("seal", LargeBinary, nullable=False),
     # As node.journal.blobs packs them.
-    entries: bytes
+    Column("entries", LargeBinary, nullable=False),
     # The link's, a name: so that one index serves peer and time.
-    peer: int = Field(sa_type=BigInteger)
+    Column("peer", BigInteger, nullable=False),
+    UniqueConstraint("link", "direction", "number"),
+    # What two nodes compare is found by it: all slots, one peer, one hour.
+    Index("parcels_peer", "peer", "sealed_at_ms"),
+)
 
+# The salts of one parcel's payloads and private blocks, as node.journal.blobs packs them.
+SALTS: Final = Table(
+    "salts",
+    METADATA,
+    Column("slot", SmallInteger, primary_key=True),
+    Column("idx", BigInteger, primary_key=True),
+    Column("salts", LargeBinary, nullable=False),
+)
 
-class SaltRow(JournalTable, table=True):
-    """The salts of one parcel's payloads and private blocks, as node.journal.blobs packs them."""
+# Who asked what of whom, by which agreement and purpose; all are names.
+#
+# Calls by the thousand share one row, so a call is found by any of the six through one index.
+TERMS: Final = Table(
+    "terms",
+    METADATA,
+    Column("id", Key, primary_key=True),
+    Column("consumer", BigInteger, nullable=False),
+    Column("provider", BigInteger, nullable=False),
+    Column("service", BigInteger, nullable=False),
+    Column("method", BigInteger, nullable=False),
+    Column("agreement", BigInteger, nullable=False),
+    Column("purpose", BigInteger, nullable=False),
+    UniqueConstraint(*TERMS_COLUMNS),
+)
 
-    __tablename__ = "salts"
+# A call. A call id may come again on another link, so it's no key.
+CALLS: Final = Table(
+    "calls",
+    METADATA,
+    Column("id", Key, primary_key=True),
+    Column("call_id", LargeBinary, nullable=False),
+    Column("link", BigInteger, nullable=False),
+    Column("role", SmallInteger, nullable=False),
+    Column("outcome", SmallInteger, nullable=False),
+    Column("terms", BigInteger, nullable=False),
+    Column("status", SmallInteger),
+    Column("code", BigInteger, nullable=False),
+    Column("opened_at_ms", BigInteger, nullable=False),
+    Column("closed_at_ms", BigInteger),
+    Column("settled", SmallInteger),
+    Index("calls_call_id", "call_id"),
+    Index("calls_opened", "opened_at_ms"),
+    Index("calls_terms", "terms", "opened_at_ms"),
+    # Nearly all calls succeed: an index of those would find nothing sooner.
+    Index(
+        "calls_status",
+        "status",
+        "opened_at_ms",
+        sqlite_where=HAS_STATUS,
+        postgresql_where=HAS_STATUS,
+    ),
+    Index(
+        "calls_code",
+        "code",
+        "opened_at_ms",
+        sqlite_where=HAS_CODE,
+        postgresql_where=HAS_CODE,
+    ),
+    # So that those which a link leaves open are found however many others there are.
+    Index("calls_open", "link", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
+    Index(
+        "calls_outcome",
+        "outcome",
+        "opened_at_ms",
+        sqlite_where=HAS_FAILED,
+        postgresql_where=HAS_FAILED,
+    ),
+)
 
-    slot: int = Field(primary_key=True, sa_type=SmallInteger)
-    idx: int = Field(primary_key=True, sa_type=BigInteger)
-    salts: bytes
+# Which call an entry belongs to. `blocks`: its payload's rounded length, by 256 bytes.
+#
+# `direction` and `kind` stand in the parcel too; here they spare reading it to list calls.
+CALL_ENTRIES: Final = Table(
+    "call_entries",
+    METADATA,
+    Column("slot", SmallInteger, primary_key=True),
+    Column("idx", BigInteger, primary_key=True),
+    Column("entry_no", SmallInteger, primary_key=True),
+    Column("call", BigInteger, nullable=False),
+    Column("direction", SmallInteger, nullable=False),
+    Column("kind", SmallInteger, nullable=False),
+    Column("blocks", BigInteger, nullable=False),
+    Index("call_entries_call", "call"),
+    sqlite_with_rowid=False,
+)
 
-
-class TermsRow(JournalTable, table=True):
-    """Who asked what of whom, by which agreement and purpose; all are names.
-
-    Calls by the thousand share one row, so a call is found by any of the six through one index.
-    """
-
-    __tablename__ = "terms"
-    __table_args__ = (UniqueConstraint(*TERMS_COLUMNS),)
-
-    id: int = Field(primary_key=True, sa_type=Key)
-    consumer: int = Field(sa_type=BigInteger)
-    provider: int = Field(sa_type=BigInteger)
-    service: int = Field(sa_type=BigInteger)
-    method: int = Field(sa_type=BigInteger)
-    agreement: int = Field(sa_type=BigInteger)
-    purpose: int = Field(sa_type=BigInteger)
-
-
-class CallTableRow(JournalTable, table=True):
-    """A call. A call id may come again on another link, so it's no key."""
-
-    __tablename__ = "calls"
-    __table_args__ = (
-        Index("calls_call_id", "call_id"),
-        Index("calls_opened", "opened_at_ms"),
-        Index("calls_terms", "terms", "opened_at_ms"),
-        # Nearly all calls succeed: an index of those would find nothing sooner.
-        Index(
-            "calls_status",
-            "status",
-            "opened_at_ms",
-            sqlite_where=HAS_STATUS,
-            postgresql_where=HAS_STATUS,
-        ),
-        Index(
-            "calls_code",
-            "code",
-            "opened_at_ms",
-            sqlite_where=HAS_CODE,
-            postgresql_where=HAS_CODE,
-        ),
-        # So that those which a link leaves open are found however many others there are.
-        Index("calls_open", "link", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
-        Index(
-            "calls_outcome",
-            "outcome",
-            "opened_at_ms",
-            sqlite_where=HAS_FAILED,
-            postgresql_where=HAS_FAILED,
-        ),
-    )
-
-    id: int = Field(primary_key=True, sa_type=Key)
-    call_id: bytes
-    link: int = Field(sa_type=BigInteger)
-    role: int = Field(sa_type=SmallInteger)
-    outcome: int = Field(sa_type=SmallInteger)
-    terms: int = Field(sa_type=BigInteger)
-    status: int | None = Field(sa_type=SmallInteger)
-    code: int = Field(sa_type=BigInteger)
-    opened_at_ms: int = Field(sa_type=BigInteger)
-    closed_at_ms: int | None = Field(sa_type=BigInteger)
-    settled: int | None = Field(default=None, sa_type=SmallInteger)
-
-
-class CallEntryRow(JournalTable, table=True):
-    """Which call an entry belongs to. `blocks`: its payload's rounded length, by 256 bytes.
-
-    `direction` and `kind` stand in the parcel too; here they spare reading it to list calls.
-    """
-
-    __tablename__ = "call_entries"
-    __table_args__ = (
-        Index("call_entries_call", "call"),
-        {"sqlite_with_rowid": False},
-    )
-
-    slot: int = Field(primary_key=True, sa_type=SmallInteger)
-    idx: int = Field(primary_key=True, sa_type=BigInteger)
-    entry_no: int = Field(primary_key=True, sa_type=SmallInteger)
-    call: int = Field(sa_type=BigInteger)
-    direction: int = Field(sa_type=SmallInteger)
-    kind: int = Field(sa_type=SmallInteger)
-    blocks: int = Field(sa_type=BigInteger)
-
-
-class TreeNodeRow(JournalTable, table=True):
-    """The root of a full subtree of 256^level leaves, so that proofs needn't read every leaf."""
-
-    __tablename__ = "tree_nodes"
-    __table_args__ = {"sqlite_with_rowid": False}
-
-    slot: int = Field(primary_key=True, sa_type=SmallInteger)
+# The root of a full subtree of 256^level leaves, so that proofs needn't read every leaf.
+TREE_NODES: Final = Table(
+    "tree_nodes",
+    METADATA,
+    Column("slot", SmallInteger, primary_key=True),
     # 1 or more: the leaves themselves are the parcels'.
-    level: int = Field(primary_key=True, sa_type=SmallInteger)
-    idx: int = Field(primary_key=True, sa_type=BigInteger)
-    hash: bytes
+    Column("level", SmallInteger, primary_key=True),
+    Column("idx", BigInteger, primary_key=True),
+    Column("hash", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
 
-
-class CheckpointRow(JournalTable, table=True):
-    """A signed checkpoint of a slot, with the cosignatures that it has so far."""
-
-    __tablename__ = "checkpoints"
-    # The first cosigned checkpoint that covers a parcel is found through it.
-    __table_args__ = (Index("checkpoints_quorum", "slot", "quorum_at_ms", "size"),)
-
-    slot: int = Field(primary_key=True, sa_type=SmallInteger)
-    size: int = Field(primary_key=True, sa_type=BigInteger)
+# A signed checkpoint of a slot, with the cosignatures that it has so far.
+CHECKPOINTS: Final = Table(
+    "checkpoints",
+    METADATA,
+    Column("slot", SmallInteger, primary_key=True),
+    Column("size", BigInteger, primary_key=True),
     # As security.note prints it.
-    note: bytes
-    signed_at_ms: int = Field(sa_type=BigInteger)
+    Column("note", LargeBinary, nullable=False),
+    Column("signed_at_ms", BigInteger, nullable=False),
     # When the federation's quorum had cosigned it, by the cosignatures themselves.
-    quorum_at_ms: int | None = Field(sa_type=BigInteger)
+    Column("quorum_at_ms", BigInteger),
+    # The first cosigned checkpoint that covers a parcel is found through it.
+    Index("checkpoints_quorum", "slot", "quorum_at_ms", "size"),
+)
 
-
-class TimestampRow(JournalTable, table=True):
-    """An RFC 3161 time stamp of a checkpoint's text."""
-
-    __tablename__ = "timestamps"
-
-    slot: int = Field(primary_key=True, sa_type=SmallInteger)
-    size: int = Field(primary_key=True, sa_type=BigInteger)
-    authority: str = Field(primary_key=True)
+# An RFC 3161 time stamp of a checkpoint's text.
+TIMESTAMPS: Final = Table(
+    "timestamps",
+    METADATA,
+    Column("slot", SmallInteger, primary_key=True),
+    Column("size", BigInteger, primary_key=True),
+    Column("authority", String, primary_key=True),
     # The authority's whole answer, in DER.
-    response: bytes
-    stamped_at_ms: int = Field(sa_type=BigInteger)
-
-
-def _table(row: type[JournalTable]) -> Table:
-    return JournalTable.metadata.tables[str(row.__tablename__)]
-
-
-SLOTS: Final = _table(SlotRow)
-NAMES: Final = _table(NameRow)
-LINKS: Final = _table(LinkRow)
-PARCELS: Final = _table(ParcelRow)
-SALTS: Final = _table(SaltRow)
-TERMS: Final = _table(TermsRow)
-CALLS: Final = _table(CallTableRow)
-CALL_ENTRIES: Final = _table(CallEntryRow)
-TREE_NODES: Final = _table(TreeNodeRow)
-CHECKPOINTS: Final = _table(CheckpointRow)
-TIMESTAMPS: Final = _table(TimestampRow)
+    Column("response", LargeBinary, nullable=False),
+    Column("stamped_at_ms", BigInteger, nullable=False),
+)

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from node.agreements import model as agreements
+from node.agreements import wire as agreements
 from node.agreements.drafts import check_contracts
 from node.config import NodeConfig
 from node.directory.refresh import SharedRefresh

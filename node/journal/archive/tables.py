@@ -8,77 +8,60 @@ Source: docs/spec, "Archives: what stays in the journal".
 
 from typing import Final
 
-from sqlalchemy import BigInteger, SmallInteger, Table
-from sqlmodel import Field
+from sqlalchemy import BigInteger, Column, LargeBinary, SmallInteger, String, Table
 
-from node.journal.tables import JournalTable
+from node.journal.tables import METADATA
 
+# How many of a slot's first parcels were dropped. Not in `slots`: appends hold that row.
+DROPPED: Final = Table(
+    "dropped",
+    METADATA,
+    Column("slot", SmallInteger, primary_key=True),
+    Column("first", BigInteger, nullable=False),
+)
 
-class DroppedRow(JournalTable, table=True):
-    """How many of a slot's first parcels were dropped. Not in `slots`: appends hold that row."""
+# The leaf data of up to 256 dropped parcels, 32 bytes each, from `idx` * 256 on.
+LEAF_TILES: Final = Table(
+    "leaf_tiles",
+    METADATA,
+    Column("slot", SmallInteger, primary_key=True),
+    Column("idx", BigInteger, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
 
-    __tablename__ = "dropped"
+# The last dropped parcel of a link's end and direction: what the next one must name.
+LINK_TAILS: Final = Table(
+    "link_tails",
+    METADATA,
+    Column("link", BigInteger, primary_key=True),
+    Column("direction", SmallInteger, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("header_hash", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
 
-    slot: int = Field(primary_key=True, sa_type=SmallInteger)
-    first: int = Field(sa_type=BigInteger)
+# A call some of whose entries were dropped with their parcels, and others not yet.
+CUT_CALLS: Final = Table(
+    "cut_calls",
+    METADATA,
+    Column("call", BigInteger, primary_key=True),
+    sqlite_with_rowid=False,
+)
 
-
-class LeafTileRow(JournalTable, table=True):
-    """The leaf data of up to 256 dropped parcels, 32 bytes each, from `idx` * 256 on."""
-
-    __tablename__ = "leaf_tiles"
-
-    slot: int = Field(primary_key=True, sa_type=SmallInteger)
-    idx: int = Field(primary_key=True, sa_type=BigInteger)
-    data: bytes
-
-
-class LinkTailRow(JournalTable, table=True):
-    """The last dropped parcel of a link's end and direction: what the next one must name."""
-
-    __tablename__ = "link_tails"
-    __table_args__ = ({"sqlite_with_rowid": False},)
-
-    link: int = Field(primary_key=True, sa_type=BigInteger)
-    direction: int = Field(primary_key=True, sa_type=SmallInteger)
-    number: int = Field(sa_type=BigInteger)
-    header_hash: bytes
-
-
-class CutCallRow(JournalTable, table=True):
-    """A call some of whose entries were dropped with their parcels, and others not yet."""
-
-    __tablename__ = "cut_calls"
-    __table_args__ = ({"sqlite_with_rowid": False},)
-
-    call: int = Field(primary_key=True, sa_type=BigInteger)
-
-
-class ArchiveRow(JournalTable, table=True):
-    """An archive that was written, read back and verified: leaves `first` to before `end_idx`."""
-
-    __tablename__ = "archives"
-
-    slot: int = Field(primary_key=True, sa_type=SmallInteger)
-    first: int = Field(primary_key=True, sa_type=BigInteger)
-    end_idx: int = Field(sa_type=BigInteger)
-    digest: bytes
+# An archive that was written, read back and verified: leaves `first` to before `end_idx`.
+ARCHIVES: Final = Table(
+    "archives",
+    METADATA,
+    Column("slot", SmallInteger, primary_key=True),
+    Column("first", BigInteger, primary_key=True),
+    Column("end_idx", BigInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
     # A folder or s3://bucket/prefix, and the name there.
-    place: str
-    name: str
-    size_bytes: int = Field(sa_type=BigInteger)
+    Column("place", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
     # By when its parcels were recorded.
-    first_at_ms: int = Field(sa_type=BigInteger)
-    last_at_ms: int = Field(sa_type=BigInteger)
-    archived_at_ms: int = Field(sa_type=BigInteger)
-
-
-def _table(row: type[JournalTable]) -> Table:
-    return JournalTable.metadata.tables[str(row.__tablename__)]
-
-
-DROPPED: Final = _table(DroppedRow)
-LEAF_TILES: Final = _table(LeafTileRow)
-LINK_TAILS: Final = _table(LinkTailRow)
-CUT_CALLS: Final = _table(CutCallRow)
-ARCHIVES: Final = _table(ArchiveRow)
+    Column("first_at_ms", BigInteger, nullable=False),
+    Column("last_at_ms", BigInteger, nullable=False),
+    Column("archived_at_ms", BigInteger, nullable=False),
+)

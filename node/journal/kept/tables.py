@@ -9,106 +9,98 @@ Source: docs/spec, "Journal: payloads", "Journal: persons", "Journal: erasure".
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Index, SmallInteger, Table, UniqueConstraint
-from sqlmodel import Field
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    String,
+    Table,
+    UniqueConstraint,
+)
 
-from node.journal.tables import JournalTable, Key
+from node.journal.tables import METADATA, Key
 
-
-class KeptKeyRow(JournalTable, table=True):
-    """The wrapped key of one entry whose content is kept."""
-
-    __tablename__ = "kept_keys"
-    __table_args__ = (Index("kept_keys_secret", "secret"),)
-
-    slot: int = Field(primary_key=True, sa_type=SmallInteger)
-    idx: int = Field(primary_key=True, sa_type=BigInteger)
-    entry_no: int = Field(primary_key=True, sa_type=SmallInteger)
+# The wrapped key of one entry whose content is kept.
+KEPT_KEYS: Final = Table(
+    "kept_keys",
+    METADATA,
+    Column("slot", SmallInteger, primary_key=True),
+    Column("idx", BigInteger, primary_key=True),
+    Column("entry_no", SmallInteger, primary_key=True),
     # The id of the key that wraps it; zeros, and so is `wrapped`, where it was erased.
-    secret: bytes
-    wrapped: bytes
+    Column("secret", LargeBinary, nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Index("kept_keys_secret", "secret"),
+)
 
+# The ciphertext of a payload or of a private block; `part` as security.kept numbers them.
+KEPT_PARTS: Final = Table(
+    "kept_parts",
+    METADATA,
+    Column("slot", SmallInteger, primary_key=True),
+    Column("idx", BigInteger, primary_key=True),
+    Column("entry_no", SmallInteger, primary_key=True),
+    Column("part", SmallInteger, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
 
-class KeptPartRow(JournalTable, table=True):
-    """The ciphertext of a payload or of a private block; `part` as security.kept numbers them."""
+# A call that concerns a person. The call's opening stands here too: lists are by time.
+PERSONS: Final = Table(
+    "call_persons",
+    METADATA,
+    Column("tag", LargeBinary, primary_key=True),
+    Column("opened_at_ms", BigInteger, primary_key=True),
+    Column("call", BigInteger, primary_key=True),
+    Index("call_persons_call", "call"),
+    sqlite_with_rowid=False,
+)
 
-    __tablename__ = "kept_parts"
-
-    slot: int = Field(primary_key=True, sa_type=SmallInteger)
-    idx: int = Field(primary_key=True, sa_type=BigInteger)
-    entry_no: int = Field(primary_key=True, sa_type=SmallInteger)
-    part: int = Field(primary_key=True, sa_type=SmallInteger)
-    data: bytes
-
-
-class PersonRow(JournalTable, table=True):
-    """A call that concerns a person. The call's opening stands here too: lists are by time."""
-
-    __tablename__ = "call_persons"
-    __table_args__ = (Index("call_persons_call", "call"), {"sqlite_with_rowid": False})
-
-    tag: bytes = Field(primary_key=True)
-    opened_at_ms: int = Field(primary_key=True, sa_type=BigInteger)
-    call: int = Field(primary_key=True, sa_type=BigInteger)
-
-
-class ErasureRow(JournalTable, table=True):
-    """An erasure, for good: rows are added, and never changed or taken away."""
-
-    __tablename__ = "erasures"
-    __table_args__ = (Index("erasures_call", "call_id"),)
-
-    id: int = Field(primary_key=True, sa_type=Key)
-    call_id: bytes
-    at_ms: int = Field(sa_type=BigInteger)
+# An erasure, for good: rows are added, and never changed or taken away.
+ERASURES: Final = Table(
+    "erasures",
+    METADATA,
+    Column("id", Key, primary_key=True),
+    Column("call_id", LargeBinary, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
     # The operator, or the member whose notice was followed.
-    by: str
-    reason: str
-    entries: int
+    Column("by", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("entries", Integer, nullable=False),
+    Index("erasures_call", "call_id"),
+)
 
-
-class TellingRow(JournalTable, table=True):
-    """That an erasure is to be told to the other side, until it has been."""
-
-    __tablename__ = "erasure_tellings"
-    __table_args__ = (Index("erasure_tellings_due", "told_at_ms", "next_at_ms"),)
-
-    id: int = Field(primary_key=True, sa_type=Key)
-    erasure: int = Field(sa_type=BigInteger)
-    peer: str
-    sender: str
-    receiver: str
-    tries: int
+# That an erasure is to be told to the other side, until it has been.
+TELLINGS: Final = Table(
+    "erasure_tellings",
+    METADATA,
+    Column("id", Key, primary_key=True),
+    Column("erasure", BigInteger, nullable=False),
+    Column("peer", String, nullable=False),
+    Column("sender", String, nullable=False),
+    Column("receiver", String, nullable=False),
+    Column("tries", Integer, nullable=False),
     # Why the last try failed: a stable code, or nothing.
-    code: str
-    next_at_ms: int = Field(sa_type=BigInteger)
-    told_at_ms: int | None = Field(sa_type=BigInteger)
+    Column("code", String, nullable=False),
+    Column("next_at_ms", BigInteger, nullable=False),
+    Column("told_at_ms", BigInteger),
+    Index("erasure_tellings_due", "told_at_ms", "next_at_ms"),
+)
 
-
-class NoticeRow(JournalTable, table=True):
-    """What another member has told: that it erased a call which this journal has too."""
-
-    __tablename__ = "erasure_notices"
-    __table_args__ = (UniqueConstraint("call_id", "member"),)
-
-    id: int = Field(primary_key=True, sa_type=Key)
-    call_id: bytes
-    member: str
-    erased_at_ms: int = Field(sa_type=BigInteger)
-    reason: str
-    heard_at_ms: int = Field(sa_type=BigInteger)
+# What another member has told: that it erased a call which this journal has too.
+NOTICES: Final = Table(
+    "erasure_notices",
+    METADATA,
+    Column("id", Key, primary_key=True),
+    Column("call_id", LargeBinary, nullable=False),
+    Column("member", String, nullable=False),
+    Column("erased_at_ms", BigInteger, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("heard_at_ms", BigInteger, nullable=False),
     # When it was erased here too, or set aside.
-    settled_at_ms: int | None = Field(sa_type=BigInteger)
-    settled: str
-
-
-def _table(row: type[JournalTable]) -> Table:
-    return JournalTable.metadata.tables[str(row.__tablename__)]
-
-
-KEPT_KEYS: Final = _table(KeptKeyRow)
-KEPT_PARTS: Final = _table(KeptPartRow)
-PERSONS: Final = _table(PersonRow)
-ERASURES: Final = _table(ErasureRow)
-TELLINGS: Final = _table(TellingRow)
-NOTICES: Final = _table(NoticeRow)
+    Column("settled_at_ms", BigInteger),
+    Column("settled", String, nullable=False),
+    UniqueConstraint("call_id", "member"),
+)

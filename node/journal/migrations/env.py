@@ -2,11 +2,11 @@
 
 from alembic import context
 
-from node.journal.tables import JournalTable
+from node.journal.tables import METADATA
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=JournalTable.metadata,
+    target_metadata=METADATA,
     render_as_batch=True,
 )
 # The transaction is the caller's: all migrations are applied, or none.

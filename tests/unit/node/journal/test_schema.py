@@ -11,7 +11,7 @@ from sqlalchemy import create_engine
 
 from node.journal.schema import HEAD, MIGRATIONS
 from node.journal.sqlite_store import SqliteJournalStore
-from node.journal.tables import KINDS, JournalTable
+from node.journal.tables import KINDS, METADATA
 from security.errors import Code, SimpulError
 from security.kinds import EntryKind
 from tests.unit.node.journal.support import read, tamper
@@ -27,7 +27,7 @@ def test_migrations_make_the_tables(path: Path) -> None:
     SqliteJournalStore.open(path).close()
     engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
-        found = compare_metadata(MigrationContext.configure(connection), JournalTable.metadata)
+        found = compare_metadata(MigrationContext.configure(connection), METADATA)
     engine.dispose()
     assert found == []
 
