@@ -33,6 +33,7 @@ from node.directory.fetch import HttpFetcher
 from node.directory.model import Generation
 from node.directory.replica import Replica
 from node.home import KeyName, NodeHome
+from node.journal.writable import open_to_write
 from node.registry_client import FORMAT_VERSION, RegistryClient
 from node.store.engine import Store
 from runtime.files import write_durably
@@ -131,6 +132,7 @@ async def enrol(options: EnrolOptions, clock: Callable[[], int]) -> Enrolled:
         write_durably(home.root, options.root)
         # 8. Configuration.
         _write_config(home, options, token, answer.directory_url, str(advertise))
+        await asyncio.to_thread(_make_journal, home)
         # 9. Directory.
         first = await asyncio.to_thread(
             _first_directory, home, token, options.root, answer.directory_url, clock()
@@ -296,6 +298,12 @@ def _write_config(
             "journal": {"slots": options.slots},
         },
     )
+
+
+def _make_journal(home: NodeHome) -> None:
+    """Done here, because what makes it is slow to load, and a node that loaded it keeps it."""
+    engine, _ = open_to_write(home.journal)
+    engine.dispose()
 
 
 @dataclass(frozen=True, slots=True)

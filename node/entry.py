@@ -39,7 +39,7 @@ _log = structlog.get_logger(__name__)
 LOOK_EVERY_S: Final = 1.0
 # A worker whose supervisor is gone gets this long to end in order.
 LAST_SECONDS: Final = 10.0
-_GC_THRESHOLDS: Final = (50_000, 20, 50)
+_GC_THRESHOLDS: Final = (10_000, 10, 10)
 # Meant for Envoy's start alone; a program started from here would inherit them.
 _FOR_ENVOY: Final = ("LD_PRELOAD", "DYLD_INSERT_LIBRARIES", "PYTHONHOME", "PYTHONPATH")
 
@@ -108,7 +108,9 @@ async def start_worker() -> GatewayHost:
 def _spare_collections() -> None:
     """What was made for the start stays for good: the garbage collector need not look at it.
 
-    Calls make few cycles, and a look at every thousand objects cost a tenth of the throughput.
+    Unary calls make no cycles, and a look at every thousand objects cost a tenth of the throughput.
+    A streaming call's link is one when it has ended, some 75 objects and 40 KB: at 50,000 objects
+    between looks they came to 26 MB.
     """
     gc.collect()
     gc.freeze()

@@ -239,6 +239,10 @@ class AsgiCall:
         """
         if self._answer is _Answer.ENDED:
             raise RuntimeError("an answer was already ended")
+        if isinstance(event, Trailers):
+            # Nobody needs to be told any more; and whoever asked most likely holds this call, a
+            # circle that would keep its messages until the garbage collector's next look.
+            self._on_cancel = None
         if self._flush is not None:
             await self._flush
         if self._gone:

@@ -9,6 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, inspect, text
 
+from runtime.migrating import MIGRATING
 from security.errors import Code, SimpulError
 
 HEAD: Final = "0007"
@@ -62,4 +63,5 @@ def _upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
-    command.upgrade(config, HEAD)
+    with MIGRATING:
+        command.upgrade(config, HEAD)

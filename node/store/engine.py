@@ -7,7 +7,6 @@ is refused and left as it is. Alembic is loaded only where a migration is due.
 
 import os
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,13 +17,11 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session, create_engine
 
 from runtime.files import PRIVATE_MODE
+from runtime.migrating import MIGRATING
 from security.errors import Code, SimpulError
 
 HEAD = "0003"
 BUSY_TIMEOUT_MS = 5_000
-
-# Alembic has one context for the whole process: two migrations at once would mix their databases.
-_MIGRATING = threading.Lock()
 
 
 class Store:
@@ -106,7 +103,7 @@ def _migrate(engine: Engine, path: Path) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with _MIGRATING, engine.begin() as connection:
+    with MIGRATING, engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, HEAD)
 

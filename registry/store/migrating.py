@@ -11,6 +11,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
+from runtime.migrating import MIGRATING
 from security.errors import Code, SimpulError
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
@@ -39,6 +40,6 @@ def upgrade(engine: Engine, version: str | None) -> None:
             "run the newer version of simpul",
             schema=version,
         )
-    with engine.begin() as connection:
+    with MIGRATING, engine.begin() as connection:
         settings.attributes["connection"] = connection
         command.upgrade(settings, "head")

@@ -58,6 +58,8 @@ async def test_a_node_joins(server: FakeServer, tmp_path: Path) -> None:
     assert config.member_ids == (MEMBER,)
     assert config.registry.certificate_sha256 == sha256(server.certificate).hex()
     assert (config.journal.slots, str(config.link.advertise)) == (2, "127.0.0.1:8442")
+    # So that the first start loads no migrations.
+    assert done.home.journal.is_file()
     assert home.read_root() == server.directory.first_root
     assert certificate.from_pem(home.read_registry_certificate()) == (server.certificate,)
     leaf, _ = certificate.from_pem(home.read_chain())

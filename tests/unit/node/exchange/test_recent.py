@@ -1,6 +1,7 @@
 """At most once: a call id that comes again is refused, whatever link it comes on."""
 
 import asyncio
+import tracemalloc
 
 import pytest
 
@@ -50,12 +51,28 @@ def test_ids_are_forgotten_when_they_are_too_old_to_be_taken() -> None:
     assert take(recent, call_id(), last_ms + 1) == Code.CALL_REPEATED
 
 
-def test_there_are_never_more_than_the_bound() -> None:
+def test_the_newest_are_known_and_there_are_never_more_than_twice_the_bound() -> None:
     recent = RecentCalls(max_call_ms=MAX_CALL_MS, max_calls=3)
-    for number in range(10):
+    for number in range(20):
         assert take(recent, call_id(number=number)) == ""
-    assert len(recent) == 3
-    assert take(recent, call_id(number=9)) == Code.CALL_REPEATED
+        assert len(recent) <= 6
+        for known in range(max(0, number - 2), number + 1):
+            assert take(recent, call_id(number=known)) == Code.CALL_REPEATED
+    assert take(recent, call_id(number=0)) == ""
+
+
+def test_many_are_all_known_and_take_little_memory() -> None:
+    recent = RecentCalls(max_call_ms=MAX_CALL_MS)
+    numbers = range(20_000)
+    tracemalloc.start()
+    try:
+        assert {take(recent, call_id(number=number)) for number in numbers} == {""}
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert {take(recent, call_id(number=number)) for number in numbers} == {Code.CALL_REPEATED}
+    # What is mapped is not among it: 8 bytes for each of twice MAX_CALLS, rounded up.
+    assert used < 100_000
 
 
 def test_what_the_journal_tells_is_known() -> None:
