@@ -62,7 +62,7 @@ from node.store.engine import Store
 from node.watch import NodeMetrics
 from node.witness import start_witness
 from node.workers import Workers
-from runtime import log
+from runtime import log, service_manager
 from runtime.authorization import TableInterceptor
 from runtime.clock import now_ms
 from runtime.files import write_private
@@ -276,6 +276,7 @@ class Supervisor:
                 task.cancel()
         await _answering(self._config.gateway.listen)
         _log.info("node ready", node=self._config.node.id, gateway=str(self._config.gateway.listen))
+        service_manager.tell_ready()
 
     async def until(self, stop: asyncio.Event) -> None:
         """Watch the directory and keep the certificate fresh until told to stop.
@@ -309,6 +310,7 @@ class Supervisor:
     async def drain(self) -> None:
         """Let the calls under way end."""
         _log.info("node stopping")
+        service_manager.tell_stopping()
         await self._workers.drain(GRACE_S)
 
     async def _on_generation(self, generation: Generation) -> None:

@@ -51,7 +51,7 @@ from registry.store.database import Store
 from registry.trust import Trust
 from registry.witness import start_witness
 from registry.writer import Writer
-from runtime import clock, log, metrics
+from runtime import clock, log, metrics, service_manager
 from runtime.authorization import TableInterceptor
 from runtime.files import PRIVATE_MODE, folder_lock, make_private_folder
 from runtime.grpc_errors import ErrorInterceptor
@@ -97,8 +97,10 @@ async def serve(path: Path, ready: Callable[[Endpoints], None] | None = None) ->
         async with running(path, configure_log=True) as endpoints:
             if ready is not None:
                 ready(endpoints)
+            service_manager.tell_ready()
             await stop.wait()
             _log.info("stopping")
+            service_manager.tell_stopping()
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
