@@ -49,6 +49,7 @@ check: $(STAMP) ## Everything that needs no running program: lint, types, protos
 	$(BIN)/python tools/generate_protos.py --check
 	$(BIN)/python -m examples.generate --check
 	$(BIN)/python -m tools.generate_docs --check
+	$(BIN)/python tools/build_dashboards.py --check
 	PYTHONPATH=.:protos $(BIN)/python tests/conformance/build_vectors.py --check
 	PYTHONPATH=.:protos $(BIN)/python tests/conformance/build_parcel_vectors.py --check
 	PYTHONPATH=.:protos $(BIN)/python tests/conformance/build_evidence_vectors.py --check
