@@ -29,18 +29,18 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def simpul(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The command, installed by pip; of the development environment only the libraries are seen."""
     place = tmp_path_factory.mktemp("installed")
-    subprocess.run([sys.executable, "-m", "venv", place], check=True)
+    subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
     (site,) = place.glob("lib/python*/site-packages")
     # As a path of its own it brings the libraries, but none of its .pth files: no checkout.
     (site / "libraries.pth").write_text(sysconfig.get_path("purelib"))
-    pip = [place / "bin/python", "-m", "pip", "install", "--quiet"]
-    subprocess.run([*pip, "--no-deps", "--no-index", wheel], check=True)
+    pip = [str(place / "bin/python"), "-m", "pip", "install", "--quiet"]
+    subprocess.run([*pip, "--no-deps", "--no-index", str(wheel)], check=True)
     return place / "bin/simpul"
 
 
 def build(folder: Path) -> Path:
     subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder],
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
         cwd=PROJECT,
         check=True,
         capture_output=True,
@@ -51,7 +51,7 @@ def build(folder: Path) -> Path:
 
 def run(simpul: Path, *arguments: object) -> Any:
     done = subprocess.run(
-        [simpul, *map(str, arguments), "--json"],
+        [str(simpul), *map(str, arguments), "--json"],
         cwd=simpul.parent,
         capture_output=True,
         text=True,
@@ -66,11 +66,11 @@ def run(simpul: Path, *arguments: object) -> Any:
 def serving(simpul: Path, room: str, home: Path) -> Iterator[None]:
     """A program of the wheel, from when its status answers."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [simpul, room, "serve", "--home", home]
+    command = [str(simpul), room, "serve", "--home", str(home)]
     with subprocess.Popen(command, env=kept, stderr=subprocess.DEVNULL) as process:
         try:
             deadline = time.monotonic() + START_S
-            status = [simpul, room, "status", "--home", home]
+            status = [str(simpul), room, "status", "--home", str(home)]
             while subprocess.run(status, capture_output=True, check=False).returncode != 0:
                 assert process.poll() is None
                 assert time.monotonic() < deadline
