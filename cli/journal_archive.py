@@ -174,6 +174,7 @@ def list_archives(home: NodeHomeDir, as_json: AsJson = False) -> None:
     "verify",
     epilog=examples(
         "simpul journal archive verify /srv/archives",
+        "simpul journal archive verify /srv/archives --root root.json",
         "simpul journal archive verify 000000000000-000000004096.simpul.zst --home N",
     ),
 )
@@ -189,18 +190,29 @@ def verify(
             help="A node: its copy of the directory says whose keys and witnesses count.",
         ),
     ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The federation's root metadata: the directories in the archives, which must lead "
+            "from it, say whose keys and witnesses count.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Verify archives, each by itself and those of one log as a chain; exit with 1 if one fails.
 
-    Offline, from the files alone. Without --home the signatures of checkpoints and seals are not
-    judged.
+    Offline, from the files alone. With --root the signatures and cosignatures of checkpoints are
+    judged too; with --home these and the seals.
     """
+    if root is not None and home is not None:
+        raise typer.BadParameter("give --root or --home", param_hint="--root")
+    known = None if root is None else _read_root(root)
     files = list(_files(paths))
     if len(files) == 0:
         raise refusal(Code.NOT_FOUND, "no archives there: give files, or a folder that holds some")
     ends: dict[str, Expected] = {}
-    rows = [_verified(file, ends, home, quiet=as_json) for file in files]
+    rows = [_verified(file, ends, (home, known), quiet=as_json) for file in files]
     failed = [row for row in rows if not row["ok"]]
     result: dict[str, object] = {"ok": len(failed) == 0, "archives": rows}
     if not as_json:
@@ -220,8 +232,10 @@ def verify(
         print_json(result)
         return
     print_done(f"{len(rows)} archives hold, and each follows on the one before it")
-    if home is None:
-        print_hint("Signatures were not judged: give --home for the keys of a directory.")
+    if root is not None:
+        print_hint("The checkpoints are those of the federation's root; seals were not judged.")
+    elif home is None:
+        print_hint("Signatures were not judged: give --root, or --home for a node's directory.")
 
 
 def where_older(home: Path) -> str | None:
@@ -261,9 +275,9 @@ def show_call(home: Path, call_id: bytes) -> "list[CallDetail]":
 
 
 def _verified(
-    file: Path, ends: "dict[str, Expected]", home: Path | None, *, quiet: bool
+    file: Path, ends: "dict[str, Expected]", by: tuple[Path | None, bytes | None], *, quiet: bool
 ) -> dict[str, object]:
-    """One archive, judged; `ends` has what must come next, by log."""
+    """One archive, judged by a home or a root; `ends` has what must come next, by log."""
     from node.journal.archive.files import read_file, unpacked
     from security.archive import Head, read_archive
     from security.archive_check import check_archive
@@ -272,7 +286,7 @@ def _verified(
         head = next(iter(read_archive(unpacked(read_file(file)))))
         if not isinstance(head, Head):
             raise refusal(Code.ARCHIVE_INVALID, "it has no head")
-        trust = _trust(home, head.origin)
+        trust = _trust(*by, head.origin)
         with progress_bar(file.name, quiet=quiet) as tell:
             report = check_archive(unpacked(read_file(file)), trust, ends.get(head.origin), tell)
     except SimpulError as error:
@@ -291,19 +305,29 @@ def _verified(
     return _report(file, report)
 
 
-def _trust(home: Path | None, origin: str) -> "Trust | None":
+def _read_root(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise refusal(Code.NOT_FOUND, f"{path} can't be read: {error.strerror}") from error
+
+
+def _trust(home: Path | None, root: bytes | None, origin: str) -> "Trust | None":
     """By whose keys an archive of this log is judged.
 
     Raises:
         SimpulError: NODE_UNKNOWN, where the directory lists no such log.
     """
+    from security.archive_check import Trust
+
+    if root is not None:
+        return Trust(root=root)
     if home is None:
         return None
     from cli.seals import seal_check
     from node.directory.folder import CURRENT
     from node.directory.load import load_view
     from node.home import NodeHome
-    from security.archive_check import Trust
 
     view = load_view((NodeHome.open(home).directory / CURRENT).resolve())
     keys = tuple(
@@ -351,7 +375,7 @@ def _settings(home: Path, to: str | None) -> "Settings":
         settings = upkeep_settings(opened, load_config(opened, os.environ))
     else:
         rules = Rules(archive_after_ms=parse_period(DEFAULT_AFTER))
-        settings = Settings(opened.journal, "", opened.path / STAGING, rules, 0)
+        settings = Settings(opened.journal, "", opened.path / STAGING, rules, 0, opened)
     return settings if to is None else replace(settings, archive=to)
 
 

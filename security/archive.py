@@ -3,6 +3,7 @@ r"""Archives: a range of a slot's leaves, taken out of its journal, that proves 
     archive   = "simpul archive 1\n" || frame...
     frame     = kind (1 byte) || length (4 bytes, big-endian) || content
     1 head        ArchiveHead, once, first
+    5 directories ArchiveDirectories, at most once, behind the head
     2 parcel      ArchiveParcel, one for each leaf, in the order of the tree
     3 checkpoint  ArchiveCheckpoint: behind the leaf that makes its size; the last covers the end
     4 end         32 bytes: the digest, last
@@ -26,10 +27,11 @@ from typing import Final
 from google.protobuf.message import Message
 
 from security.errors import Code, SimpulError
+from security.evidence_format import ShownDirectory
 from security.hashing import ARCHIVE, HASH_BYTES, digest
 from security.merkle import MAX_SIZE, Frontier
 from security.strict import parse
-from simpul.v1 import archive_pb2
+from simpul.v1 import archive_pb2, evidence_pb2
 
 MAGIC: Final = b"simpul archive 1\n"
 VERSION: Final = 1
@@ -46,6 +48,7 @@ class Frame(IntEnum):
     PARCEL = 2
     CHECKPOINT = 3
     END = 4
+    DIRECTORIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,15 @@ class Head:
     def count(self) -> int:
         """The number of leaves here."""
         return self.end - self.frontier.size
+
+
+@dataclass(frozen=True, slots=True)
+class Directories:
+    """Who the log's node and its witnesses were, as the registry said it."""
+
+    roots: tuple[bytes, ...]
+    files: tuple[bytes, ...]
+    directories: tuple[ShownDirectory, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +126,7 @@ class End:
     made: bytes
 
 
-Content = Head | Parcel | Checkpoint | End
+Content = Head | Directories | Parcel | Checkpoint | End
 
 
 class ArchivePrinter:
@@ -135,6 +147,20 @@ class ArchivePrinter:
             previous=head.previous or b"",
         )
         return self._said(MAGIC) + self._frame(Frame.HEAD, _bytes(message))
+
+    def directories(self, shown: Directories) -> bytes:
+        """The directories, behind the head."""
+        message = archive_pb2.ArchiveDirectories(
+            roots=shown.roots,
+            files=shown.files,
+            directories=[
+                evidence_pb2.EvidenceDirectory(
+                    snapshot=item.snapshot, root=item.root, timestamps=item.timestamps
+                )
+                for item in shown.directories
+            ],
+        )
+        return self._frame(Frame.DIRECTORIES, _bytes(message))
 
     def parcel(self, parcel: Parcel) -> bytes:
         """The next leaf."""
@@ -195,8 +221,11 @@ def read_archive(chunks: Iterable[bytes]) -> Iterator[Content]:
     if kind is not Frame.HEAD:
         raise malformed("its first frame isn't a head")
     yield parse_head(content)
-    while True:
+    kind, content = reader.frame()
+    if kind is Frame.DIRECTORIES:
+        yield parse_directories(content)
         kind, content = reader.frame()
+    while True:
         if kind is Frame.PARCEL:
             yield parse_parcel(content)
         elif kind is Frame.CHECKPOINT:
@@ -204,7 +233,8 @@ def read_archive(chunks: Iterable[bytes]) -> Iterator[Content]:
         elif kind is Frame.END:
             break
         else:
-            raise malformed("it has a second head")
+            raise malformed("it has a second head, or directories that don't stand behind it")
+        kind, content = reader.frame()
     if len(content) != HASH_BYTES:
         raise malformed(f"its digest hasn't {HASH_BYTES} bytes")
     if not reader.is_at_end():
@@ -230,6 +260,25 @@ def parse_head(content: bytes) -> Head:
     if message.previous and (frontier.size == 0 or len(message.previous) != HASH_BYTES):
         raise malformed("what it says of the archive before it can't be")
     return Head(message.origin, message.slot, frontier, message.end, message.previous or None)
+
+
+def parse_directories(content: bytes) -> Directories:
+    """Read the directories' frame, strictly; raises SimpulError ARCHIVE_INVALID."""
+    message = parse(
+        archive_pb2.ArchiveDirectories, content, MAX_FRAME_BYTES, code=Code.ARCHIVE_INVALID
+    )
+    if not message.directories or any(
+        len(item.snapshot) != HASH_BYTES for item in message.directories
+    ):
+        raise malformed("it shows no directory, or one without its hash")
+    return Directories(
+        tuple(message.roots),
+        tuple(message.files),
+        tuple(
+            ShownDirectory(item.snapshot, item.root, tuple(item.timestamps))
+            for item in message.directories
+        ),
+    )
 
 
 def parse_parcel(content: bytes) -> Parcel:

@@ -2,19 +2,20 @@
 
     1 format       magic, frames in order, each as it is printed (`archive.read_archive`)
     2 head         what the caller expects: the log, the first leaf, the archive before it
-    3 parcel       its header parses; its entries parse, and count and root are the header's
-    4 chain        per link end and direction: numbers without gaps, each naming the hash before it
-    5 tree         as many leaves as the head says, on the tree that the head says was before
-    6 checkpoint   each is of this log, and its root is the tree's; the last covers the end
-    7 signature    each checkpoint is signed by the log's key, where the caller brings it
-    8 cosignature  the last has the witnesses' quorum, where the caller brings them
-    9 seal         each parcel's, where the caller brings a check of it
-    10 digest      the one stated is the one that the bytes make
+    3 directories  they lead from the root metadata, where the caller brings it
+    4 parcel       its header parses; its entries parse, and count and root are the header's
+    5 chain        per link end and direction: numbers without gaps, each naming the hash before it
+    6 tree         as many leaves as the head says, on the tree that the head says was before
+    7 checkpoint   each is of this log, and its root is the tree's; the last covers the end
+    8 signature    each checkpoint is the log key's, where the caller brings it or the root
+    9 cosignature  the last has the witnesses' quorum, where the caller brings them or the root
+    10 seal        each parcel's, where the caller brings a check of it
+    11 digest      the one stated is the one that the bytes make
 
 The first that fails is raised, with its number and name. Memory: one frame, the tree's frontier,
 and the last parcel of each link.
 
-What it can't show by itself: that nobody made all of it anew. The signatures of step 7 and 8 do.
+What it can't show by itself: that nobody made all of it anew. The signatures of steps 8 and 9 do.
 
 Source: docs/spec, "Archives: verification".
 """
@@ -25,7 +26,16 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from security import merkle
-from security.archive import Checkpoint, Content, End, Head, Parcel, read_archive
+from security.archive import (
+    Checkpoint,
+    Content,
+    Directories,
+    End,
+    Head,
+    Parcel,
+    read_archive,
+)
+from security.archive_trust import RootedTrust, verify_directories
 from security.checkpoint import SignedCheckpoint, log_key, parse_checkpoint
 from security.cosignature import quorum_time_ms, verified_cosignatures
 from security.entry import parse_entry
@@ -45,14 +55,15 @@ class Step(IntEnum):
 
     FORMAT = 1
     HEAD = 2
-    PARCEL = 3
-    CHAIN = 4
-    TREE = 5
-    CHECKPOINT = 6
-    SIGNATURE = 7
-    COSIGNATURE = 8
-    SEAL = 9
-    DIGEST = 10
+    DIRECTORIES = 3
+    PARCEL = 4
+    CHAIN = 5
+    TREE = 6
+    CHECKPOINT = 7
+    SIGNATURE = 8
+    COSIGNATURE = 9
+    SEAL = 10
+    DIGEST = 11
 
 
 class ArchiveError(SimpulError):
@@ -74,13 +85,15 @@ class ArchiveError(SimpulError):
 class Trust:
     """What the caller judges by; what is None or empty is not judged.
 
-    `keys` are all that the log's node ever had.
+    `keys` are all that the log's node ever had. With `root`, the federation's root metadata, the
+    archive's own directories say whose keys and witnesses count, and the others aren't looked at.
     """
 
     keys: tuple[PublicKey, ...] = ()
     witnesses: tuple[NoteKey, ...] = ()
     quorum: int = 0
     verify_seal: SealCheck | None = None
+    root: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +165,7 @@ class ArchiveCheck:
         self._links: dict[tuple[bytes, bool, bool], tuple[int, bytes]] = {}
         self._covering: tuple[SignedCheckpoint, Checkpoint] | None = None
         self._end: End | None = None
+        self._rooted: RootedTrust | None = None
         self._entries = self._checkpoints = 0
         self._times = (0, 0)
         self.head: Head | None = None
@@ -162,6 +176,8 @@ class ArchiveCheck:
         match content:
             case Head():
                 self._take_head(content)
+            case Directories():
+                self._take_directories(content)
             case Parcel():
                 self._take_parcel(content)
             case Checkpoint():
@@ -185,8 +201,8 @@ class ArchiveCheck:
             covered_by=signed.checkpoint.size,
             quorum_at_ms=self._quorum(signed, covering),
             digest=self._end.made,
-            signatures_judged=len(self._trust.keys) > 0,
-            cosignatures_judged=self._trust.quorum > 0,
+            signatures_judged=self._rooted is not None or len(self._trust.keys) > 0,
+            cosignatures_judged=self._rooted is not None or self._trust.quorum > 0,
             seals_judged=self._trust.verify_seal is not None,
         )
 
@@ -206,9 +222,20 @@ class ArchiveCheck:
                 raise ArchiveError(Step.HEAD, "it names another archive than the one before it")
         self.head, self._tree = head, head.frontier
 
+    def _take_directories(self, shown: Directories) -> None:
+        """Step 3."""
+        if self._trust.root is not None:
+            with _as(Step.DIRECTORIES, "what it shows of directories"):
+                self._rooted = verify_directories(self._trust.root, shown)
+
     def _take_parcel(self, parcel: Parcel) -> None:
-        """Steps 3, 4, 9, and a leaf for 5."""
+        """Steps 4, 5, 10, and a leaf for 6."""
         head = self._needed_head()
+        if self._trust.root is not None and self._rooted is None:
+            raise ArchiveError(
+                Step.DIRECTORIES,
+                "it shows no directory, so nothing leads from the root to its keys",
+            )
         where = f"leaf {self._tree.size}"
         if self._tree.size >= head.end:
             raise ArchiveError(Step.TREE, f"{where}: the head says that there are {head.count}")
@@ -237,7 +264,7 @@ class ArchiveCheck:
         self._times = (first, max(self._times[1], parcel.recorded_at_ms))
 
     def _check_chain(self, parcel: Parcel, fields: HeaderFields, hashed: bytes, where: str) -> None:
-        """Step 4. A link that began before this archive is followed from here on."""
+        """Step 5. A link that began before this archive is followed from here on."""
         key = (fields.link_id, parcel.dialled, parcel.sent)
         before = self._links.get(key)
         self._links[key] = (fields.number, hashed)
@@ -256,7 +283,7 @@ class ArchiveCheck:
             )
 
     def _take_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Steps 6, 7 and 8."""
+        """Steps 7, 8 and 9."""
         head = self._needed_head()
         with _as(Step.CHECKPOINT, f"the checkpoint behind leaf {self._tree.size - 1}"):
             signed = parse_checkpoint(checkpoint.note)
@@ -277,6 +304,10 @@ class ArchiveCheck:
         self._checkpoints += 1
 
     def _check_signatures(self, signed: SignedCheckpoint, where: str) -> None:
+        if self._rooted is not None:
+            with _as(Step.SIGNATURE, where):
+                self._rooted.check_signature(signed)
+            return
         if len(self._trust.keys) > 0:
             keys = [log_key(signed.checkpoint.origin, key) for key in self._trust.keys]
             with _as(Step.SIGNATURE, where):
@@ -285,7 +316,10 @@ class ArchiveCheck:
             verified_cosignatures(signed.note, self._trust.witnesses)
 
     def _quorum(self, signed: SignedCheckpoint, covering: Checkpoint) -> int | None:
-        """Step 8: by when the last checkpoint had its quorum; as stated where it isn't judged."""
+        """Step 9: by when the last checkpoint had its quorum; as stated where it isn't judged."""
+        if self._rooted is not None:
+            with _as(Step.COSIGNATURE, f"the checkpoint of size {signed.checkpoint.size}"):
+                return self._rooted.quorum_ms(signed)
         if self._trust.quorum == 0:
             return covering.quorum_at_ms
         with _as(Step.COSIGNATURE, f"the checkpoint of size {signed.checkpoint.size}"):
@@ -293,7 +327,7 @@ class ArchiveCheck:
             return quorum_time_ms(cosigned, self._trust.quorum)
 
     def _take_end(self, end: End) -> None:
-        """What is left of 5 and 6; and 10."""
+        """What is left of 6 and 7; and 11."""
         head = self._needed_head()
         if self._tree.size != head.end:
             raise ArchiveError(

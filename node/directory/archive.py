@@ -122,6 +122,16 @@ class DirectoryArchive:
         """Of all versions that are kept."""
         return frozenset(map(_hash, self._versions.glob("*.json")))
 
+    def newest_first(self) -> tuple[bytes, ...]:
+        """Likewise, by when each was last in force.
+
+        Raises:
+            SimpulError: DIRECTORY_ABSENT, where the archive is damaged.
+        """
+        files = self._versions.glob("*.json")
+        found = sorted(((_last_issued_ms(file), _hash(file)) for file in files), reverse=True)
+        return tuple(hashed for _, hashed in found)
+
     def _keep_roots(self, history: Path) -> int:
         make_private_folder(self._roots)
         newest = 0

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, SuccinctRoles, TargetFile, Targets
 
 from node.directory.archive import MEMBERS, DirectoryArchive, KeptVersion
+from node.directory.folder import ReplicaFolder
+from node.directory.load import load_view
 from node.directory.model import POLICY
+from node.home import NodeHome
+from security.archive import Checkpoint as ArchivedCheckpoint
+from security.archive import Directories
+from security.archive_trust import verify_directories
+from security.checkpoint import parse_checkpoint
 from security.directory_records import member_path
 from security.errors import Code, SimpulError
 from security.evidence_directory import DirectoryVerifier, read_records, verify_roots
@@ -67,6 +74,54 @@ def listed_keys(root: bytes, shown: ShownDirectories, federation: str) -> tuple[
         for record in item.members.values()
         if record.statement is not None
     )
+
+
+def directories_of_log(
+    home: NodeHome, checkpoints: Iterable[ArchivedCheckpoint]
+) -> Directories | None:
+    """What an archive shows, so that its checkpoints can be judged from the root metadata alone.
+
+    The directory in use does, as a rule. Where it lists another key or other witnesses by now, the
+    versions before it are looked through, the newest first. What none of them shows stays unproven.
+
+    Returns:
+        None, where the node has no directory, or it doesn't list this log.
+
+    Raises:
+        SimpulError: DIRECTORY_ABSENT, EVIDENCE_INVALID or DIRECTORY_UNTRUSTED: the archive of
+            directories is damaged.
+    """
+    current = ReplicaFolder(home.directory).current()
+    left = [(parse_checkpoint(item.note), item.quorum_at_ms is not None) for item in checkpoints]
+    if current is None or len(left) == 0:
+        return None
+    view = load_view(current)
+    origin = left[0][0].checkpoint.origin
+    owners = {
+        node.owner
+        for node in view.nodes.values()
+        if any(slot.origin == origin for slot in node.slots)
+    }
+    archive = DirectoryArchive(home.directory)
+    if len(owners) == 0 or archive.find(view.hash) is None:
+        return None
+    root, chosen = home.read_root(), list[bytes]()
+    for hashed in (view.hash, *(item for item in archive.newest_first() if item != view.hash)):
+        trust = verify_directories(root, _shown(archive, [hashed], owners))
+        after = [item for item in left if not trust.holds(item[0], cosigned=item[1])]
+        if len(after) < len(left) or hashed == view.hash:
+            chosen.append(hashed)
+        left = after
+        if len(left) == 0:
+            break
+    return _shown(archive, chosen, owners)
+
+
+def _shown(
+    archive: DirectoryArchive, hashes: Iterable[bytes], owners: Collection[MemberId]
+) -> Directories:
+    shown = show_directories(archive, hashes, owners)
+    return Directories(shown.roots, shown.files, shown.directories)
 
 
 def _files(

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ import structlog
 from sqlalchemy import text
 
 from node.config import NodeConfig, journal_place
+from node.evidence.directories import directories_of_log
 from node.home import NodeHome
 from node.journal.archive.dropping import Dropper, Mark
 from node.journal.archive.places import parse_archive_place
@@ -50,6 +52,8 @@ class Settings:
     staging: Path
     rules: Rules
     every_s: float
+    # Whose directory archives show.
+    home: NodeHome
 
 
 def upkeep_settings(home: NodeHome, config: NodeConfig) -> Settings:
@@ -70,6 +74,7 @@ def upkeep_settings(home: NodeHome, config: NodeConfig) -> Settings:
             drop_unarchived=journal.drop_unarchived,
         ),
         journal.upkeep_s,
+        home,
     )
 
 
@@ -196,7 +201,14 @@ def make_run(
     if settings.archive == "":
         return None
     place = parse_archive_place(settings.archive, env)
-    return Run(store, place, settings.staging, now_ms, stopped=stopped)
+    return Run(
+        store,
+        place,
+        settings.staging,
+        now_ms,
+        stopped=stopped,
+        directories=partial(directories_of_log, settings.home),
+    )
 
 
 def size_of(store: ArchiveStore) -> int:

@@ -138,3 +138,24 @@ def test_a_file_is_replaced_only_where_that_is_said(federation: Federation, home
     shown = done("evidence", "show", file, "--json").json
     assert shown["call_id"] == call_id
     assert simpul("evidence", "verify", file, "--root", federation.root).status == 0
+
+
+async def test_archives_are_verified_from_the_root_alone(
+    federation: Federation, app: App, home: Path, other_root: Path
+) -> None:
+    await exchange.unary(app, REGENCY)
+    (note,) = app.notes
+    witnessed(federation, note.call_id, home)
+    for node in (federation.consumer, federation.provider):
+        folder = home / node.home.name
+        done("journal", "archive", "--home", node.home, "--to", folder, "--before", "2100-01-01")
+        verify = ("journal", "archive", "verify", folder, "--json", "--root")
+        rows = done(*verify, federation.root).json["archives"]
+        assert rows
+        assert all(row["cosignatures_judged"] and row["quorum_at_ms"] for row in rows)
+        refused("ARCHIVE_INVALID", *verify, other_root)
+        # What is archived, and still in the journal, is exported as well.
+        file = home / "call.evidence"
+        done("evidence", "export", note.call_id, "--home", node.home, "-o", file, "--force",
+             "--archive", folder)  # fmt: skip
+        assert verified(file, federation.root)["cosignatures"] == "proven"

@@ -14,7 +14,7 @@ Source: docs/spec, "Archives".
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,7 +24,7 @@ from node.journal.archive.files import SUFFIX, ArchiveFile, read_file, unpacked
 from node.journal.archive.places import ArchivePlace
 from node.journal.archive.store import Archived, ArchiveStore, Range
 from runtime.files import make_private_folder
-from security.archive import ArchivePrinter, Checkpoint, Parcel
+from security.archive import ArchivePrinter, Checkpoint, Directories, Parcel
 from security.archive_check import ArchiveReport, Expected, Trust, check_archive
 from security.errors import Code, SimpulError
 
@@ -50,6 +50,8 @@ class Run:
     max_parcels: int = MAX_PARCELS
     # Looked at before each archive.
     stopped: Callable[[], bool] = lambda: False
+    # Shows who signed and cosigned these checkpoints; None: this node has nothing to show it by.
+    directories: Callable[[Iterable[Checkpoint]], Directories | None] = lambda _: None
 
 
 def archive_due(run: Run, before_ms: int, progress: Progress | None = None) -> tuple[Archived, ...]:
@@ -118,6 +120,9 @@ def _write(
     try:
         with ArchiveFile(staged) as file:
             file.write(printer.head(wanted.head))
+            shown = run.directories(run.store.checkpoints_of(wanted))
+            if shown is not None:
+                file.write(printer.directories(shown))
             for content in run.store.contents(wanted):
                 if isinstance(content, Checkpoint):
                     file.write(printer.checkpoint(content))

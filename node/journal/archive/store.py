@@ -210,6 +210,13 @@ class ArchiveStore:
             path = consistency_path(tree, head.end, wanted.covering.size)
         yield _checkpoint(wanted.covering, path)
 
+    def checkpoints_of(self, wanted: Range) -> Iterator[archive.Checkpoint]:
+        """Yields the checkpoints that the archive of a range will hold, without their paths."""
+        for kept in self._kept_sizes(wanted.head):
+            if kept.size != wanted.covering.size:
+                yield _checkpoint(kept, ())
+        yield _checkpoint(wanted.covering, ())
+
     def root_at(self, slot: int, size: int) -> Frontier:
         """Returns the journal's tree of a slot at this size."""
         with self.checkpoints.tree(slot) as tree:

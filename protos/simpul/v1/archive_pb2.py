@@ -22,21 +22,24 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from simpul.v1 import evidence_pb2 as simpul_dot_v1_dot_evidence__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17simpul/v1/archive.proto\x12\tsimpul.v1\"{\n\x0b\x41rchiveHead\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0e\n\x06origin\x18\x02 \x01(\t\x12\x11\n\x04slot\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x10\n\x08\x66rontier\x18\x04 \x01(\x0c\x12\x0b\n\x03\x65nd\x18\x05 \x01(\x04\x12\x10\n\x08previous\x18\x06 \x01(\x0c\x42\x07\n\x05_slot\"\x83\x01\n\rArchiveParcel\x12\x0c\n\x04sent\x18\x01 \x01(\x08\x12\x0f\n\x07\x64ialled\x18\x02 \x01(\x08\x12\x0c\n\x04peer\x18\x03 \x01(\t\x12\x16\n\x0erecorded_at_ms\x18\x04 \x01(\x03\x12\x0e\n\x06header\x18\x05 \x01(\x0c\x12\x0c\n\x04seal\x18\x06 \x01(\x0c\x12\x0f\n\x07\x65ntries\x18\x07 \x03(\x0c\"\xa2\x01\n\x11\x41rchiveCheckpoint\x12\x0c\n\x04note\x18\x01 \x01(\x0c\x12\x14\n\x0csigned_at_ms\x18\x02 \x01(\x03\x12\x19\n\x0cquorum_at_ms\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12/\n\ntimestamps\x18\x04 \x03(\x0b\x32\x1b.simpul.v1.ArchiveTimestamp\x12\x0c\n\x04path\x18\x05 \x03(\x0c\x42\x0f\n\r_quorum_at_ms\"N\n\x10\x41rchiveTimestamp\x12\x11\n\tauthority\x18\x01 \x01(\t\x12\x10\n\x08response\x18\x02 \x01(\x0c\x12\x15\n\rstamped_at_ms\x18\x03 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17simpul/v1/archive.proto\x12\tsimpul.v1\x1a\x18simpul/v1/evidence.proto\"{\n\x0b\x41rchiveHead\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0e\n\x06origin\x18\x02 \x01(\t\x12\x11\n\x04slot\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x10\n\x08\x66rontier\x18\x04 \x01(\x0c\x12\x0b\n\x03\x65nd\x18\x05 \x01(\x04\x12\x10\n\x08previous\x18\x06 \x01(\x0c\x42\x07\n\x05_slot\"e\n\x12\x41rchiveDirectories\x12\r\n\x05roots\x18\x01 \x03(\x0c\x12\r\n\x05\x66iles\x18\x02 \x03(\x0c\x12\x31\n\x0b\x64irectories\x18\x03 \x03(\x0b\x32\x1c.simpul.v1.EvidenceDirectory\"\x83\x01\n\rArchiveParcel\x12\x0c\n\x04sent\x18\x01 \x01(\x08\x12\x0f\n\x07\x64ialled\x18\x02 \x01(\x08\x12\x0c\n\x04peer\x18\x03 \x01(\t\x12\x16\n\x0erecorded_at_ms\x18\x04 \x01(\x03\x12\x0e\n\x06header\x18\x05 \x01(\x0c\x12\x0c\n\x04seal\x18\x06 \x01(\x0c\x12\x0f\n\x07\x65ntries\x18\x07 \x03(\x0c\"\xa2\x01\n\x11\x41rchiveCheckpoint\x12\x0c\n\x04note\x18\x01 \x01(\x0c\x12\x14\n\x0csigned_at_ms\x18\x02 \x01(\x03\x12\x19\n\x0cquorum_at_ms\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12/\n\ntimestamps\x18\x04 \x03(\x0b\x32\x1b.simpul.v1.ArchiveTimestamp\x12\x0c\n\x04path\x18\x05 \x03(\x0c\x42\x0f\n\r_quorum_at_ms\"N\n\x10\x41rchiveTimestamp\x12\x11\n\tauthority\x18\x01 \x01(\t\x12\x10\n\x08response\x18\x02 \x01(\x0c\x12\x15\n\rstamped_at_ms\x18\x03 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'simpul.v1.archive_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ARCHIVEHEAD']._serialized_start=38
-  _globals['_ARCHIVEHEAD']._serialized_end=161
-  _globals['_ARCHIVEPARCEL']._serialized_start=164
-  _globals['_ARCHIVEPARCEL']._serialized_end=295
-  _globals['_ARCHIVECHECKPOINT']._serialized_start=298
-  _globals['_ARCHIVECHECKPOINT']._serialized_end=460
-  _globals['_ARCHIVETIMESTAMP']._serialized_start=462
-  _globals['_ARCHIVETIMESTAMP']._serialized_end=540
+  _globals['_ARCHIVEHEAD']._serialized_start=64
+  _globals['_ARCHIVEHEAD']._serialized_end=187
+  _globals['_ARCHIVEDIRECTORIES']._serialized_start=189
+  _globals['_ARCHIVEDIRECTORIES']._serialized_end=290
+  _globals['_ARCHIVEPARCEL']._serialized_start=293
+  _globals['_ARCHIVEPARCEL']._serialized_end=424
+  _globals['_ARCHIVECHECKPOINT']._serialized_start=427
+  _globals['_ARCHIVECHECKPOINT']._serialized_end=589
+  _globals['_ARCHIVETIMESTAMP']._serialized_start=591
+  _globals['_ARCHIVETIMESTAMP']._serialized_end=669
 # @@protoc_insertion_point(module_scope)

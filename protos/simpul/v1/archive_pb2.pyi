@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from simpul.v1 import evidence_pb2 as _evidence_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -63,6 +64,46 @@ class ArchiveHead(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__slot) -> _WhichOneofReturnType__slot | None: ...
 
 Global___ArchiveHead: _TypeAlias = ArchiveHead  # noqa: Y015
+
+@_typing.final
+class ArchiveDirectories(_message.Message):
+    """Its second frame, where the node had a directory: who the log's node and its witnesses were, as
+    evidence shows it, verified from the federation's root metadata.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROOTS_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    DIRECTORIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def roots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The directory's root metadata, by rising version without a gap."""
+
+    @_builtins.property
+    def files(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Metadata and target files of the directories below, each named by one of them."""
+
+    @_builtins.property
+    def directories(self) -> _containers.RepeatedCompositeFieldContainer[_evidence_pb2.EvidenceDirectory]:
+        """The one that was in force when the archive was made; and older ones, where a checkpoint is signed
+        by a key, or cosigned under a policy, that it doesn't have any more.
+        """
+
+    def __init__(
+        self,
+        *,
+        roots: _abc.Iterable[_builtins.bytes] | None = ...,
+        files: _abc.Iterable[_builtins.bytes] | None = ...,
+        directories: _abc.Iterable[_evidence_pb2.EvidenceDirectory] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directories", b"directories", "files", b"files", "roots", b"roots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchiveDirectories: _TypeAlias = ArchiveDirectories  # noqa: Y015
 
 @_typing.final
 class ArchiveParcel(_message.Message):

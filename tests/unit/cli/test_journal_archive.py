@@ -94,8 +94,8 @@ def test_one_changed_bit_fails_and_the_file_and_step_are_named(
     assert ran.code == 1
     document = json.loads(ran.out)
     assert [row["ok"] for row in document["archives"]] == [True, False]
-    assert document["archives"][1]["step"] == "3"
-    assert "step 3 parcel: leaf 6" in document["error"]["message"]
+    assert document["archives"][1]["step"] == "4"
+    assert "step 4 parcel: leaf 6" in document["error"]["message"]
     assert second.name in document["error"]["message"]
     first.unlink()
     assert simpul("journal", "archive", "verify", str(second)).code == 1

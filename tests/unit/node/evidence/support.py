@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from node.directory.archive import DirectoryArchive
-from node.directory.folder import Index
+from node.directory.folder import CURRENT, INDEX, Index
 from node.home import NodeHome
 from node.journal.checkpoints import KeptCheckpoint
 from node.journal.kept.keys import Keys
@@ -19,9 +19,10 @@ from node.store.engine import Store
 from security.agreement import agreement_hash
 from security.checkpoint import Checkpoint, sign_checkpoint
 from security.cosignature import cosign
+from security.keys import PrivateKey
 from simpul.v1 import agreement_pb2
 from tests.conformance import fixed
-from tests.support import agreements
+from tests.support import agreements, directories
 from tests.support.evidence import (
     ISSUED_MS,
     MINISTRY,
@@ -61,6 +62,9 @@ class Home:
         targets = {
             path: data for path, data in published.files.items() if path == "policy" or "/" in path
         }
+        # In the copy in use, and in no evidence.
+        contract, definitions = directories.contract_file()
+        targets[contract] = definitions
         for data in targets.values():
             (blobs / sha256(data).hexdigest()).write_bytes(data)
         index = Index(
@@ -71,9 +75,16 @@ class Home:
             ISSUED_MS,
             {path: sha256(data).hexdigest() for path, data in targets.items()},
         )
+        (generation / INDEX).write_bytes(index.to_json())
         for timestamp in published.shown.timestamps:
             (metadata / "timestamp.json").write_bytes(timestamp)
             DirectoryArchive(self.home.directory).keep(generation, index)
+
+    def use_newest(self) -> None:
+        """Have the directory that was kept last be the one in use."""
+        newest = max(path for path in self.home.directory.iterdir() if path.name.isdecimal())
+        (self.home.directory / CURRENT).unlink(missing_ok=True)
+        (self.home.directory / CURRENT).symlink_to(newest.name)
 
     def agree(self, signed: agreement_pb2.SignedAgreement) -> None:
         """Store an agreement, and pin the other side's key."""
@@ -109,13 +120,13 @@ class Home:
         if watched:
             self.watch()
 
-    def watch(self) -> None:
-        """Sign the tree as it is, and have it cosigned."""
+    def watch(self, key: PrivateKey | None = None) -> None:
+        """Sign the tree as it is, by the node's key as a rule, and have it cosigned."""
         store = SqlCheckpointStore.open(self.home.journal)
         (head,) = store.heads()
         node = self.side.node
         tree = Checkpoint(origin(node), head.tree.size, head.tree.root())
-        signed = sign_checkpoint(tree, fixed.key(f"{node} node"))
+        signed = sign_checkpoint(tree, key or fixed.key(f"{node} node"))
         lines = [cosign(tree.text, name, fixed.key(name), WITNESSED_S) for name in WITNESSES]
         note = signed.note.with_signatures(lines).to_bytes()
         store.save(KeptCheckpoint(0, head.tree.size, note, fixed.NOW_MS, WITNESSED_S * 1000 + 999))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from node.home import NodeHome
 from node.journal.archive.dropping import LIVE_MS, Dropper
 from node.journal.archive.places import FolderPlace
 from node.journal.archive.run import Run
@@ -257,7 +258,14 @@ def test_dropped_parcels_take_their_content_and_persons_with_them(
 
 class TestUpkeep:
     def settings(self, path: Path, tmp_path: Path, rules: Rules) -> Settings:
-        return Settings(path, str(tmp_path / "archives"), tmp_path / "staging", rules, 0.01)
+        return Settings(
+            path,
+            str(tmp_path / "archives"),
+            tmp_path / "staging",
+            rules,
+            0.01,
+            NodeHome(path.parent),
+        )
 
     def test_a_round_shows_how_the_journal_stands(self, path: Path, tmp_path: Path) -> None:
         journal, link = Written(path), Link()
@@ -296,7 +304,9 @@ class TestUpkeep:
     ) -> None:
         Written(path).add(unary_call(Link(), 1))
         registry = CollectorRegistry()
-        settings = Settings(path, "http://nowhere", tmp_path, Rules(archive_after_ms=0), 0.01)
+        settings = Settings(
+            path, "http://nowhere", tmp_path, Rules(archive_after_ms=0), 0.01, NodeHome(tmp_path)
+        )
         upkeep = Upkeep(settings, JournalMetrics(registry), lambda: NOW_MS + DAY_MS)
         upkeep.start()
         name, labels = "simpul_journal_archive_failures_total", {"code": "CONFIG_INVALID"}
