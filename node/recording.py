@@ -6,10 +6,12 @@ import asyncio
 import os
 
 from node.config import NodeConfig, journal_place
+from node.exchange.elsewhere import Elsewhere
 from node.exchange.recent import MAX_CALLS, MAX_SKEW_MS, Known, RecentCalls
 from node.home import NodeHome
 from node.journal.journal import Journal
 from node.journal.kept.keys import Keys
+from node.journal.place import PostgresPlace
 from node.journal.reader import JournalReader
 from node.secret_ring import SecretRing
 from runtime.clock import now_ms
@@ -47,6 +49,14 @@ async def recent_calls(home: NodeHome, config: NodeConfig) -> RecentCalls:
         return [(SubsystemId.parse(text).member, call_id, at_ms) for text, call_id, at_ms in found]
 
     return RecentCalls(await asyncio.to_thread(read), max_call_ms=max_call_ms)
+
+
+def calls_elsewhere(home: NodeHome, config: NodeConfig) -> Elsewhere | None:
+    """What tells of calls that came to other workers; None where there are no others."""
+    place = journal_place(config, home)
+    if config.node.workers == 1 and not isinstance(place, PostgresPlace):
+        return None
+    return Elsewhere(lambda: JournalReader(place))
 
 
 def _kept_keys(home: NodeHome, config: NodeConfig) -> Keys:

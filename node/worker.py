@@ -51,7 +51,7 @@ from node.model import Current, NodeIdentity, Snapshot
 from node.policy.apps import AppBook, AppCredential
 from node.policy.rules import AgreementBook
 from node.reconciliation import wire
-from node.recording import open_journal, recent_calls
+from node.recording import calls_elsewhere, open_journal, recent_calls
 from node.standard.table import own_services
 from runtime import tracing
 from runtime.clock import now_ms
@@ -133,6 +133,7 @@ class Worker:
         keeping = self._keeping = Keeping(
             Allowance(self._control.lease), FieldRules(config.limits.max_message_bytes)
         )
+        self._elsewhere = calls_elsewhere(place.home, config)
         self._providing = Providing(
             self._current,
             services,
@@ -140,6 +141,7 @@ class Worker:
             metrics,
             keeping,
             recent=recent,
+            elsewhere=self._elsewhere,
             max_open=MAX_OPEN_CALLS,
             now_ms=now_ms,
         )
@@ -231,6 +233,8 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._channel.close()
+        if self._elsewhere is not None:
+            await self._elsewhere.close()
         await self._notes.close(NOTES_S)
         await self._journal.close()
 

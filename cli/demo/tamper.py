@@ -79,9 +79,10 @@ class CapturedNode:
         self._sender = Sender(context)
         self._receiver = Receiver(self._sender)
 
-    def parcel(self, opened: Open, payload: bytes) -> Parcel:
-        """A correct parcel, with the open of one call."""
-        call_id = new_call_id(now_ms(), os.urandom(10))
+    def parcel(self, opened: Open, payload: bytes, call_id: bytes | None = None) -> Parcel:
+        """A correct parcel, with the open of one call; of a new one unless its id is given."""
+        if call_id is None:
+            call_id = new_call_id(now_ms(), os.urandom(10))
         entry = self._sender.add(opened, call_id, os.urandom(ENTRY_SALT_BYTES), payload=payload)
         made = self._sender.prepare(
             [entry],

@@ -26,6 +26,7 @@ from node.calls import (
     Services,
     Trailers,
 )
+from node.exchange.elsewhere import Elsewhere
 from node.exchange.fields import ALL
 from node.exchange.keeping import Keeping
 from node.exchange.metadata import (
@@ -75,7 +76,7 @@ MAX_REQUEST_BYTES = 256 * 1024 * 1024
 class Providing:
     """Answers the calls that come over links. One for each worker."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the worker's rooms, each once
         self,
         current: Current,
         services: Services,
@@ -84,6 +85,7 @@ class Providing:
         keeping: Keeping,
         *,
         recent: RecentCalls,
+        elsewhere: Elsewhere | None,
         max_open: int,
         now_ms: Callable[[], int],
     ) -> None:
@@ -93,6 +95,8 @@ class Providing:
         self._metrics = metrics
         self._keeping = keeping
         self._recent = recent
+        # Where other workers write the same journal.
+        self._elsewhere = elsewhere
         self._max_open = max_open
         self._now_ms = now_ms
         self._tasks: set[asyncio.Task[None]] = set()
@@ -199,6 +203,8 @@ class Providing:
 
     async def _dispatch(self, answer: _Answer) -> int:
         opened = answer.opened
+        if self._elsewhere is not None:
+            await self._elsewhere.check(answer.member, answer.call_id)
         built_in = self._built_in.get((opened.service.service, opened.method))
         if opened.agreement is None:
             if built_in is None:

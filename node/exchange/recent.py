@@ -1,4 +1,4 @@
-"""At most once: which call ids a node handed to its services lately.
+"""At most once: which call ids a worker handed to its services lately.
 
 A link knows its own calls only. A consumer's node that sends a call again on another link, after a
 cut or a restart of either, must not have it done twice: so the provider's node remembers for each
@@ -11,6 +11,8 @@ oldest are forgotten. Who loses by that is the member that sends so many and rep
 and nobody else. A call takes 8 bytes in a table at most half full: what is remembered is a number
 of 64 bits, Python's hash of member and id, which has a key of this process. Of two calls that share
 one, once in 10^13 calls, the second is refused.
+
+Ids that came to another worker are found in the journal: `node.exchange.elsewhere`.
 
 Source: docs/spec, "Calls: outcomes".
 """
@@ -64,9 +66,9 @@ class RecentCalls:
         oldest_ms = now_ms - self._window_ms
         number = hash((member, call_id))
         if number in self._newer or number in self._older:
-            raise _repeated("was handed to its service already")
+            raise repeated("was handed to its service already")
         if int.from_bytes(call_id[:_TIME_BYTES], "big") < oldest_ms:
-            raise _repeated("is older than any call may last")
+            raise repeated("is older than any call may last")
         self._forget(oldest_ms)
         self._remember(number, now_ms)
 
@@ -117,7 +119,8 @@ class _Numbers:
         return wanted, place
 
 
-def _repeated(what: str) -> SimpulError:
+def repeated(what: str) -> SimpulError:
+    """Why a call is not handed to its service: it may have been before."""
     return SimpulError(
         Code.CALL_REPEATED, f"a call with this id {what}; ask what came of it, or call anew"
     )

@@ -106,6 +106,27 @@ class JournalReader(JournalReading):
             rows = connection.execute(query).all()
         return [(row.text, bytes(row.call_id), row.opened_at_ms) for row in reversed(rows)]
 
+    def opened_again(self, call_ids: Sequence[bytes]) -> list[tuple[str, bytes]]:
+        """Of these ids, those with which calls came from others here more than once.
+
+        Each as often as it came, whatever became of it and whichever slot has it, with its
+        consumer.
+        """
+        came = (CALLS.c.call_id.in_(call_ids), CALLS.c.role == ROLES.index(Role.PROVIDER))
+        again = select(CALLS.c.call_id).where(*came).group_by(CALLS.c.call_id)
+        with self._journal.snapshot() as connection:
+            # Nearly always there is none, and so no row is read.
+            found = connection.execute(again.having(func.count() > 1)).scalars().all()
+            if len(found) == 0:
+                return []
+            query = (
+                select(NAMES.c.text, CALLS.c.call_id)
+                .join(TERMS, TERMS.c.id == CALLS.c.terms)
+                .join(NAMES, NAMES.c.id == TERMS.c.consumer)
+                .where(CALLS.c.call_id.in_(found), came[1])
+            )
+            return [(row.text, bytes(row.call_id)) for row in connection.execute(query)]
+
     def show_call(self, call_id: bytes) -> list[CallDetail]:
         """Returns the calls of this id, the oldest first, with their entries; none is no error.
 

@@ -21,6 +21,8 @@ from typing import Any, TypeVar
 import grpc
 
 from examples.gen.wisata.v1 import wisata_pb2 as pb
+from security.identifiers import ServiceId, SubsystemId
+from security.kinds import Open
 
 START_S = 90.0
 STOP_S = 25.0
@@ -299,6 +301,23 @@ class Federation:
         ran = self.init(home, self.enrol(member, node))
         assert ran.status == 0, ran.err
         return home
+
+
+def opened_by(federation: Federation, provider: str) -> Open:
+    """The open of a call of the super app that its agreement with a provider permits."""
+    held = done("access", "list", "--home", federation.consumer.home, "--json").json["agreements"]
+    agreement = next(
+        item for item in held if item["provider"] == provider and item["consumers"] == [SUPERAPP]
+    )
+    return Open(
+        consumer=SubsystemId.parse(SUPERAPP),
+        service=ServiceId.parse(f"{provider}/{WISATA}"),
+        method="Get",
+        agreement=bytes.fromhex(agreement["agreement"]),
+        purpose=agreement["purposes"][0],
+        deadline_left_ms=10_000,
+        unary=True,
+    )
 
 
 @contextmanager

@@ -15,17 +15,15 @@ import pytest
 from cli.demo.tamper import CapturedNode, Parcel, captured
 from node.link.frames import parse_frame
 from security.errors import Code, SimpulError
-from security.identifiers import NodeId, ServiceId, SubsystemId
+from security.identifiers import NodeId
 from security.kinds import EntryKind, Open
 from security.limits import Limits
 from simpul.v1 import exchange_pb2, parcel_pb2
 from tests.scenario.harness import (
     GET_KOMODO,
     LABUAN_BAJO,
-    SUPERAPP,
-    WISATA,
     Federation,
-    done,
+    opened_by,
     until,
 )
 
@@ -33,19 +31,7 @@ from tests.scenario.harness import (
 @pytest.fixture
 def opened(federation: Federation) -> Open:
     """What the super app may ask."""
-    held = done("access", "list", "--home", federation.consumer.home, "--json").json["agreements"]
-    agreement = next(
-        item for item in held if item["provider"] == LABUAN_BAJO and item["consumers"] == [SUPERAPP]
-    )
-    return Open(
-        consumer=SubsystemId.parse(SUPERAPP),
-        service=ServiceId.parse(f"{LABUAN_BAJO}/{WISATA}"),
-        method="Get",
-        agreement=bytes.fromhex(agreement["agreement"]),
-        purpose=agreement["purposes"][0],
-        deadline_left_ms=10_000,
-        unary=True,
-    )
+    return opened_by(federation, LABUAN_BAJO)
 
 
 @pytest.fixture

@@ -10,8 +10,14 @@ from pathlib import Path
 
 import grpc
 
+from cli.demo.tamper import captured
 from examples.gen.wisata.v1 import wisata_pb2 as pb
+from node.calls import new_call_id
+from runtime.clock import now_ms
+from security.identifiers import NodeId
+from security.kinds import EntryKind
 from tests.scenario.harness import (
+    GET_KOMODO,
     PROTOSET,
     SUPERAPP,
     WISATA,
@@ -23,6 +29,7 @@ from tests.scenario.harness import (
     descendants_of,
     done,
     lives,
+    opened_by,
     serving,
     until,
 )
@@ -74,6 +81,30 @@ def test_two_workers_share_one_port(federation: Federation, home: Path) -> None:
             told = call(node.gateway, f"/{WISATA}/Get", metadata, data)
             assert told.status == "OK", told
         assert regency.ask().status == "OK"
+    slots = regency.verified()["slots"]
+    assert isinstance(slots, list)
+    assert len([slot for slot in slots if slot["size"] > 0]) == 2
+
+
+async def test_a_call_that_comes_to_both_workers_is_served_once(
+    federation: Federation, home: Path
+) -> None:
+    """Over many links with one call id: the kernel gives each connection to one of the workers."""
+    regency = Regency(federation, home, "52.07", "two-workers-2")
+    config = regency.home / "node.toml"
+    config.write_text(config.read_text().replace("[node]", "[node]\nworkers = 2"))
+    with serving(regency.home, home / "n.log") as (node, _):
+        regency.publish()
+        until(regency.answers)
+        opened = opened_by(federation, regency.subsystem)
+        same = new_call_id(now_ms(), os.urandom(10))
+        ends = []
+        for _ in range(12):
+            async with captured(federation.consumer.home, NodeId.parse(node.id)) as link:
+                await link.send(link.parcel(opened, GET_KOMODO, same).frame)
+                kind = (await link.answer()).parsed.kind
+                ends.append("served" if kind.kind is EntryKind.CLOSE else getattr(kind, "code", ""))
+    assert ends == ["served", *["CALL_REPEATED"] * 11]
     slots = regency.verified()["slots"]
     assert isinstance(slots, list)
     assert len([slot for slot in slots if slot["size"] > 0]) == 2

@@ -405,7 +405,7 @@ async def _half(
     keeping = Keeping(Allowance(lease), FieldRules(limits.max_message_bytes))
     providing = Providing(
         current, services, built_in, metrics, keeping,
-        recent=RecentCalls(max_call_ms=limits.max_call_ms),
+        recent=RecentCalls(max_call_ms=limits.max_call_ms), elsewhere=None,
         max_open=1000, now_ms=lambda: fixed.NOW_MS,
     )  # fmt: skip
     settled: list[Settled] = []
