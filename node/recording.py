@@ -8,9 +8,11 @@ import os
 from node.config import NodeConfig, journal_place
 from node.exchange.elsewhere import Elsewhere
 from node.exchange.recent import MAX_CALLS, MAX_SKEW_MS, Known, RecentCalls
+from node.gather.gather import ReadGather
 from node.home import NodeHome
 from node.journal.journal import Journal
 from node.journal.kept.keys import Keys
+from node.journal.model import GatheredCall
 from node.journal.place import PostgresPlace
 from node.journal.reader import JournalReader
 from node.secret_ring import SecretRing
@@ -57,6 +59,19 @@ def calls_elsewhere(home: NodeHome, config: NodeConfig) -> Elsewhere | None:
     if config.node.workers == 1 and not isinstance(place, PostgresPlace):
         return None
     return Elsewhere(lambda: JournalReader(place))
+
+
+def gathered_calls(home: NodeHome, config: NodeConfig) -> ReadGather:
+    """Reads the calls of a gather from the journal, whichever worker made it."""
+
+    def read(gather_id: bytes) -> list[GatheredCall]:
+        with JournalReader(journal_place(config, home)) as reader:
+            return reader.gathered(gather_id)
+
+    async def found(gather_id: bytes) -> list[GatheredCall]:
+        return await asyncio.to_thread(read, gather_id)
+
+    return found
 
 
 def _kept_keys(home: NodeHome, config: NodeConfig) -> Keys:

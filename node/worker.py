@@ -34,6 +34,8 @@ from node.exchange.providing import Asker, BuiltIn, Providing
 from node.exchange.recent import RecentCalls
 from node.exchange.refused import RefusedCalls
 from node.exchange.watch import CallMetrics
+from node.gather.gather import Gather, GatherRooms
+from node.gather.watch import GatherMetrics
 from node.home import KeyName, NodeHome
 from node.journal.journal import Journal
 from node.keyring import KeyRing
@@ -51,7 +53,7 @@ from node.model import Current, NodeIdentity, Snapshot
 from node.policy.apps import AppBook, AppCredential
 from node.policy.rules import AgreementBook
 from node.reconciliation import wire
-from node.recording import calls_elsewhere, open_journal, recent_calls
+from node.recording import calls_elsewhere, gathered_calls, open_journal, recent_calls
 from node.standard.table import own_services
 from runtime import tracing
 from runtime.clock import now_ms
@@ -179,13 +181,21 @@ class Worker:
         self._server = link_server(self._links, greeter.own_limits)
         local = LocalLinks(greeter, rooms)
         self._dialler = Dialler(greeter, rooms, local, self._channel_credentials)
+        attempts = Attempts(self._dialler, keeping, _fresh_call_id)
+        refused = RefusedCalls(
+            self._current, journal, self._notes, metrics, clock_s=clock_s, now_ms=now_ms
+        )
+        gathers = Gather(
+            GatherRooms(
+                self._identity, self._current, attempts, keeping, refused, metrics,
+                GatherMetrics(registry), gathered_calls(place.home, config), _fresh_call_id,
+                now_ms,
+            )
+        )  # fmt: skip
         self._consuming = Consuming(
-            self._identity, self._current, Attempts(self._dialler, keeping, _fresh_call_id),
-            metrics, keeping,
-            own=own_services(self._current, self._dialler),
-            refused=RefusedCalls(
-                self._current, journal, self._notes, metrics, clock_s=clock_s, now_ms=now_ms
-            ),
+            self._identity, self._current, attempts, metrics, keeping,
+            own=own_services(self._current, self._dialler, gathers), gather=gathers.merged,
+            refused=refused,
             new_call_id=_fresh_call_id, now_ms=now_ms,
         )  # fmt: skip
 

@@ -20,6 +20,27 @@ ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
             "The call names no provider.",
             "Send simpul-to with a subsystem, or simpul-region with a region code.",
         ),
+        Code.GATHER_INCOMPLETE: ErrorInfo(
+            Status.UNAVAILABLE,
+            "Parts of what was gathered are missing.",
+            "Ask simpul.v1.Gather/Report which; send simpul-partial: ok if some are enough.",
+        ),
+        Code.GATHER_METHOD: ErrorInfo(
+            Status.FAILED_PRECONDITION,
+            "This method can't be called at many regions in this way.",
+            "Gather a method with one request: a streamed answer by simpul-region, a single one by "
+            "simpul.v1.Gather/Call.",
+        ),
+        Code.GATHER_TOO_WIDE: ErrorInfo(
+            Status.RESOURCE_EXHAUSTED,
+            "The gather has more parts than a node takes.",
+            "Gather by province, one after the other.",
+        ),
+        Code.GATHER_UNKNOWN: ErrorInfo(
+            Status.NOT_FOUND,
+            "The caller's subsystem made no such gather, or its record was archived.",
+            "Check the id; ask with a credential of the subsystem that made it.",
+        ),
         Code.ID_MALFORMED: ErrorInfo(
             Status.INVALID_ARGUMENT,
             "A name isn't spelled as its kind of name must be.",

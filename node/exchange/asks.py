@@ -71,6 +71,9 @@ class Asked:
     # Of the whole call, at the gateway; and of the last attempt.
     gateway_span: Span = NO_SPAN
     span: Span = NO_SPAN
+    # Of a part of a gather: its id, and the region asked for.
+    gather_id: bytes | None = None
+    region: str = ""
     # Told where the open of a call that was given up never left.
     never_left: Callable[[], None] | None = None
 
@@ -155,6 +158,7 @@ class _Ask:
             agreement=route.agreement,
             purpose=route.purpose,
             deadline_left_ms=self._asked.left_ms,
+            gather_id=self._asked.gather_id,
             unary=message is not None,
         )
         opening = Opening(

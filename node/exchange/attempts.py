@@ -75,7 +75,7 @@ class Attempts:
             SimpulError: Why the call ended otherwise; the app has heard nothing of that.
         """
         asked.route = routes[0]
-        request = await _unary_request(asked) if routes[0].unary else None
+        request = await one_request(asked) if routes[0].unary else None
         for route in routes[:-1]:
             try:
                 return await self._at_provider(asked, route, request)
@@ -167,8 +167,8 @@ async def _finish(ask: StreamAsk, link: Link) -> None:
     await link.finish()
 
 
-async def _unary_request(asked: Asked) -> Message:
-    """The one message of a unary request.
+async def one_request(asked: Asked) -> Message:
+    """The only message of a request that has one.
 
     Raises:
         SimpulError: There is none, or more than one (REQUEST_MALFORMED); the app is gone, or takes
@@ -185,7 +185,7 @@ async def _one_message(call: InboundCall) -> Message:
     first = await call.receive()
     if isinstance(first, HalfClose):
         raise SimpulError(
-            Code.REQUEST_MALFORMED, "the request ended without a message; a unary call has just one"
+            Code.REQUEST_MALFORMED, "the request ended without a message; this call has just one"
         )
     if isinstance(first, Message):
         second = await call.receive()
@@ -194,6 +194,6 @@ async def _one_message(call: InboundCall) -> Message:
         if isinstance(second, Message):
             raise SimpulError(
                 Code.REQUEST_MALFORMED,
-                "the request has a second message; a unary call has just one",
+                "the request has a second message; this call has just one",
             )
     raise app_gone()

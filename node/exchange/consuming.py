@@ -16,7 +16,7 @@ from node.calls import CallRequest, InboundCall
 from node.exchange.asks import Asked
 from node.exchange.attempts import Attempts
 from node.exchange.keeping import Keeping
-from node.exchange.metadata import error_trailers, traceparents
+from node.exchange.metadata import error_trailers, read_address, traceparents
 from node.exchange.refused import RefusedCalls
 from node.exchange.routing import Route, find_routes
 from node.exchange.watch import CallMetrics
@@ -33,6 +33,8 @@ _APPS_OWN_DOING = frozenset({Code.CANCELLED, Code.DEADLINE_EXCEEDED})
 
 # Answers a call that the node takes itself: health, reflection. By path, with the time.
 OwnAnswer = Callable[[InboundCall, int], Awaitable[None]]
+# Answers a call to many regions, and returns its gRPC status.
+GatherCall = Callable[[Asked], Awaitable[int]]
 
 
 class Consuming:
@@ -47,6 +49,7 @@ class Consuming:
         keeping: Keeping,
         *,
         own: Mapping[str, OwnAnswer],
+        gather: GatherCall,
         refused: RefusedCalls,
         new_call_id: Callable[[], bytes],
         now_ms: Callable[[], int],
@@ -57,6 +60,7 @@ class Consuming:
         self._metrics = metrics
         self._keeping = keeping
         self._own = own
+        self._gather = gather
         self._refused = refused
         self._new_call_id = new_call_id
         self._now_ms = now_ms
@@ -79,8 +83,11 @@ class Consuming:
                     await own(call, self._now_ms())
                     outcome.ended(0)
                     return
-                routes = self._find_routes(call.request)
-                status = await self._attempts.carry(asked, routes)
+                if read_address(call.request.metadata).is_gather:
+                    status = await self._gather(asked)
+                else:
+                    routes = self._find_routes(call.request)
+                    status = await self._attempts.carry(asked, routes)
             except SimpulError as error:
                 outcome.failed(error.code)
                 # What the node answers itself is no call of the federation's.

@@ -28,10 +28,23 @@ TOKEN = "simpul-token"  # noqa: S105 - the name of a key, not a secret
 CALL_ID = "simpul-call-id"
 # Of a call by region: who answered.
 PROVIDER = "simpul-provider"
+# What an app may say of a gather.
+PARTIAL = "simpul-partial"
+FIRST = "simpul-gather-first"
+PART_MS = "simpul-gather-part-ms"
+# What it is told of one; the first is for the services, too.
+GATHER_ID = "simpul-gather-id"
+PARTS = "simpul-gather-parts"
+ANSWERED = "simpul-gather-answered"
+MISSING = "simpul-gather-missing"
+MESSAGES = "simpul-gather-messages"
 AGREEMENT = "simpul-agreement"
 ERROR = "simpul-error"
 
-_FROM_APPS = frozenset({TO, REGION, FROM, PURPOSE, USER, ISSUE, SUBJECT, TOKEN})
+_OF_GATHERS = frozenset({PARTIAL, FIRST, PART_MS})
+_FROM_APPS = frozenset({TO, REGION, FROM, PURPOSE, USER, ISSUE, SUBJECT, TOKEN}) | _OF_GATHERS
+# A list of all regencies; it never travels.
+MAX_REGIONS_CHARS = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,15 @@ class Address:
     user: str | None = None
     issue: str | None = None
     subject: str | None = None
+    partial: str | None = None
+    first: str | None = None
+    part_ms: str | None = None
+
+    @property
+    def is_gather(self) -> bool:
+        """It asks for many regions, or says what it takes of them."""
+        asked = self.region is not None and any(sign in self.region for sign in ",*")
+        return asked or not (self.partial is None and self.first is None and self.part_ms is None)
 
 
 def read_address(metadata: Metadata) -> Address:
@@ -68,12 +90,13 @@ def read_address(metadata: Metadata) -> Address:
             said[key] = value.decode("utf-8")
         except UnicodeDecodeError:
             raise SimpulError(Code.METADATA_MALFORMED, f"the value of {key} is not UTF-8") from None
-        if len(said[key]) > MAX_PERSON_CHARS:
+        max_chars = MAX_REGIONS_CHARS if key == REGION else MAX_PERSON_CHARS
+        if len(said[key]) > max_chars:
             # The peer's node takes no more, and would end the link for everybody on it.
             raise SimpulError(
                 Code.METADATA_MALFORMED,
                 f"the value of {key} has {len(said[key])} characters, and takes "
-                f"{MAX_PERSON_CHARS}; send less",
+                f"{max_chars}; send less",
             )
     return Address(
         to=said.get(TO),
@@ -83,6 +106,9 @@ def read_address(metadata: Metadata) -> Address:
         user=said.get(USER),
         issue=said.get(ISSUE),
         subject=said.get(SUBJECT),
+        partial=said.get(PARTIAL),
+        first=said.get(FIRST),
+        part_ms=said.get(PART_MS),
     )
 
 

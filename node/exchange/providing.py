@@ -33,6 +33,7 @@ from node.exchange.metadata import (
     AGREEMENT,
     CALL_ID,
     FROM,
+    GATHER_ID,
     ISSUE,
     PURPOSE,
     USER,
@@ -463,6 +464,7 @@ def _request(answer: _Answer, span: Span) -> OutboundRequest:
         (CALL_ID, answer.call_id.hex()),
         (AGREEMENT, "" if opened.agreement is None else opened.agreement.hex()),
         (PURPOSE, opened.purpose or ""),
+        (GATHER_ID, "" if opened.gather_id is None else opened.gather_id.hex()),
         (USER, private.user),
         (ISSUE, private.issue),
     ]

@@ -84,7 +84,7 @@ class RefusedCalls:
             return await self._record(asked, error)
         if not opening.sealed:
             # It's about to be, unless its link ends first: then no entry says it.
-            asked.never_left = lambda: self._put(self._attempt(asked), asked.call_id, error)
+            asked.never_left = lambda: self._put(self._attempt(asked), asked, error)
         elif asked.link is not None:
             try:
                 await asked.link.lost()
@@ -100,16 +100,16 @@ class RefusedCalls:
             return False
         try:
             self._journal.check()
-            await self._notes.put(self._note(attempt, asked.call_id, error))
+            await self._notes.put(self._note(attempt, asked, error))
         except SimpulError:
             self._metrics.unrecorded(Unrecorded.JOURNAL)
             return False
         return True
 
-    def _put(self, attempt: Attempt, call_id: bytes, error: SimpulError) -> None:
+    def _put(self, attempt: Attempt, asked: Asked, error: SimpulError) -> None:
         """Record it; the app was told already, of what the clock or itself had done."""
         try:
-            self._notes.put(self._note(attempt, call_id, error))
+            self._notes.put(self._note(attempt, asked, error))
         except SimpulError:
             self._metrics.unrecorded(Unrecorded.JOURNAL)
 
@@ -118,9 +118,9 @@ class RefusedCalls:
             return _routed(asked.route)
         return attempted(asked.call.request, self._current.latest, self._now_ms())
 
-    def _note(self, attempt: Attempt, call_id: bytes, error: SimpulError) -> CallNote:
+    def _note(self, attempt: Attempt, asked: Asked, error: SimpulError) -> CallNote:
         return CallNote(
-            call_id=call_id,
+            call_id=asked.call_id,
             consumer=attempt.consumer,
             provider=attempt.provider,
             service=attempt.service,
@@ -130,6 +130,8 @@ class RefusedCalls:
             status=ERRORS[error.code].grpc_status,
             code=error.code.value,
             at_ms=self._now_ms(),
+            gather_id=asked.gather_id,
+            region=asked.region,
         )
 
     def _may_record(self) -> bool:

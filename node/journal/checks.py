@@ -94,6 +94,7 @@ class StoredPlace:
     status: int | None = None
     # consumer, provider, service, method, agreement (hex), purpose, code.
     names: tuple[str, ...] = ()
+    gather: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +310,8 @@ def _check_call_says(
             agreement = "" if said.agreement is None else said.agreement.hex()
             parties = (str(said.consumer), str(said.service.subsystem), said.service.service)
             terms = (said.method, agreement, said.purpose or "")
-            if (*opened, place.role) != (*parties, *terms, role):
+            here = (*opened, place.role, place.gather)
+            if here != (*parties, *terms, role, said.gather_id):
                 yield Step.CALL, f"the index says other things than the open, entry {number}"
         case Close(status=status) if status != place.status:
             yield Step.CALL, f"the index says another status than the close, entry {number}"

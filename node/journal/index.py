@@ -79,6 +79,7 @@ _END_COLUMNS: Final = ("outcome", "status", "code", "closed_at_ms")
 _OUTCOME, _STATUS, _CODE, _CLOSED_AT = (
     list(CALLS.columns.keys()).index(name) for name in _END_COLUMNS
 )
+_REGION: Final = list(CALLS.columns.keys()).index("region")
 
 # Numbers of calls that a store takes at once, where several write at the same time.
 CALL_BLOCK: Final = 4096
@@ -204,10 +205,10 @@ class IndexGroup:
         direction = _DIRECTIONS[leaf.record.direction]
         role = _ASKING if leaf.record.direction is Direction.SENT else _ANSWERING
         opened, remembered = self.opened, self._index.open_calls
-        for number, (kind, call_id, blocks, terms, status, code) in enumerate(leaf.said):
+        for number, (kind, call_id, blocks, terms, status, code, gather) in enumerate(leaf.said):
             key = (link, call_id)
             if terms is not None:
-                call = self._open(key, role, terms)
+                call = self._open(key, role, terms, gather)
             else:
                 call = opened.get(key) or remembered.get(key) or self._look_up(key)
                 if kind == CLOSE:
@@ -233,8 +234,10 @@ class IndexGroup:
         """Takes up a call that our own node refused, before there was a link."""
         parties = (note.consumer, note.provider, note.service, note.method)
         terms = self._terms((*parties, note.agreement or b"", note.purpose or ""))
-        call = self._insert((NO_LINK, note.call_id), _ASKING, note.at_ms, terms)
+        key = (NO_LINK, note.call_id)
+        call = self._insert(key, _ASKING, note.at_ms, terms, note.gather_id or b"")
         row = self._new_calls[call]
+        row[_REGION] = self.name(note.region)
         row[_OUTCOME], row[_STATUS], row[_CODE], row[_CLOSED_AT] = (
             _REFUSED, note.status, self.name(note.code), note.at_ms
         )  # fmt: skip
@@ -278,9 +281,9 @@ class IndexGroup:
         self._index.settle_calls.run(self._connection, self._settled)
         self._index.insert_entries.run(self._connection, self._entries)
 
-    def _open(self, key: _CallKey, role: int, terms: Terms) -> int:
+    def _open(self, key: _CallKey, role: int, terms: Terms, gather: bytes) -> int:
         known = self._index.terms.get(terms) or self._terms(terms)
-        call = self._insert(key, role, self._now_ms, known)
+        call = self._insert(key, role, self._now_ms, known, gather)
         self.opened[key] = call
         if len(self.ended) > 0:
             self.ended.pop(key, None)
@@ -296,13 +299,14 @@ class IndexGroup:
             self.terms[terms] = found
         return found
 
-    def _insert(self, key: _CallKey, role: int, at_ms: int, terms: int) -> int:
+    def _insert(self, key: _CallKey, role: int, at_ms: int, terms: int, gather: bytes) -> int:
         if self._call_ids is None:
             self._call_ids = self._index.call_ids(self._connection)
         call = next(self._call_ids)
         link, call_id = key
         self._new_calls[call] = [
-            call, call_id, link, role, _OPEN, terms, None, NO_NAME, at_ms, None, None
+            call, call_id, link, role, _OPEN, terms, None, NO_NAME, at_ms, None, None,
+            gather or None, NO_NAME,
         ]  # fmt: skip
         return call
 

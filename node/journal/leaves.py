@@ -28,8 +28,9 @@ from simpul.v1 import parcel_pb2
 # As tables.TERMS_COLUMNS; the agreement's hash is still bytes, because hex costs.
 Terms = tuple[str, str, str, str, bytes, str]
 # Of one entry: kind (a place in tables.KINDS), call id, the payload's rounded length in units of
-# 256 bytes; of an open its terms; of an end its status, and of a refusal its code.
-Said = tuple[int, bytes, int, Terms | None, int, str]
+# 256 bytes; of an open its terms; of an end its status, and of a refusal its code; of an open that
+# is a part of a gather, the gather's id.
+Said = tuple[int, bytes, int, Terms | None, int, str, bytes]
 
 OPEN: Final = KINDS.index("open")
 CLOSE: Final = KINDS.index("close")
@@ -89,12 +90,13 @@ def _said(data: bytes) -> Said:
             opened.agreement,
             opened.purpose,
         )
-        return (number, entry.call_id, blocks, terms, 0, "")
+        return (number, entry.call_id, blocks, terms, 0, "", opened.gather_id)
     if number == CLOSE:
-        return (number, entry.call_id, blocks, None, entry.close.status, "")
+        return (number, entry.call_id, blocks, None, entry.close.status, "", b"")
     if number == REFUSE:
-        return (number, entry.call_id, blocks, None, entry.refuse.status, entry.refuse.code)
-    return (number, entry.call_id, blocks, None, 0, "")
+        refused = entry.refuse
+        return (number, entry.call_id, blocks, None, refused.status, refused.code, b"")
+    return (number, entry.call_id, blocks, None, 0, "", b"")
 
 
 def _no_entry() -> SimpulError:

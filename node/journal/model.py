@@ -112,6 +112,9 @@ class CallNote:
     status: int
     code: str
     at_ms: int
+    # Of a part of a gather: its id, and the region asked for.
+    gather_id: bytes | None = None
+    region: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +164,7 @@ class CallFilter:
     until_ms: int | None = None
     # Of each person asked for, the tags under each index key that the node has (security.persons).
     persons: tuple[tuple[bytes, ...], ...] = ()
+    gather_id: bytes | None = None
     below: tuple[int, int] | None = None
     limit: int = 100
 
@@ -189,6 +193,9 @@ class CallRow:
     response_bytes: int
     # None: its link hasn't broken, or no greeting has told of it.
     settled: Settlement | None = None
+    # Of a part of a gather; and of one that was refused here, the region asked for.
+    gather_id: bytes | None = None
+    region: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +223,14 @@ class CallDetail:
 
     call: CallRow
     entries: tuple[CallEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GatheredCall:
+    """One call of a gather, at its consumer. `messages`: how many answers were recorded."""
+
+    call: CallRow
+    messages: int
 
 
 @dataclass(frozen=True, slots=True)

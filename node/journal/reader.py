@@ -20,6 +20,7 @@ from node.journal.model import (
     CallFilter,
     CallRow,
     Direction,
+    GatheredCall,
     Outcome,
     Role,
 )
@@ -31,6 +32,7 @@ from node.journal.tables import (
     HAS_CODE,
     HAS_FAILED,
     HAS_STATUS,
+    IN_GATHER,
     IS_OPEN,
     KINDS,
     LINKS,
@@ -126,6 +128,28 @@ class JournalReader(JournalReading):
                 .where(CALLS.c.call_id.in_(found), came[1])
             )
             return [(row.text, bytes(row.call_id)) for row in connection.execute(query)]
+
+    def gathered(self, gather_id: bytes) -> list[GatheredCall]:
+        """Every call that this node made for a gather, the oldest first; none is no error.
+
+        A part that was tried at several nodes or providers has a call for each try.
+        """
+        with self._journal.snapshot() as connection:
+            rows = connection.execute(
+                select(CALLS)
+                .where(
+                    CALLS.c.gather == gather_id,
+                    IN_GATHER,
+                    CALLS.c.role == ROLES.index(Role.CONSUMER),
+                )
+                .order_by(CALLS.c.id)
+            ).all()
+            answers = _answers(connection, [int(row.id) for row in rows])
+            calls = _call_rows(connection, rows)
+        return [
+            GatheredCall(call, answers.get(int(row.id), 0))
+            for call, row in zip(calls, rows, strict=True)
+        ]
 
     def show_call(self, call_id: bytes) -> list[CallDetail]:
         """Returns the calls of this id, the oldest first, with their entries; none is no error.
@@ -251,14 +275,21 @@ def _conditions(connection: Connection, wanted: CallFilter) -> list[ColumnElemen
     if wanted.role is not None:
         found.append(CALLS.c.role == ROLES.index(wanted.role))
     if wanted.outcome is not None:
-        found.append(CALLS.c.outcome == OUTCOMES.index(wanted.outcome))
-        if wanted.outcome is Outcome.OPEN:
-            found.append(IS_OPEN)
-        elif wanted.outcome is not Outcome.CLOSED:
-            found.append(HAS_FAILED)
+        found += _standing(wanted.outcome)
     if wanted.call_id is not None:
         found.append(CALLS.c.call_id == wanted.call_id)
+    if wanted.gather_id is not None:
+        found += [CALLS.c.gather == wanted.gather_id, IN_GATHER]
     return found + _times(wanted)
+
+
+def _standing(outcome: Outcome) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = [CALLS.c.outcome == OUTCOMES.index(outcome)]
+    if outcome is Outcome.OPEN:
+        found.append(IS_OPEN)
+    elif outcome is not Outcome.CLOSED:
+        found.append(HAS_FAILED)
+    return found
 
 
 def _times(wanted: CallFilter) -> list[ColumnElement[bool]]:
@@ -293,7 +324,11 @@ def _call_rows(connection: Connection, rows: Sequence[_Row]) -> list[CallRow]:
         )
     }
     ids = {getattr(row, column) for row in terms.values() for column in TERMS_COLUMNS}
-    ids |= {row.code for row in rows} | {link.peer for link in links.values()}
+    ids |= (
+        {row.code for row in rows}
+        | {row.region for row in rows}
+        | {link.peer for link in links.values()}
+    )
     names = _texts(connection, ids)
     sizes = _sizes(connection, [int(row.id) for row in rows])
     return [
@@ -333,6 +368,8 @@ def _call_row(
         request_bytes=sizes[asked],
         response_bytes=sizes[answered],
         settled=None if row.settled is None else SETTLEMENTS[row.settled],
+        gather_id=row.gather,
+        region=names.get(row.region),
     )
 
 
@@ -356,6 +393,23 @@ def _sizes(connection: Connection, calls: list[int]) -> dict[int, dict[Direction
     for call, direction, blocks in rows:
         found[call][DIRECTIONS[direction]] = int(blocks) * ROUND_BYTES
     return found
+
+
+def _answers(connection: Connection, calls: list[int]) -> dict[int, int]:
+    """How many messages each call was answered with: a unary answer stands in its close."""
+    said = [KINDS.index("message"), KINDS.index("close")]
+    rows = connection.execute(
+        select(CALL_ENTRIES.c.call, func.count())
+        .where(
+            CALL_ENTRIES.c.call.in_(calls),
+            CALL_ENTRIES.c.direction == DIRECTIONS.index(Direction.RECEIVED),
+            CALL_ENTRIES.c.kind.in_(said),
+            # A commitment to a message, even to an empty one, is of 256 bytes or more.
+            CALL_ENTRIES.c.blocks > 0,
+        )
+        .group_by(CALL_ENTRIES.c.call)
+    )
+    return {int(call): int(count) for call, count in rows}
 
 
 def _entries(connection: Connection, call: int) -> Iterable[CallEntry]:

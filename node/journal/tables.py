@@ -58,6 +58,7 @@ HAS_STATUS: Final[ColumnElement[Any]] = literal_column("status <> 0")
 HAS_CODE: Final[ColumnElement[Any]] = literal_column("code <> 0")
 IS_OPEN: Final[ColumnElement[Any]] = literal_column("outcome = 0")
 HAS_FAILED: Final[ColumnElement[Any]] = literal_column("outcome > 1")
+IN_GATHER: Final[ColumnElement[Any]] = literal_column("gather IS NOT NULL")
 
 # Their own: other databases have tables too.
 METADATA: Final = MetaData()
@@ -162,6 +163,10 @@ CALLS: Final = Table(
     Column("opened_at_ms", BigInteger, nullable=False),
     Column("closed_at_ms", BigInteger),
     Column("settled", SmallInteger),
+    # Of the gather that it is a part of, if any: 16 bytes.
+    Column("gather", LargeBinary),
+    # Of a part that was refused here: the region asked for, a name.
+    Column("region", BigInteger, nullable=False),
     Index("calls_call_id", "call_id"),
     Index("calls_opened", "opened_at_ms"),
     Index("calls_terms", "terms", "opened_at_ms"),
@@ -189,6 +194,7 @@ CALLS: Final = Table(
         sqlite_where=HAS_FAILED,
         postgresql_where=HAS_FAILED,
     ),
+    Index("calls_gather", "gather", sqlite_where=IN_GATHER, postgresql_where=IN_GATHER),
 )
 
 # Which call an entry belongs to. `blocks`: its payload's rounded length, by 256 bytes.

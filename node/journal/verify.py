@@ -331,6 +331,7 @@ def _places(
             CALLS.c.role,
             CALLS.c.status,
             CALLS.c.code,
+            CALLS.c.gather,
             *(TERMS.c[name] for name in TERMS_COLUMNS),
         )
         .outerjoin(CALLS, CALLS.c.id == CALL_ENTRIES.c.call)
@@ -347,6 +348,7 @@ def _places(
             call_id=row.call_id,
             role=_meant(ROLES, row.role),
             status=row.status,
+            gather=row.gather,
             names=tuple(tally.names.get(getattr(row, name), "") for name in _NAMED),
         )
     return found

@@ -19,6 +19,7 @@ from node.calls import HalfClose, Headers, InboundCall, Message, Trailers
 from node.exchange.attempts import Peers
 from node.model import Current
 from node.standard.reach import Reachable, of_service, reachable
+from node.standard.reflection import GATHER
 from security.errors import Code, SimpulError
 
 SERVICE: Final = "grpc.health.v1.Health"
@@ -69,6 +70,8 @@ class Health:
                 self._current.snapshot.directory.check_age(now_ms)
             except SimpulError:
                 return HealthCheckResponse.NOT_SERVING
+            return HealthCheckResponse.SERVING
+        if name == GATHER:
             return HealthCheckResponse.SERVING
         services = reachable(call.request, self._current.snapshot, now_ms)
         try:

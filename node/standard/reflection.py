@@ -12,7 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    FileDescriptorProto,
+    FileDescriptorSet,
+)
 from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha.reflection_pb2 import (
     ErrorResponse,
@@ -24,6 +28,7 @@ from node.calls import Cancelled, Headers, InboundCall, Message, Trailers
 from node.model import Current
 from node.standard.reach import files_of, reachable
 from security.errors import Code, SimpulError
+from simpul.v1 import gather_pb2
 
 # On the wire the messages of both are the same, field by field.
 SERVICES: Final = (
@@ -32,16 +37,17 @@ SERVICES: Final = (
 )
 METHOD: Final = "ServerReflectionInfo"
 _NOT_FOUND: Final = 5
+# The node answers it itself, to any app.
+GATHER: Final = "simpul.v1.Gather"
 
 
 async def reflect(call: InboundCall, current: Current, now_ms: int) -> None:
     """Answer one stream of questions to its end."""
-    catalogue = Catalogue(
-        {
-            service.id.service: service.descriptor_set
-            for service in reachable(call.request, current.snapshot, now_ms)
-        }
-    )
+    contracts = {
+        service.id.service: service.descriptor_set
+        for service in reachable(call.request, current.snapshot, now_ms)
+    }
+    catalogue = Catalogue({**contracts, GATHER: _gather_contract()})
     await call.send(Headers())
     while isinstance(event := await call.receive(), Message):
         try:
@@ -56,11 +62,18 @@ async def reflect(call: InboundCall, current: Current, now_ms: int) -> None:
     await call.send(Trailers(0))
 
 
+def _gather_contract() -> bytes:
+    files = FileDescriptorSet()
+    gather_pb2.DESCRIPTOR.CopyToProto(files.file.add())
+    return files.SerializeToString()
+
+
 class Catalogue:
     """The files of some contracts. Of two files with one name, the first service's is shown."""
 
     def __init__(self, contracts: Mapping[str, bytes]) -> None:
-        self._services = tuple(sorted(contracts))
+        # What others offer comes first.
+        self._services = tuple(sorted(contracts, key=lambda name: (name == GATHER, name)))
         self._files: dict[str, FileDescriptorProto] = {}
         self._symbols: dict[str, str] = {}
         for service in self._services:

@@ -40,6 +40,9 @@ from node.exchange.providing import BuiltIn, Providing
 from node.exchange.recent import RecentCalls
 from node.exchange.refused import RefusedCalls
 from node.exchange.watch import CallMetrics
+from node.gather.gather import Gather, GatherRooms
+from node.gather.watch import GatherMetrics
+from node.journal.model import GatheredCall
 from node.link.accept import LinkServer, link_server
 from node.link.dial import Dialler
 from node.link.greet import Greeter
@@ -434,12 +437,20 @@ async def _half(
         return new_call_id(fixed.NOW_MS, os.urandom(10))
 
     attempts = Attempts(dialler, keeping, fresh_call_id)
+    refused = RefusedCalls(
+        current, journal, notes, metrics, clock_s=clock_s, now_ms=lambda: fixed.NOW_MS
+    )
+    gathers = Gather(
+        GatherRooms(
+            identity, current, attempts, keeping, refused, metrics, GatherMetrics(registry),
+            _no_gathers, fresh_call_id, lambda: fixed.NOW_MS,
+        )
+    )  # fmt: skip
     consuming = Consuming(
         identity, current, attempts, metrics, keeping,
-        own=own_services(current, dialler),
-        refused=RefusedCalls(
-            current, journal, notes, metrics, clock_s=clock_s, now_ms=lambda: fixed.NOW_MS
-        ),
+        own=own_services(current, dialler, gathers),
+        gather=gathers.merged,
+        refused=refused,
         new_call_id=fresh_call_id,
         now_ms=lambda: fixed.NOW_MS,
     )  # fmt: skip
@@ -449,6 +460,11 @@ async def _half(
         keeping, sealing, refreshed, greeter, dialling, registry, settled,
     )  # fmt: skip
     return half, server
+
+
+async def _no_gathers(_: bytes) -> list[GatheredCall]:
+    """A list is no index of calls."""
+    return []
 
 
 def _tls(node: NodeId, authority: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
