@@ -75,6 +75,7 @@ def add_to(app: typer.Typer) -> None:
             "simpul journal list --home N --outcome refused --limit 20",
             "simpul journal list --home N --since 2026-11-01 --until 2026-12-01 --status NOT_FOUND",
             "simpul journal list --home N --peer ID/~jakarta-1 --page 2 --json",
+            "simpul journal list --home N --gather 0198f3c2a5b47d3e8f10c2d4e6a8b0c1",
             "simpul journal list --home N --subject 3171234567890123",
             "simpul journal list --home N --since 30d --all > calls.jsonl",
         ),
@@ -125,6 +126,9 @@ def list_calls(
     call: Annotated[
         str | None, typer.Option(metavar="CALL_ID", help="The trailer simpul-call-id.")
     ] = None,
+    gather: Annotated[
+        str | None, typer.Option(metavar="GATHER_ID", help="The trailer simpul-gather-id.")
+    ] = None,
     subject: Subject = None,
     user: User = None,
     issue: Issue = None,
@@ -149,6 +153,7 @@ def list_calls(
     at_ms = now_ms()
     wanted = CallFilter(
         call_id=None if call is None else parse_call_id(call),
+        gather_id=None if gather is None else parse_call_id(gather),
         role=None if role is None else Role(_one_of("--role", role, [*Role])),
         outcome=None if outcome is None else Outcome(_one_of("--outcome", outcome, [*Outcome])),
         peer=peer,
@@ -316,6 +321,8 @@ def _call(row: "CallRow") -> dict[str, object]:
         "purpose": row.purpose,
         "grpc_status": None if row.status is None else _status(row.status),
         "code": row.code or None,
+        "gather_id": _hex(row.gather_id),
+        "region": row.region,
         "opened_at_ms": row.opened_at_ms,
         "closed_at_ms": row.closed_at_ms,
         "request_bytes": row.request_bytes,
@@ -392,6 +399,7 @@ def _print_detail(item: "CallDetail", covering: list["KeptCheckpoint"]) -> None:
             ("peer", row.peer or "-"),
             ("agreement", _hex(row.agreement) or "-"),
             ("purpose", row.purpose or "-"),
+            ("gather", _hex(row.gather_id) or "-"),
             ("opened", when(row.opened_at_ms)),
             ("closed", when(row.closed_at_ms)),
             ("request bytes", f"{row.request_bytes}, rounded up"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -249,6 +249,8 @@ class Half:
     registry: CollectorRegistry
     # What greetings told of links that had broken.
     settled: list[Settled]
+    # Of the members that it hosts.
+    seal_keys: dict[MemberId, PrivateKey]
 
     @property
     def address(self) -> str:
@@ -332,10 +334,12 @@ async def pair(
     journals: Mapping[NodeId, Recorder] | None = None,
     second: bool = False,
     tracing: Mapping[NodeId, Tracing] | None = None,
+    hosts: Iterable[MemberId] = (),
 ) -> AsyncIterator[Pair]:
     """A provider and a consumer, up; down again at the end. `limits` are both nodes'.
 
     `second`: the provider has two nodes, each with services of its own.
+    `hosts`: members that the provider's node serves besides its own.
     `journals` are used where given, instead of lists.
     """
     authority = certificate.make_authority("Test", real_now_ms(), 1)
@@ -359,6 +363,7 @@ async def pair(
                 limits or Limits(),
                 (journals or {}).get(node),
                 (tracing or {}).get(node, OFF),
+                frozenset(hosts if node == fixed.REGENCY_NODE else ()),
             )
         )
     made = Pair(*(half for half, _ in halves))
@@ -383,10 +388,11 @@ async def _half(
     limits: Limits,
     recorder: Recorder | None,
     tracing: Tracing,
+    hosts: frozenset[MemberId],
 ) -> tuple[Half, grpc.aio.Server]:
     key, chain = _tls(node, authority)
     roots = certificate.to_pem(authority[1])
-    identity = NodeIdentity(node, frozenset({member}))
+    identity = NodeIdentity(node, frozenset({member}) | hosts)
     current = Current(snapshot(view, node))
     memory, services = MemoryJournal(), FakeServices()
     journal = memory if recorder is None else recorder
@@ -397,7 +403,8 @@ async def _half(
     async def refresh(digest: bytes) -> None:
         refreshed.append(digest)
 
-    sealer = Sealer({member: _seal_key(node, member)}, journal)
+    seal_keys = {member: _seal_key(node, member)}
+    sealer = Sealer(seal_keys, journal)
     ledger = Ledger()
 
     async def lease(agreement: bytes, side: Side, wanted: int) -> int:
@@ -457,7 +464,7 @@ async def _half(
     sealing = asyncio.create_task(sealer.run())
     half = Half(
         node, identity, current, memory, services, consuming, attempts, providing, links, dialler,
-        keeping, sealing, refreshed, greeter, dialling, registry, settled,
+        keeping, sealing, refreshed, greeter, dialling, registry, settled, seal_keys,
     )  # fmt: skip
     return half, server
 

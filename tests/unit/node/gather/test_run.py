@@ -77,7 +77,8 @@ def gather(
 ) -> Gathered:
     """A gather over regions with these services, or with why there is none."""
     call = FakeCall("List")
-    recorded, began, ends = Recorded(), [], []
+    recorded, began = Recorded(), list[str]()
+    ends: list[str] = []
     plan, by_region = [], {}
     for number, service in enumerate(services):
         refused = service if isinstance(service, SimpulError) else None
@@ -104,7 +105,7 @@ def gather(
             raise SimpulError(Code.CANCELLED, "given up")
         raise SimpulError(Code.DEADLINE_EXCEEDED, "late")
 
-    def make(item: Planned, deliver: Any, began_s: float) -> Part:  # noqa: ANN401 - as Way has it
+    def make(item: Planned, deliver: Any, began_s: float) -> Part:
         return Part(item, CallRequest("/a.B/C", (), None), Message(b"q"), deliver, began_s)
 
     way = Way(make, carry, cast("RefusedCalls", recorded), lambda: bytes(16), ends.append)

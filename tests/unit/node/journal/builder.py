@@ -41,18 +41,22 @@ def entry(
     return make_entry(draft, salts((kind.kind, call, index)))
 
 
-def open_entry(call: int, method: str = "Get", *, unary: bool = True) -> SealedEntry:
+def open_entry(
+    call: int, method: str = "Get", *, unary: bool = True, gather: bytes | None = None
+) -> SealedEntry:
     service = ServiceId(SubsystemId.parse(PROVIDER), SERVICE)
     kind = Open(
-        SubsystemId.parse(CONSUMER), service, method, AGREEMENT, "tourism", 10_000, unary=unary
+        SubsystemId.parse(CONSUMER), service, method, AGREEMENT, "tourism", 10_000, gather, unary
     )
     return entry(kind, call, 0, b"question" if unary else None, b"metadata")
 
 
-def close_entry(call: int, status: int = 0, index: int = 0) -> SealedEntry:
+def close_entry(
+    call: int, status: int = 0, index: int = 0, said: bytes | None = b"answer"
+) -> SealedEntry:
     tally = Tally(1, sha256(b"tally").digest())
     kind = Close(status, sha256(b"open").digest(), tally, tally)
-    return entry(kind, call, index, b"answer", b"trailers")
+    return entry(kind, call, index, said, b"trailers")
 
 
 def refuse_entry(call: int, code: str = "ACCESS_NO_AGREEMENT") -> SealedEntry:

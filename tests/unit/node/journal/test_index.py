@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from tests.unit.node.journal.builder import (
     open_entry,
     refuse_entry,
 )
+from tests.unit.node.journal.support import tamper
 
 
 def append(path: Path, *appends: Append) -> Appended:
@@ -225,3 +227,54 @@ def test_what_is_remembered_has_a_bound(path: Path, monkeypatch: pytest.MonkeyPa
     store.close()
     report = verify(path)
     assert (report.ok, report.calls, report.unfinished) == (True, 4, 0)
+
+
+GATHER = bytes(range(16))
+
+
+def gathered(path: Path) -> Link:
+    """Two parts that went out and one that was refused here; one call that is of no gather."""
+    link = Link()
+    streamed = (
+        link.sent(open_entry(1, "List", unary=False, gather=GATHER)),
+        link.received(message_entry(1, 0), message_entry(1, 1), close_entry(1, index=2, said=None)),
+    )
+    single = (link.sent(open_entry(2, gather=GATHER)), link.received(close_entry(2)))
+    note = replace(refused(3), provider="", gather_id=GATHER, region="53.99")
+    append(
+        path, Append(streamed), Append(single, notes=(note,)), Append((link.sent(open_entry(4)),))
+    )
+    return link
+
+
+def test_the_calls_of_a_gather_are_found_with_how_much_each_was_answered(path: Path) -> None:
+    gathered(path)
+    with JournalReader(path) as reader:
+        found = reader.gathered(GATHER)
+        assert reader.gathered(bytes(16)) == []
+        listed = reader.list_calls(CallFilter(gather_id=GATHER))
+        (other,) = reader.list_calls(CallFilter(call_id=call_id(4)))
+    assert [(each.call.call_id, each.messages) for each in found] == [
+        (call_id(1), 2),
+        (call_id(2), 1),
+        (call_id(3), 0),
+    ]
+    assert [each.call.region for each in found] == [None, None, "53.99"]
+    assert {row.call_id for row in listed} == {call_id(n) for n in (1, 2, 3)}
+    assert {row.gather_id for row in listed} == {GATHER}
+    assert other.gather_id is None
+    assert verify(path).ok
+
+
+def test_a_providers_part_is_no_gather_of_its_own(path: Path) -> None:
+    append(path, Append((Link().received(open_entry(1, gather=GATHER)),)))
+    with JournalReader(path) as reader:
+        assert reader.gathered(GATHER) == []
+        assert len(reader.list_calls(CallFilter(gather_id=GATHER))) == 1
+
+
+@pytest.mark.parametrize("call", [1, 4])
+def test_the_index_s_word_on_a_gather_is_checked_against_the_open(path: Path, call: int) -> None:
+    gathered(path)
+    tamper(path, ("UPDATE calls SET gather = ? WHERE call_id = ?", (b"x" * 16, call_id(call))))
+    assert [problem.step for problem in verify(path).problems] == [8]

@@ -234,6 +234,7 @@ def test_the_calls_that_were_answered_here_are_told_the_oldest_first(path: Path)
         (CallFilter(outcome=Outcome.LOST), "calls_outcome"),
         (CallFilter(outcome=Outcome.OPEN), "calls_open"),
         (CallFilter(call_id=call_id(1)), "calls_call_id"),
+        (CallFilter(gather_id=bytes(16)), "calls_gather"),
         (CallFilter(since_ms=NOW_MS), "calls_opened"),
     ],
 )
