@@ -3,7 +3,7 @@
 `merged` answers a server-streaming method that an app calls with many regions in `simpul-region`.
 `call` and `report` are the service `simpul.v1.Gather`, which the app's own node answers.
 
-Source: docs/spec, "Gather"; docs/adr/0016.
+Source: docs/spec, "Gather"; docs/adr/0017.
 """
 
 from __future__ import annotations
