@@ -16,6 +16,7 @@ from cli import (
     registry_pending,
     registry_policy,
     registry_root,
+    registry_store,
     registry_subsystems,
 )
 from cli.options import AsJson, RegistryHomeDir, examples, group
@@ -48,6 +49,7 @@ app.add_typer(registry_pending.app, name="pending")
 app.add_typer(registry_root.app, name="root")
 app.add_typer(registry_policy.app, name="policy")
 app.add_typer(registry_audit.app, name="audit")
+registry_store.add_to(app)
 
 SECONDS_PER_HOUR = 3_600
 FREE = "none: a free port on loopback, kept"

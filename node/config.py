@@ -78,9 +78,11 @@ class NodeSection(Section):
 class RegistrySection(Section):
     """Where the registry is. Set by `simpul node init`."""
 
-    address: str = Field(description="HOST:PORT of its gRPC port.")
+    address: str = Field(description="HOST:PORT of its gRPC port; several with commas between.")
     directory_url: str = Field(
-        pattern=r"^https?://[^\s?#]+$", description="Where the directory's files are served."
+        pattern=r"^https?://[^\s?#,]+(\s*,\s*https?://[^\s?#,]+)*$",
+        description="Where the directory's files are served; several with commas between are tried "
+        "in this order.",
     )
     certificate_sha256: str = Field(
         pattern=r"^[0-9a-f]{64}$",

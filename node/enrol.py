@@ -34,7 +34,7 @@ from node.directory.model import Generation
 from node.directory.replica import Replica
 from node.home import KeyName, NodeHome
 from node.journal.writable import open_to_write
-from node.registry_client import FORMAT_VERSION, RegistryClient
+from node.registry_client import FORMAT_VERSION, RegistryClient, addresses
 from node.store.engine import Store
 from runtime.files import write_durably
 from runtime.ports import TcpAddress, parse_address
@@ -110,7 +110,7 @@ async def enrol(options: EnrolOptions, clock: Callable[[], int]) -> Enrolled:
             TOKEN_EXPIRED, and what else the registry refuses it for (6).
     """
     advertise = _tcp(options.link_advertise or options.link_listen)
-    registry = _tcp(options.registry)
+    registries = tuple(map(_tcp, addresses(options.registry)))
     # 1. Token.
     token = parse_token(options.token)
     # 2. Root.
@@ -119,7 +119,7 @@ async def enrol(options: EnrolOptions, clock: Callable[[], int]) -> Enrolled:
     home = NodeHome.create(options.home)
     with home.lock():
         # 4. Certificate.
-        shown = await asyncio.to_thread(_shown_certificate, registry, token)
+        shown = await asyncio.to_thread(_first_shown, registries, token)
         # 5. Keys.
         keys = _make_keys(home, with_identity=not token.has_statement)
         # 6. Enrolment.
@@ -162,6 +162,19 @@ def _check_root(root: bytes, token: EnrolmentToken) -> None:
             f"the root metadata (SHA-256 {sha256(root).hex()[:16]}…) is not the one that the token "
             f"names ({token.root_sha256.hex()[:16]}…): give the root.json of that registry",
         )
+
+
+def _first_shown(registries: Sequence[TcpAddress], token: EnrolmentToken) -> bytes:
+    """The certificate at the first of the registry's addresses that answers."""
+    fault = SimpulError(Code.CONFIG_INVALID, "no address of the registry was given")
+    for address in registries:
+        try:
+            return _shown_certificate(address, token)
+        except SimpulError as error:
+            fault = error
+            if error.code is not Code.REGISTRY_UNREACHABLE:
+                raise
+    raise fault
 
 
 def _shown_certificate(address: TcpAddress, token: EnrolmentToken) -> bytes:

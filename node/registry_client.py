@@ -4,10 +4,14 @@ The connection trusts one certificate, the one that the enrolment pinned, under 
 name. Rules: every call has a deadline but the watch, which keepalive guards; a change bears a
 number that was never used before, and is stored as used before it is sent, so that a repeated
 answer applies nothing twice; every failure is a SimpulError.
+
+A registry may be reached at several addresses. One is used until it doesn't answer, then the next:
+a request is repeated there, with the same bytes, and a watch that ended begins again there.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import TypeVar
 
 import grpc
 
@@ -28,6 +32,13 @@ FORMAT_VERSION = 1
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 _WHAT = "the registry"
 
+T = TypeVar("T")
+
+
+def addresses(text: str) -> tuple[str, ...]:
+    """The addresses, or URLs, that a setting names with commas between."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
 
 class RegistryClient:
     """A connection to the registry. Use it in the event loop that made it, and close it."""
@@ -36,7 +47,7 @@ class RegistryClient:
         """Connects at the first call.
 
         Args:
-            address: `HOST:PORT`.
+            address: `HOST:PORT`, or several with commas between.
             certificate_pem: The only certificate that is trusted.
             federation: Whose registry it is: the name in the certificate.
         """
@@ -44,8 +55,12 @@ class RegistryClient:
             max_message_bytes=MAX_MESSAGE_BYTES, target_name=registry_dns_name(federation)
         )
         credentials = grpc.ssl_channel_credentials(root_certificates=certificate_pem)
-        self._channel = grpc.aio.secure_channel(address, credentials, options=options)
-        self._stub = registry_pb2_grpc.RegistryStub(self._channel)
+        self._channels = [
+            grpc.aio.secure_channel(each, credentials, options=options)
+            for each in addresses(address)
+        ]
+        self._stubs = [registry_pb2_grpc.RegistryStub(channel) for channel in self._channels]
+        self._at = 0
 
     async def enrol(
         self, enrolment: registry_pb2.Enrolment, node_key: PrivateKey
@@ -58,10 +73,7 @@ class RegistryClient:
         data = enrolment.SerializeToString(deterministic=True)
         signature = node_key.sign(ENROLMENT_SIGNATURE, data)
         request = registry_pb2.EnrolRequest(enrolment=data, signature=signature)
-        try:
-            return await self._stub.Enrol(request, timeout=TIMEOUT_S)
-        except grpc.aio.AioRpcError as error:
-            raise _failed(error) from error
+        return await self._ask(lambda stub: stub.Enrol(request, timeout=TIMEOUT_S))
 
     async def change(
         self, change: registry_pb2.Change, node_key: PrivateKey
@@ -74,10 +86,7 @@ class RegistryClient:
         data = change.SerializeToString(deterministic=True)
         signature = node_key.sign(CHANGE_SIGNATURE, data)
         request = registry_pb2.ChangeRequest(change=data, signature=signature)
-        try:
-            return await self._stub.Change(request, timeout=TIMEOUT_S)
-        except grpc.aio.AioRpcError as error:
-            raise _failed(error) from error
+        return await self._ask(lambda stub: stub.Change(request, timeout=TIMEOUT_S))
 
     async def watch(self, version: int) -> AsyncGenerator[registry_pb2.WatchResponse, None]:
         """Each new version of the directory, until the stream ends.
@@ -88,7 +97,8 @@ class RegistryClient:
         Raises:
             SimpulError: REGISTRY_UNREACHABLE, when the stream breaks or the registry ends it.
         """
-        call = self._stub.Watch(registry_pb2.WatchRequest(directory_version=version))
+        at = self._at
+        call = self._stubs[at].Watch(registry_pb2.WatchRequest(directory_version=version))
         try:
             async for response in call:
                 yield response
@@ -96,13 +106,34 @@ class RegistryClient:
             raise _failed(error) from error
         finally:
             call.cancel()
+            self._leave(at)
         raise SimpulError(
             Code.REGISTRY_UNREACHABLE, "the registry ended the watch: it is tried again"
         )
 
     async def close(self) -> None:
-        """Closes the connection, and what is under way on it."""
-        await self._channel.close()
+        """Closes the connections, and what is under way on them."""
+        for channel in self._channels:
+            await channel.close()
+
+    async def _ask(self, ask: "Callable[[registry_pb2_grpc.RegistryAsyncStub], Awaitable[T]]") -> T:
+        """Asks at one address after the other, until one answers."""
+        left = len(self._stubs)
+        while True:
+            at = self._at
+            try:
+                return await ask(self._stubs[at])
+            except grpc.aio.AioRpcError as error:
+                failed = _failed(error)
+                left -= 1
+                if failed.code is not Code.REGISTRY_UNREACHABLE or left == 0:
+                    raise failed from error
+                self._leave(at)
+
+    def _leave(self, at: int) -> None:
+        """Goes on at the next address, unless another request has done so already."""
+        if self._at == at:
+            self._at = (at + 1) % len(self._stubs)
 
 
 class NodeChanges:

@@ -56,7 +56,7 @@ from node.processes import WorkerProcesses
 from node.reconciliation import wire
 from node.reconciliation.answering import Answering
 from node.reconciliation.sets import JournalSets
-from node.registry_client import NodeChanges, RegistryClient
+from node.registry_client import NodeChanges, RegistryClient, addresses
 from node.secret_ring import SecretRing
 from node.store.engine import Store
 from node.watch import NodeMetrics
@@ -162,7 +162,10 @@ class Supervisor:
         self._replica = Replica(home.directory, config.federation, home.read_root(), store)
         self._watch = DirectoryWatch(
             self._replica,
-            Sources(lambda: HttpFetcher(config.registry.directory_url), client.watch),
+            Sources(
+                [partial(HttpFetcher, url) for url in addresses(config.registry.directory_url)],
+                client.watch,
+            ),
             self._on_generation,
             now_ms,
             WatchTiming(refresh_every_s=config.registry.refresh_s),

@@ -30,6 +30,7 @@ from registry.directory.layout import METADATA
 from registry.directory.publisher import Publisher, newest_root
 from registry.directory.roles import TOP_LEVEL
 from registry.directory.schedule import Press, Schedule, Timing
+from registry.directory.shared import SharedFolder
 from registry.directory.watchers import Watchers
 from registry.home import Endpoints, NewRegistry, RegistryHome, ServerIdentity
 from registry.metrics import Metrics
@@ -47,6 +48,7 @@ from registry.operators import (
 from registry.registrar import Registrar
 from registry.requests import MAX_CHANGE_BYTES
 from registry.service import RegistryService
+from registry.sharing import Marks, Sharing
 from registry.store.database import Store
 from registry.trust import Trust
 from registry.witness import start_witness
@@ -150,7 +152,11 @@ async def _start_core(
     stack.callback(store.close)
     writer = Writer()
     stack.callback(writer.close)
+    store.check()
     folder = place.directory
+    if store.is_shared:
+        folder = SharedFolder(folder, store)
+        folder.join()
     root = newest_root(folder)
     signers.settle(place.keys, {role: root.roles[role].keyids for role in TOP_LEVEL})
     publisher = Publisher.open(folder, signers.load(place.keys))
@@ -167,19 +173,24 @@ async def _start_core(
     trust = Trust(publisher, registrar, place.keys, place.accepted_file)
     trust.resume(clock.now_ms())
     timing = Timing(settings.directory.coalesce_s, settings.directory.heartbeat_s)
+    sharing = marks = None
+    if isinstance(folder, SharedFolder):
+        sharing = Sharing(store, folder, publisher, registrar, clock.now_ms)
+        marks = Marks(store, clock.now_ms)
     press = Press(
         publisher,
         folder,
         lambda touched: content.read_committed(store, registrar.policy, touched),
         clock.now_ms,
         trust.settle,
+        sharing,
     )
     schedule = Schedule(press, writer, watchers, measures, timing)
     # What was stored and not published before the process ended.
     await schedule.start(await writer.run(lambda: content.everything(store)))
     publishing = asyncio.create_task(schedule.run())
     stack.push_async_callback(_cancel, publishing)
-    desk = Desk(writer, schedule)
+    desk = Desk(writer, schedule, marks=marks)
     stack.push_async_callback(desk.close, STOP_GRACE_S)
     return _Core(place, settings, store, registrar, trust, desk, watchers, measures, shown.address)
 

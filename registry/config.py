@@ -23,11 +23,19 @@ LOOPBACK: Final = "127.0.0.1"
 FREE_PORTS: Final = range(20_000, 32_000)
 
 
+_URL: Final = r"https?://[^/,]+(/[^?#,]*[^/?#,])?"
+_URLS: Final = f"^({_URL}(,{_URL})*)?$"
+
+
 class GrpcSection(Section):
     """Where nodes enrol, ask for changes and watch, over TLS."""
 
     listen: ListenTcp = Field(TcpAddress(LOOPBACK, 0), description="Port 0 takes a free one.")
-    public: str = Field("", description="HOST:PORT that nodes are told; empty: what is bound.")
+    public: str = Field(
+        "",
+        description="HOST:PORT that nodes are told, or several with commas between; empty: what is "
+        "bound.",
+    )
     max_watchers: int = Field(5_000, ge=1, description="Nodes that watch at once.")
 
 
@@ -37,8 +45,9 @@ class DirectorySection(Section):
     listen: ListenTcp = Field(TcpAddress(LOOPBACK, 0), description="Port 0 takes a free one.")
     public_url: str = Field(
         "",
-        pattern="^(https?://[^/]+(/[^?#]*[^/?#])?)?$",
-        description="Base URL that nodes are told, this server's or a mirror's; empty: its own.",
+        pattern=_URLS,
+        description="Base URL that nodes are told, this server's or a mirror's, or several with "
+        "commas between; empty: its own.",
     )
     heartbeat_s: float = Field(
         60.0, ge=0.1, le=600, description="An unchanged directory is signed anew so often."
@@ -113,7 +122,11 @@ class ApprovalsSection(Section):
 class DatabaseSection(Section):
     """Where members, nodes and contracts are kept."""
 
-    url: str = Field("", description="An SQLAlchemy URL; empty: registry.db in the home folder.")
+    url: str = Field(
+        "",
+        description="postgresql+psycopg://USER@HOST/DATABASE, which several registries may share; "
+        "empty: registry.db in the home folder.",
+    )
 
 
 class LogSection(Section):

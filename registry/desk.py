@@ -1,19 +1,27 @@
 """Runs a request to its end: stored by the writer, then published, then answered.
 
 Rule: what was stored is published, whether or not the caller still waits. A call that is cancelled
-in between leaves its request to go on alone.
+in between leaves its request to go on alone. Where registries share a database, each request is
+marked in it from before it is stored until it is published, so that another registry finishes it if
+this one dies in between.
 """
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeVar
+
+import structlog
 
 from registry.directory.schedule import Schedule
 from registry.model import Touched
+from registry.sharing import Marks
 from registry.writer import Writer
 from security.errors import Code, SimpulError
 
 T = TypeVar("T")
+
+_log = structlog.stdlib.get_logger(__name__)
 
 MAX_WAITING: Final = 2_000
 
@@ -21,10 +29,17 @@ MAX_WAITING: Final = 2_000
 class Desk:
     """Takes so many requests at once, and no more."""
 
-    def __init__(self, writer: Writer, schedule: Schedule, limit: int = MAX_WAITING) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        schedule: Schedule,
+        limit: int = MAX_WAITING,
+        marks: Marks | None = None,
+    ) -> None:
         self._writer = writer
         self._schedule = schedule
         self._limit = limit
+        self._marks = marks
         self._under_way: set[asyncio.Task[object]] = set()
 
     @property
@@ -59,8 +74,27 @@ class Desk:
     async def _change(
         self, work: Callable[[], T], touched: Callable[[T], Touched]
     ) -> tuple[T, int]:
-        result = await self._writer.run(work)
-        return result, await self._schedule.publish(touched(result))
+        if self._marks is None:
+            result = await self._writer.run(work)
+            return result, await self._schedule.publish(touched(result))
+        mark = await self._writer.run(self._marks.begin)
+        try:
+            result = await self._writer.run(work)
+            version = await self._schedule.publish(touched(result))
+        except SimpulError as error:
+            # Then it isn't known whether anything was stored, and the mark says so.
+            if error.code is not Code.DATABASE_FAILED:
+                await self._unmark(self._marks, mark)
+            raise
+        await self._unmark(self._marks, mark)
+        return result, version
+
+    async def _unmark(self, marks: Marks, mark: str) -> None:
+        try:
+            await self._writer.run(partial(marks.end, mark))
+        except SimpulError as error:
+            # It costs a comparison of everything, and no more.
+            _log.warning("a mark stays", code=error.code, reason=error.message)
 
     def _check_room(self) -> None:
         if len(self._under_way) >= self._limit:

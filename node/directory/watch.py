@@ -8,7 +8,7 @@ verify is forgotten and the directory fetched whole, so that a bad push costs on
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
@@ -51,11 +51,12 @@ class DirectoryStatus:
 class Sources:
     """Whence the directory comes.
 
-    `open_http` makes a fetcher for one run. `open_watch` takes the version that the node has, and
+    `open_http` make a fetcher each, for one run: one after the other is tried until one can be
+    reached. `open_watch` takes the version that the node has, and
     yields what the registry says; it raises SimpulError when the stream ends.
     """
 
-    open_http: Callable[[], HttpFetcher]
+    open_http: Sequence[Callable[[], HttpFetcher]]
     open_watch: Callable[[int], AsyncGenerator[registry_pb2.WatchResponse, None]]
 
 
@@ -177,7 +178,18 @@ class DirectoryWatch:
             return generation
 
     def _sync(self, files: dict[str, bytes]) -> Generation:
-        http = self.sources.open_http()
+        """Raises what the last source was refused for: what is wrong with one, another mends."""
+        for open_http in self.sources.open_http[:-1]:
+            try:
+                return self._sync_with(files, open_http)
+            except SimpulError as error:
+                _log.warning("another source is tried", code=error.code, reason=error.message)
+        return self._sync_with(files, self.sources.open_http[-1])
+
+    def _sync_with(
+        self, files: dict[str, bytes], open_http: Callable[[], HttpFetcher]
+    ) -> Generation:
+        http = open_http()
         try:
             if files:
                 try:

@@ -39,13 +39,13 @@ from node.journal.postgres import (
     connector,
     lock_for_migration,
     open_postgres,
-    original,
     postgres_meaning,
 )
 from node.journal.schema import migrate_within
 from node.journal.sql_store import SqlJournalStore
 from node.journal.store import Append, Appended, Lease
 from node.journal.tables import CALLS, NO_LINK, SLOTS
+from runtime.postgres import original
 from security.errors import SimpulError
 from security.merkle import Frontier
 

@@ -41,7 +41,7 @@ def collect(folder: PublishedFolder, now_ms: int, keep_ms: int = KEEP_MS) -> tup
         if name not in kept
     )
     for name in removed:
-        folder.remove(name)
+        folder.retire(name)
     return removed
 
 

@@ -85,6 +85,10 @@ class PublishedFolder:
         write_durably(path, timestamp)
 
     def remove(self, name: str) -> None:
+        """Takes a file away that was never published."""
+        (self.path / name).unlink(missing_ok=True)
+
+    def retire(self, name: str) -> None:
         """Takes a file away that nothing published names any more."""
         (self.path / name).unlink(missing_ok=True)
 

@@ -223,6 +223,13 @@ class Publisher:
             self._last_renewal_ms = now_ms
         return _publication(state, {**files, TIMESTAMP_NAME: state.timestamp.data})
 
+    def follow(self, files: Mapping[str, bytes]) -> Publication:
+        """Goes on from what another registry published; `files` of it are in the folder by now."""
+        self._state = _load(self._folder)
+        self.policy_file = self._read_policy(self._state)
+        self._clean = False
+        return _publication(self._state, files)
+
     def expiries(self) -> Mapping[str, int]:
         """When each role but the timestamp expires, in ms since the epoch."""
         state = self._state
@@ -299,6 +306,8 @@ class Publisher:
         """Removes what a publication that was cut short left: versions that nothing names yet."""
         # Read anew: an error may have come after the timestamp was replaced.
         state = self._state = _load(self._folder)
+        # Another registry that shares its database may have published a root with other keys.
+        _check_keys(self._signers, state)
         versions = {name: role.value.version for name, role in state.targets.items()}
         versions[Role.SNAPSHOT] = state.snapshot.value.version
         for name in list(self._folder.names(METADATA)):

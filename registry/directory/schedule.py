@@ -4,24 +4,28 @@ It decides no content and signs nothing. Rules: a change that comes alone is pub
 those that come while a publication runs, or shortly after it, go together in the next; who waits is
 told a version that holds his change; what fails is repeated until it succeeds, and no change is
 forgotten; an unchanged directory is signed anew every heartbeat, so that its age says how long ago
-the registry was heard.
+the registry was heard. Where registries share a database, what another one published is told to the
+watchers here too, and one heartbeat is enough for all.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 import structlog
 
 from registry.directory.collector import collect
-from registry.directory.folder import PublishedFolder
+from registry.directory.folder import TIMESTAMP_NAME, PublishedFolder
 from registry.directory.layout import Role, key_role
 from registry.directory.publisher import Publication, Publisher
 from registry.directory.watchers import Watchers
 from registry.metrics import MS_PER_S, Metrics
 from registry.model import Touched
+from registry.sharing import Sharing
 from registry.writer import Writer
+from security.errors import Code, SimpulError
 
 COLLECT_EVERY_S: Final = 24 * 60 * 60.0
 FIRST_COLLECT_S: Final = 60 * 60.0
@@ -36,6 +40,9 @@ class Timing:
     coalesce_s: float = 0.1
     heartbeat_s: float = 60.0
     retry_s: float = 1.0
+    # Looks at what others published, and for what others left unfinished.
+    follow_s: float = 0.2
+    finish_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,8 @@ class Press:
     clock_ms: Callable[[], int]
     # Called after each publication, before anybody is told of it.
     settle: Callable[[], None] = lambda: None
+    # None: no other registry works on this store.
+    sharing: Sharing | None = None
 
 
 @dataclass(slots=True)
@@ -72,6 +81,7 @@ class Schedule:
         self._batch = _Batch()
         self._wake = asyncio.Event()
         self._current = press.publisher.current
+        self._heard_at = float("-inf")
 
     @property
     def current(self) -> Publication:
@@ -90,30 +100,72 @@ class Schedule:
 
     async def run(self) -> None:
         """Publishes for ever; cancel it to stop."""
-        loop = asyncio.get_running_loop()
-        last = float("-inf")
-        heartbeat_at = loop.time() + self._timing.heartbeat_s
-        collect_at = loop.time() + FIRST_COLLECT_S
-        while True:
-            await self._woken_before(heartbeat_at)
-            await asyncio.sleep(max(0.0, last + self._timing.coalesce_s - loop.time()))
-            await self._publish_until_done()
-            last = loop.time()
-            heartbeat_at = last + self._timing.heartbeat_s
-            if last >= collect_at:
-                collect_at = last + COLLECT_EVERY_S
-                await self._collect()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._publish_for_ever())
+            if self._press.sharing is not None:
+                tasks.create_task(self._follow_for_ever(self._press.sharing))
+                tasks.create_task(self._finish_for_ever(self._press.sharing))
 
     async def start(self, touched: Touched) -> None:
         """The first publication: what the store holds and the folder does not, or it raises."""
         batch = _Batch(touched)
-        self._done(batch, await self._writer.run(lambda: self._work(batch.touched)))
+        while True:
+            try:
+                await self._follow()
+                self._done(batch, await self._writer.run(lambda: self._work(batch.touched)))
+            except SimpulError as error:
+                if not self._came_second(error):
+                    raise
+            else:
+                return
 
-    async def _woken_before(self, at: float) -> None:
-        try:
-            async with asyncio.timeout_at(at):
-                await self._wake.wait()
-        except TimeoutError:
+    async def _publish_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        last = float("-inf")
+        self._heard_at = max(self._heard_at, loop.time())
+        collect_at = loop.time() + FIRST_COLLECT_S
+        while True:
+            await self._woken_or_silent()
+            await asyncio.sleep(max(0.0, last + self._timing.coalesce_s - loop.time()))
+            await self._publish_until_done()
+            last = loop.time()
+            if last >= collect_at:
+                collect_at = last + COLLECT_EVERY_S
+                await self._collect()
+
+    async def _follow_for_ever(self) -> None:
+        is_lost = False
+        while True:
+            await asyncio.sleep(self._timing.follow_s)
+            try:
+                await self._follow()
+            except Exception:  # noqa: BLE001  (logged once, and tried again)
+                if not is_lost:
+                    _log.exception("other registries can't be followed")
+                is_lost = True
+                continue
+            is_lost = False
+
+    async def _finish_for_ever(self, sharing: Sharing) -> None:
+        while True:
+            await asyncio.sleep(self._timing.finish_s)
+            try:
+                marks, touched = await self._writer.run(sharing.forgotten)
+                if marks:
+                    _log.warning("finishing what another registry began", requests=len(marks))
+                    await self.publish(touched)
+                    await self._writer.run(partial(sharing.finished, marks))
+            except SimpulError as error:
+                _log.warning("not finished yet", code=error.code, reason=error.message)
+
+    async def _woken_or_silent(self) -> None:
+        """Until there is a change, or nothing was published for as long as a heartbeat."""
+        while (left_s := self._heard_at + self._timing.heartbeat_s - self._now()) > 0:
+            try:
+                async with asyncio.timeout(left_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
             return
 
     async def _publish_until_done(self) -> None:
@@ -124,8 +176,12 @@ class Schedule:
             batch.touched |= newer.touched
             batch.waiting += newer.waiting
             try:
+                # What others published is in what is read after it.
+                await self._follow()
                 publication = await self._writer.run(lambda: self._work(batch.touched))
-            except Exception:  # noqa: BLE001  (logged, counted and repeated)
+            except Exception as error:  # noqa: BLE001  (logged, counted and repeated)
+                if self._came_second(error):
+                    continue
                 # Whatever it is: a registry that no longer publishes is dead to its nodes.
                 self._metrics.failures.inc()
                 _log.exception("directory not published", retry_s=self._timing.retry_s)
@@ -134,21 +190,43 @@ class Schedule:
             self._done(batch, publication)
             return
 
+    def _came_second(self, error: Exception) -> bool:
+        """Whether another registry published first: then it's done again, from there."""
+        return (
+            self._press.sharing is not None
+            and isinstance(error, SimpulError)
+            and error.code is Code.CONFLICT
+        )
+
+    async def _follow(self) -> None:
+        """Takes over, and tells, what others published."""
+        if self._press.sharing is None:
+            return
+        found = await self._writer.run(self._press.sharing.follow)
+        if found is not None:
+            self._tell(found, Touched())
+
     def _work(self, touched: Touched) -> Publication:
         """In the writer's thread."""
+        press = self._press
         with self._metrics.publishing.time():
-            press = self._press
             publication = press.publisher.publish(press.read(touched), press.clock_ms())
             press.settle()
             return publication
 
     def _done(self, batch: _Batch, publication: Publication) -> None:
-        is_new = publication.version > self._current.version
-        self._current = self._press.publisher.current
-        self._watchers.push(publication)
+        self._tell(publication, batch.touched)
         for waiting in batch.waiting:
             if not waiting.done():
                 waiting.set_result(publication.version)
+
+    def _tell(self, publication: Publication, touched: Touched) -> None:
+        is_new = publication.version > self._current.version
+        self._current = replace(
+            publication, files={TIMESTAMP_NAME: publication.files[TIMESTAMP_NAME]}
+        )
+        self._heard_at = self._now()
+        self._watchers.push(publication)
         self._metrics.publications.labels("version" if is_new else "heartbeat").inc()
         self._metrics.version.set(publication.version)
         self._metrics.issued.set(publication.issued_at_ms / MS_PER_S)
@@ -159,9 +237,13 @@ class Schedule:
                 "directory published",
                 version=publication.version,
                 files=len(publication.files),
-                members=len(batch.touched.members),
-                contracts=len(batch.touched.contracts),
+                members=len(touched.members),
+                contracts=len(touched.contracts),
             )
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
 
     async def _collect(self) -> None:
         now_ms = self._press.clock_ms()

@@ -1,26 +1,22 @@
 """Opens the database, brings it to the schema of this version, and runs transactions.
 
-SQLite by default: WAL and `synchronous=FULL`, so that a committed change survives a power cut; each
-transaction takes the write lock when it begins (`BEGIN IMMEDIATE`), so that what it read still
-holds when it writes. Alembic is loaded only where there is something to migrate.
+SQLite in the home by default, or PostgreSQL, which several registries share: see `engines`. On both
+a committed change survives a power cut, and a transaction takes the write lock when it begins, so
+that what it read still holds when it writes. Alembic is loaded only where there is something to
+migrate.
 """
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy import Connection, Engine, inspect, text
 from sqlmodel import Session
 
-from security.errors import Code, SimpulError
+from registry.store.engines import corrupt, explained, is_shared, open_engine
 
 # The newest revision under registry/migrations; a test compares them.
-HEAD: Final = "0004"
-
-BUSY_TIMEOUT_MS: Final = 5_000
+HEAD: Final = "0005"
 
 
 class Store:
@@ -35,15 +31,13 @@ class Store:
 
         Raises:
             SimpulError: DATABASE_CORRUPT, when it is damaged or of a newer version;
-                DATABASE_FAILED, when it can't be reached.
+                DATABASE_FAILED, when it can't be reached; CONFIG_INVALID, when `url` is none of
+                ours, or its commits aren't durable.
         """
-        engine = create_engine(url)
-        if engine.dialect.name == "sqlite":
-            event.listen(engine, "connect", _prepare_sqlite)
-            event.listen(engine, "begin", _begin_immediate)
+        engine = open_engine(url)
         store = cls(engine)
         try:
-            with _explained():
+            with explained():
                 store._migrate()
         except BaseException:
             store.close()
@@ -58,8 +52,28 @@ class Store:
             SimpulError: CONFLICT, when another one wrote the same meanwhile; DATABASE_FAILED or
                 DATABASE_CORRUPT, when the database can't.
         """
-        with _explained(), Session(self._engine) as session, session.begin():
+        with explained(), Session(self._engine) as session, session.begin():
             yield session
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other registries may work on it too."""
+        return is_shared(self._engine)
+
+    def check(self) -> None:
+        """Reads all of a file of SQLite once: what is damaged is found now, not in a year.
+
+        Raises:
+            SimpulError: DATABASE_CORRUPT.
+        """
+        if self.is_shared:
+            # Its server keeps checksums of its own, and a replica.
+            return
+        with explained(), self._engine.connect() as connection:
+            found = connection.execute(text("PRAGMA quick_check(1)")).scalar()
+            broken = connection.execute(text("PRAGMA foreign_key_check")).first()
+        if found != "ok" or broken is not None:
+            raise corrupt()
 
     def close(self) -> None:
         """Closes all connections."""
@@ -72,7 +86,7 @@ class Store:
             return
         from registry.store.migrating import upgrade  # noqa: PLC0415  (see the docstring)
 
-        upgrade(self._engine, version)
+        upgrade(self._engine)
 
 
 def _version(connection: Connection) -> str | None:
@@ -80,40 +94,3 @@ def _version(connection: Connection) -> str | None:
         return None
     found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     return None if found is None else str(found)
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
-    # The driver begins transactions by itself, too late and not immediate; here we do.
-    connection.isolation_level = None
-    for pragma in (
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "foreign_keys = ON",
-        f"busy_timeout = {BUSY_TIMEOUT_MS}",
-    ):
-        connection.execute(f"PRAGMA {pragma}").close()
-
-
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turns the database's errors into ours. Their texts may hold values, and stay in the cause."""
-    try:
-        yield
-    except IntegrityError as error:
-        raise SimpulError(
-            Code.CONFLICT, "another change came first: look at what there is now, and try again"
-        ) from error
-    except OperationalError as error:
-        raise SimpulError(
-            Code.DATABASE_FAILED,
-            "the registry's database can't be read or written: look at its disk and at the log",
-        ) from error
-    except DatabaseError as error:
-        raise SimpulError(
-            Code.DATABASE_CORRUPT,
-            "the registry's database is damaged: stop the registry and restore it from a backup",
-        ) from error

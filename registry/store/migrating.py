@@ -8,6 +8,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
@@ -24,22 +25,26 @@ def config() -> Config:
     return made
 
 
-def upgrade(engine: Engine, version: str | None) -> None:
-    """Runs every migration after `version` (None: an empty database), in one transaction.
+def upgrade(engine: Engine, to: str = "head") -> None:
+    """Runs every migration that is missing, in one transaction.
+
+    The transaction holds the write lock: of several registries that start at once on a database,
+    the first migrates, and the others find that it is done.
 
     Raises:
-        SimpulError: DATABASE_CORRUPT, when this program does not know `version`.
+        SimpulError: DATABASE_CORRUPT, when this program does not know the database's version.
     """
     settings = config()
     scripts = ScriptDirectory.from_config(settings)
     known = {revision.revision for revision in scripts.walk_revisions()}
-    if version is not None and version not in known:
-        raise SimpulError(
-            Code.DATABASE_CORRUPT,
-            f"the registry's database has schema {version}, which this version does not know: "
-            "run the newer version of simpul",
-            schema=version,
-        )
     with MIGRATING, engine.begin() as connection:
+        version = MigrationContext.configure(connection).get_current_revision()
+        if version is not None and version not in known:
+            raise SimpulError(
+                Code.DATABASE_CORRUPT,
+                f"the registry's database has schema {version}, which this version does not know: "
+                "run the newer version of simpul",
+                schema=version,
+            )
         settings.attributes["connection"] = connection
-        command.upgrade(settings, "head")
+        command.upgrade(settings, to)

@@ -12,9 +12,11 @@ from registry.store import (
     operators,
     pending,
     services,
+    shelf,
     statements,
     subsystems,
     tokens,
+    under_way,
     waiting,
 )
 
@@ -33,6 +35,9 @@ TABLES = (
     tokens.TokenRow,
     changes.ChangeRow,
     waiting.WaitingChangeRow,
+    shelf.ShelfFileRow,
+    shelf.ShelfHeadRow,
+    under_way.UnderWayRow,
     audit.AuditEntryRow,
     audit.AuditHeadRow,
     operators.OperatorRow,

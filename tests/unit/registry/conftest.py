@@ -31,6 +31,7 @@ from security.statement import (
     statement_hash,
 )
 from simpul.v1 import directory_pb2, registry_pb2, statement_pb2
+from tests.support import postgres
 
 NOW = 1_760_000_000_000
 DAY_MS = 24 * 60 * 60 * 1000
@@ -176,26 +177,56 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def empty_postgres() -> Iterator[str]:
+    """The same in PostgreSQL: its name."""
+    with postgres.registry_database() as name:
+        Store.open(postgres.registry_url(name)).close()
+        yield name
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database at the newest schema: each kind in turn."""
+    if request.param == "sqlite":
+        empty: Path = request.getfixturevalue("empty_database")
+        shutil.copy(empty, tmp_path / "registry.db")
+        yield f"sqlite:///{tmp_path / 'registry.db'}"
+        return
+    with postgres.registry_database(request.getfixturevalue("empty_postgres")) as name:
+        yield postgres.registry_url(name)
+
+
+@pytest.fixture(scope="session")
 def first_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new registry's home, made once and copied for each test."""
     return home.create(tmp_path_factory.mktemp("home") / "registry", NewRegistry(), now_ms()).path
 
 
 @pytest.fixture
-def own_home(first_home: Path, tmp_path: Path) -> Path:
+def own_home(first_home: Path, tmp_path: Path, url: str) -> Path:
     """A new registry's home, with ports of its own; deep enough, and not too deep for a socket."""
     path = Path(shutil.copytree(first_home, tmp_path / "r"))
     addresses = config.free_addresses(4)
-    (path / "registry.toml").write_text(config.first_file("ID", *addresses))
+    text = config.first_file("ID", *addresses)
+    if url.startswith("sqlite"):
+        Path(url.removeprefix("sqlite:///")).rename(path / "registry.db")
+    else:
+        text += f'\n[database]\nurl = "{url}"\n'
+    (path / "registry.toml").write_text(text)
     return path
 
 
+def open_store(home_folder: Path) -> Store:
+    """The store of a home whose registry does not run."""
+    place = home.RegistryHome.open(home_folder)
+    return Store.open(place.database_url(config.load(place.settings_file, {})))
+
+
 @pytest.fixture
-def registrar(tmp_path: Path, empty_database: Path) -> Iterator[Registrar]:
+def registrar(url: str) -> Iterator[Registrar]:
     """A store with two members and no node."""
     authority = Authority(*certificate.make_authority("Test", NOW, new_serial()))
-    shutil.copy(empty_database, tmp_path / "registry.db")
-    store = Store.open(f"sqlite:///{tmp_path / 'registry.db'}")
+    store = Store.open(url)
     made = Registrar(store, parse_policy(a_policy(authority.certificate_der)), authority)
     for member in (KOMODO, WAKATOBI):
         code = RegionCode.parse(member.code)

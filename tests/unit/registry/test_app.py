@@ -19,13 +19,12 @@ from registry.directory import signers as keys
 from registry.directory.publisher import Publisher
 from registry.home import RegistryHome
 from registry.registrar import Registrar
-from registry.store.database import Store
 from runtime.clock import now_ms
 from security.directory_records import parse_policy
 from security.errors import Code, SimpulError
 from simpul.registry.v1 import admin_pb2
 from simpul.v1 import directory_pb2
-from tests.unit.registry.conftest import KOMODO, LABUAN, Actor, publish_service
+from tests.unit.registry.conftest import KOMODO, LABUAN, Actor, open_store, publish_service
 from tests.unit.registry.running import change_request, run, until
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -96,7 +95,7 @@ async def test_what_was_stored_and_not_published_is_published_at_the_next_start(
     async with run(own_home) as registry:
         token = await registry.token()
     place = RegistryHome.open(own_home)
-    store = Store.open(f"sqlite:///{own_home / 'registry.db'}")
+    store = open_store(own_home)
     publisher = Publisher.open(place.directory, keys.load(place.keys))
     registrar = Registrar(store, parse_policy(publisher.policy_file), place.authority())
     actor = Actor(secret=token.secret, now_ms=now_ms())
@@ -149,6 +148,7 @@ async def test_a_home_of_another_federation_is_refused(own_home: Path) -> None:
     assert caught.value.code is Code.HOME_FOREIGN
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("break_it", "code"),
     [
@@ -227,6 +227,7 @@ def test_python_m_registry_says_what_is_wrong(arguments: list[str], status: int,
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_a_started_registry_holds_no_write_open(own_home: Path) -> None:
     async def started() -> None:
         async with running(own_home):

@@ -1,5 +1,6 @@
 """Every attempt is written down, before and after, and what is changed later is found."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,12 @@ ENTRY = Entry(1, "local administrator", "RevokeNode", "ID/~a", "00" * 32, Stage.
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    made = Store.open(f"sqlite:///{tmp_path / 'registry.db'}")
+def store(url: str) -> Iterator[Store]:
+    made = Store.open(url)
     for _ in range(5):
         audit.append(made, ENTRY)
-    return made
+    yield made
+    made.close()
 
 
 def refused(store: Store) -> None:

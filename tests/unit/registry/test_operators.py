@@ -19,7 +19,6 @@ from registry.directory import proposals, signers
 from registry.directory.layout import Role
 from registry.home import RegistryHome
 from registry.store.audit import AuditEntryRow
-from registry.store.database import Store
 from runtime import clock
 from runtime.grpc_options import channel_options
 from security import certificate
@@ -27,6 +26,7 @@ from security.errors import Code, SimpulError
 from simpul.registry.v1 import admin_pb2 as pb
 from simpul.registry.v1 import admin_pb2_grpc
 from simpul.v1 import directory_pb2
+from tests.unit.registry.conftest import open_store
 from tests.unit.registry.running import DNS_NAME, Running, refusal, run
 
 MEMBER = "ID/DAERAH/53.15"
@@ -169,7 +169,7 @@ async def test_a_removal_needs_a_second_person(home: Path) -> None:
 
 
 def _a_changed_row_is_found(home: Path) -> None:
-    store = Store.open(f"sqlite:///{home / 'registry.db'}")
+    store = open_store(home)
     with store.transaction() as session:
         leaf = audit.to_leaf(audit.Entry(1, "nobody", "Status", "", "", audit.Stage.ENDED, "OK"))
         session.exec(update(AuditEntryRow).where(col(AuditEntryRow.number) == 2).values(leaf=leaf))

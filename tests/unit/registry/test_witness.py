@@ -31,9 +31,10 @@ def request(key: PrivateKey, origin: str = ORIGIN, leaf: bytes = b"") -> bytes:
 
 
 def test_a_listed_slot_has_the_key_of_its_node(
-    tmp_path: Path, registrar: Registrar, enrolled: Actor
+    url: str, registrar: Registrar, enrolled: Actor
 ) -> None:
-    store = Store.open(f"sqlite:///{tmp_path / 'registry.db'}")
+    del registrar
+    store = Store.open(url)
     try:
         assert log_keys(store, "ID", ORIGIN) == (enrolled.node_key.public,)
         with store.transaction() as session:

@@ -101,7 +101,7 @@ async def running(
     sources = FakeSources(registry, is_down)
     seen = Seen()
     watch = DirectoryWatch(
-        replica, Sources(sources.open_http, sources.open_watch), seen.take, lambda: NOW_MS, QUICK
+        replica, Sources([sources.open_http], sources.open_watch), seen.take, lambda: NOW_MS, QUICK
     )
     task = asyncio.create_task(watch.run())
     try:
@@ -130,7 +130,7 @@ def opening(
     registry: FakeRegistry, replica: Replica, *, is_down: bool
 ) -> tuple[Seen, DirectoryWatch]:
     sources, seen = FakeSources(registry, is_down), Seen()
-    made = Sources(sources.open_http, sources.open_watch)
+    made = Sources([sources.open_http], sources.open_watch)
     return seen, DirectoryWatch(replica, made, seen.take, lambda: NOW_MS, QUICK)
 
 

@@ -64,7 +64,7 @@ async def joined(tmp_path: Path) -> AsyncIterator[tuple[RegistryHome, Desk]]:
         )
         replica = Replica(home.directory, config.federation, home.read_root(), store)
         replica.open_local(now_ms())
-        sources = Sources(lambda: HttpFetcher(config.registry.directory_url), client.watch)
+        sources = Sources([lambda: HttpFetcher(config.registry.directory_url)], client.watch)
         watch = DirectoryWatch(replica, sources, nobody, now_ms)
         ring = KeyRing(home, config.member_ids)
         changes = NodeChanges(

@@ -1,8 +1,6 @@
 """A store in a file, and values to put in it."""
 
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -34,12 +32,6 @@ def a_node(name: str = "labuan-bajo-1") -> Node:
         slots=2,
         certificate_expires_at_ms=NOW + 30,
     )
-
-
-@pytest.fixture
-def url(tmp_path: Path, empty_database: Path) -> str:
-    shutil.copy(empty_database, tmp_path / "registry.db")
-    return f"sqlite:///{tmp_path / 'registry.db'}"
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 """Opening, migrating, transactions; what is damaged or newer is refused in one line."""
 
-import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,11 +14,17 @@ from sqlalchemy import create_engine
 
 from registry.store import members, tokens
 from registry.store.database import HEAD, Store
-from registry.store.migrating import config
+from registry.store.engines import open_engine
+from registry.store.migrating import config, upgrade
 from registry.store.tables import METADATA
 from security.errors import Code, SimpulError
+from tests.support import postgres
 from tests.unit.registry.store.conftest import KOMODO, MEMBER, NOW, TOKEN
 
+OLD_MEMBER = (
+    "INSERT INTO members (id, legal_name, state, number, created_at_ms)"
+    " VALUES ('ID/DAERAH/53.15', 'Kabupaten Manggarai Barat', 'active', 1, 1)"
+)
 PROJECT = Path(__file__).resolve().parents[4]
 
 
@@ -120,11 +126,8 @@ def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 
 def test_a_newer_schema_is_refused_and_left_alone(store: Store, url: str) -> None:
-    del store
-    path = url.removeprefix("sqlite:///")
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    connection.close()
+    with store.transaction() as session:
+        session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
 
     with pytest.raises(SimpulError, match="newer version") as caught:
         Store.open(url)
@@ -132,9 +135,70 @@ def test_a_newer_schema_is_refused_and_left_alone(store: Store, url: str) -> Non
     assert caught.value.code is Code.DATABASE_CORRUPT
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_durability_is_as_promised(store: Store) -> None:
     with store.transaction() as session:
         connection = session.connection()
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_a_server_that_may_lose_commits_is_refused(url: str) -> None:
+    with pytest.raises(SimpulError, match="synchronous_commit") as caught:
+        Store.open(f"{url}&options=-c%20synchronous_commit%3Doff")
+
+    assert caught.value.code is Code.CONFIG_INVALID
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mysql://localhost/registry",
+        "postgresql://localhost/registry",
+        "nonsense",
+        "postgresql+psycopg://simpul:secret@localhost/registry",
+        "postgresql+psycopg://localhost/registry?password=secret",
+    ],
+)
+def test_what_is_no_database_of_ours_is_refused_without_showing_it(text: str) -> None:
+    with pytest.raises(SimpulError, match=r"database\.url") as caught:
+        Store.open(text)
+
+    assert caught.value.code is Code.CONFIG_INVALID
+    assert "secret" not in caught.value.message
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_a_server_that_is_gone_is_said(url: str) -> None:
+    with pytest.raises(SimpulError, match="server") as caught:
+        Store.open(url.replace("registry_", "nowhere_", 1))
+
+    assert caught.value.code is Code.DATABASE_FAILED
+
+
+VERSIONS = [None, *(f"{number:04}" for number in range(1, int(HEAD)))]
+
+
+@pytest.mark.parametrize("before", VERSIONS)
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_every_version_is_brought_forward(kind: str, before: str | None, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        if kind == "sqlite":
+            url = f"sqlite:///{tmp_path / 'old.db'}"
+        else:
+            url = postgres.registry_url(stack.enter_context(postgres.registry_database()))
+        if before is not None:
+            engine = open_engine(url)
+            upgrade(engine, before)
+            with engine.begin() as connection:
+                connection.exec_driver_sql(OLD_MEMBER)
+            engine.dispose()
+        opened = Store.open(url)
+        stack.callback(opened.close)
+        with opened.transaction() as session:
+            context = MigrationContext.configure(session.connection())
+            assert compare_metadata(context, METADATA) == []
+            kept = [member.legal_name for member in members.every(session)]
+    assert kept == ([] if before is None else ["Kabupaten Manggarai Barat"])
