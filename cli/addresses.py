@@ -47,7 +47,8 @@ def choose(
         SimpulError: CONFIG_INVALID, for an address that is none; REGISTRY_UNREACHABLE, when the
             registry's host has no address.
     """
-    place = _tcp(registry, "--registry")
+    # Of several, which are replicas of one, the first speaks for all.
+    place = _tcp(registry.partition(",")[0].strip(), "--registry")
     own = _own_host(place)
     local = _is_loopback(own)
     ports = _free_ports(3) if local else [GATEWAY_PORT, LINK_PORT, METRICS_PORT]

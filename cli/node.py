@@ -43,7 +43,8 @@ MAX_ROOT_BYTES = 1024 * 1024
 def init(
     home: NodeHomeDir,
     registry: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="The registry's gRPC address.")
+        str,
+        typer.Option(metavar="HOST:PORT", help="The registry's gRPC address, or several."),
     ],
     root: Annotated[
         Path,

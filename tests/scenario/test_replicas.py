@@ -53,18 +53,15 @@ def two(tmp_path: Path) -> Iterator[tuple[Registry, Registry]]:
         yield pair
 
 
-def node_status(home: Path) -> Any:
-    return done("node", "status", "--home", home, "--json").json
-
-
 def version(home: Path) -> int:
-    return int(node_status(home)["directory"]["version"])
+    status = done("node", "status", "--home", home, "--json").json
+    return int(status["directory_version"])
 
 
 def test_nodes_go_on_with_the_one_that_lives(
     two: tuple[Registry, Registry], tmp_path: Path
 ) -> None:
-    first, second = two
+    first = two[0]
     addresses = ",".join(registry.endpoints["grpc"] for registry in two)
     urls = ",".join(registry.endpoints["directory"] for registry in two)
     token = done(
