@@ -81,6 +81,7 @@ class Publisher:
         self._signers = signers
         self._state = state
         self._clean = False
+        self._is_others = False
         self._last_renewal_ms = 0
         self._staged: _Staged | None = None
         self.policy_file = self._read_policy(state)
@@ -188,6 +189,10 @@ class Publisher:
         Raises:
             OSError: as it comes (disk full): nothing was published, and it may be tried again.
         """
+        if self._is_others:
+            # A root may have come with it that lists other keys than are here.
+            _check_keys(self._signers, self._state)
+            self._is_others = False
         if not self._clean:
             self._drop_leftovers()
         issued_at_ms = max(now_ms, roles.issued_at_ms(self._state.timestamp.value))
@@ -228,6 +233,7 @@ class Publisher:
         self._state = _load(self._folder)
         self.policy_file = self._read_policy(self._state)
         self._clean = False
+        self._is_others = True
         return _publication(self._state, files)
 
     def expiries(self) -> Mapping[str, int]:
@@ -306,8 +312,6 @@ class Publisher:
         """Removes what a publication that was cut short left: versions that nothing names yet."""
         # Read anew: an error may have come after the timestamp was replaced.
         state = self._state = _load(self._folder)
-        # Another registry that shares its database may have published a root with other keys.
-        _check_keys(self._signers, state)
         versions = {name: role.value.version for name, role in state.targets.items()}
         versions[Role.SNAPSHOT] = state.snapshot.value.version
         for name in list(self._folder.names(METADATA)):

@@ -103,7 +103,7 @@ class Schedule:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._publish_for_ever())
             if self._press.sharing is not None:
-                tasks.create_task(self._follow_for_ever(self._press.sharing))
+                tasks.create_task(self._follow_for_ever())
                 tasks.create_task(self._finish_for_ever(self._press.sharing))
 
     async def start(self, touched: Touched) -> None:
