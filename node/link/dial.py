@@ -57,7 +57,7 @@ class _Dialled:
     # The directory's node, as it was dialled.
     node: NodeView
     # Of a bulk connection: the streaming calls on it, and how many there were.
-    children: set[asyncio.Task[None]] = field(default_factory=set)
+    children: set[asyncio.Future[None]] = field(default_factory=set)
     begun: int = 0
 
     def serves(self, node: NodeView, now_s: float) -> bool:
@@ -110,16 +110,31 @@ class Dialler:
         if node.id == self._greeter.identity.node:
             return self._local.child(call_id)
         bulk = await self._get(node, _Purpose.BULK)
+        if not bulk.link.alive:
+            raise not_started(node.id)
         bulk.begun += 1
+        # Until the link runs this stands for it: the connection must not be closed under it.
+        beginning: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        bulk.children.add(beginning)
+        try:
+            return await self._child(bulk, node, call_id)
+        finally:
+            bulk.children.discard(beginning)
+            beginning.set_result(None)
+
+    async def _child(self, bulk: _Dialled, node: NodeView, call_id: bytes) -> Link:
         parent = bulk.link.context
         stream = DialledStream(_stream(bulk.channel), str(node.id))
         try:
-            await stream.write(child_frame(parent.link_id, call_id))
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await stream.write(child_frame(parent.link_id, call_id))
             if not bulk.link.alive:
                 # It ended meanwhile: because of what it did, or because of who it is.
                 raise not_started(node.id)
-        except BaseException:
+        except BaseException as error:
             stream.close()
+            if isinstance(error, TimeoutError):
+                raise not_started(node.id) from None
             raise
         context = child_context(
             parent, child_link_id(parent.link_id, call_id), call_id, dialled=True

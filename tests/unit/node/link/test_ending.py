@@ -8,8 +8,11 @@ import pytest
 from node.calls import HalfClose, Message, OutboundRequest, Trailers, UnaryAnswer, new_call_id
 from node.journal.model import Direction
 from node.link.dial import Dialler
+from node.link.frames import parse_frame
 from node.link.greet import Greeter
+from node.link.stream import DialledStream
 from security.errors import Code, SimpulError
+from security.limits import Limits
 from simpul.v1 import directory_pb2
 from tests.conformance import fixed
 from tests.support import directories
@@ -202,3 +205,35 @@ async def test_a_link_that_takes_no_more_calls_ends_after_those_it_has() -> None
         # On the connection of the link that was retired.
         assert call.trailers.status == 0
         await until(lambda: len(dialler.links) == 1)
+
+
+async def test_a_connection_is_not_closed_under_a_call_that_begins_on_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held, go_on = asyncio.Event(), asyncio.Event()
+    write = DialledStream.write
+
+    async def slowly(self: DialledStream, frame: bytes) -> None:
+        if parse_frame(frame, Limits()).WhichOneof("kind") == "child" and not go_on.is_set():
+            held.set()
+            await go_on.wait()
+        await write(self, frame)
+
+    async def end(side: ServiceSide) -> None:
+        await side.outgoing.put(Trailers(0))
+
+    monkeypatch.setattr(DialledStream, "write", slowly)
+    async with pair() as two:
+        two.provider.services.on_stream = end
+        call = FakeCall("Watch", HalfClose())
+        running = asyncio.create_task(two.consumer.run(call))
+        await held.wait()
+        (bulk,) = two.consumer.dialler._dialled.values()
+        bulk.link.retire()
+        await asyncio.sleep(0.1)
+        assert bulk.link in two.consumer.dialler.links
+        go_on.set()
+        await running
+        # On another connection: this one takes no more.
+        assert call.error() == ""
+        await until(lambda: bulk.link not in two.consumer.dialler.links)
