@@ -235,8 +235,11 @@ class Link:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self._conclude(error)
+            try:
+                await asyncio.gather(*tasks, return_exceptions=True)
+            finally:
+                # Also where a peer that goes has this cancelled a second time.
+                self._conclude(error)
 
     def retire(self) -> None:
         """Take no new calls: another link took this one's place."""

@@ -43,6 +43,26 @@ async def test_an_end_in_order_waits_for_the_answer_that_the_disk_has_not_got_ye
         assert (call.error(), call.messages) == ("", [b"question"])
 
 
+async def test_a_link_whose_end_is_cut_short_tells_its_calls_all_the_same() -> None:
+    async def never(request: OutboundRequest, message: Message) -> UnaryAnswer:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with pair() as two:
+        two.provider.services.on_unary = never
+        running = asyncio.create_task(two.consumer.run(unary()))
+        await until(lambda: two.provider.services.seen)
+        (link,) = two.consumer.dialler.links
+        (dialled,) = two.consumer.dialler._dialled.values()
+        # As grpcio does to what serves a stream whose peer goes while it ends.
+        for _ in range(3):
+            dialled.running.cancel()
+            await asyncio.sleep(0)
+        assert (await running).error() == Code.OUTCOME_UNKNOWN
+        assert link.idle
+        assert counted(two.consumer, "simpul_links", kind="shared") == 0
+
+
 async def test_a_refused_streaming_call_costs_its_peer_all_links() -> None:
     async with pair() as two, greeted(two) as hostile:
         two.provider.agree()
