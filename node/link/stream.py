@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 import grpc
 from grpc import aio
 
 from runtime.grpc_errors import from_rpc_error, message_of, status_of, trailers_of
 from security.errors import Code, SimpulError
+
+# How long a writer waits for the reason why it can't write.
+STATUS_TIMEOUT_S: Final = 1.0
 
 
 class FrameStream(Protocol):
@@ -78,13 +81,16 @@ class DialledStream:
                 Code.NOT_STARTED, f"the link to {self._peer} is over; the node dials it again"
             )
         try:
-            await self._call.write(frame)
-        except (
-            aio.AioRpcError,
-            aio.UsageError,
-            aio.InternalError,
-            asyncio.InvalidStateError,
-        ) as error:
+            await self._send(frame)
+        except (aio.UsageError, aio.InternalError, asyncio.InvalidStateError) as error:
+            if self._call.cancelled():
+                # By this side, as its reader says too.
+                raise asyncio.CancelledError from error
+            # The other side's own word says more. It comes after its frames, which this side may
+            # have no room to read.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STATUS_TIMEOUT_S):
+                    await self._raise_status()
             raise SimpulError(
                 Code.PEER_UNREACHABLE, f"the link to {self._peer} broke; the node dials it again"
             ) from error
@@ -100,6 +106,19 @@ class DialledStream:
         """As `FrameStream.close`."""
         del error  # A client can only cancel; the reason stands in this side's log.
         self._call.cancel()
+
+    async def _send(self, frame: bytes) -> None:
+        """As `aio.StreamStreamCall.write`, which overwrites the status that the other side gave.
+
+        Where that ended the stream while this side still writes, its reason would be lost, and
+        with it that nothing was started. A test beside this sees to it that it isn't.
+        """
+        call: Any = self._call
+        await call._metadata_sent.wait()  # noqa: SLF001 - the version of grpcio is pinned
+        if not call.done():
+            await call._cython_call.send_serialized_message(frame)  # noqa: SLF001
+            return
+        raise asyncio.InvalidStateError
 
     async def _raise_status(self) -> None:
         code = await self._call.code()
