@@ -15,7 +15,7 @@ from security.commitment import NO_MESSAGES, Tally
 from security.entry import entry_digest
 from security.evidence_case import Case, EntryCase, ParcelCase, share
 from security.evidence_report import CallFacts, Outcome, not_proven, proven, refused
-from security.identifiers import NodeId
+from security.identifiers import MemberId, NodeId
 from security.kinds import Cancel, Close, EntryKind, HalfClose, Open, Refuse
 from security.parcel import HeaderFields
 
@@ -56,20 +56,35 @@ def order(case: Case) -> Outcome:
 
 
 def parties(case: Case) -> Outcome:
-    """14. The entries of each side were sealed by the member whose subsystem is on it."""
+    """14. The entries of each side were sealed by the member whose subsystem is on it.
+
+    A refusal may be another member's of the node that was asked: it says what the node does, and
+    nothing in the name of the provider.
+    """
     kind = _open(case)[1]
+    strangers: set[MemberId] = set()
     for member, side, entries in (
         (kind.consumer.member, Side.CONSUMER, case.requests),
         (kind.service.subsystem.member, Side.PROVIDER, case.responses),
     ):
-        for parcel, _ in entries:
-            if parcel.header.member != member:
+        for parcel, item in entries:
+            if parcel.header.member == member:
+                continue
+            if isinstance(item.parsed.kind, Refuse):
+                strangers.add(parcel.header.member)
+            else:
                 raise refused(f"{parcel.title} is not of the {side}, {member}")
     asked = case.requests[0][0]
     ends = (asked.sender, asked.header.node)
     _check_nodes(case.requests, ends)
     _check_nodes(case.responses, (ends[1], ends[0]))
     said = [f"{kind.consumer.member} asked, by its node {asked.sender}"]
+    if strangers:
+        return not_proven(
+            *said,
+            f"{kind.service.subsystem.member} said nothing: its node {asked.header.node} refused, "
+            f"in the name of {', '.join(sorted(map(str, strangers)))}",
+        )
     if case.responses:
         said.append(f"{kind.service.subsystem.member} answered, by its node {asked.header.node}")
         return proven(*said)

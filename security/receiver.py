@@ -12,7 +12,7 @@
      9  seal key: for that node, valid, not revoked                                   call
     10  each entry is allowed in its call's state, on this link                       link
     11  parties: an open is of the sending member, and later entries of the party on
-        that side of the open                                                         link
+        that side of the open, but for a refusal, which any member of the node may seal link
         an open's provider is served here                                             call
     12  commitments match payload, private block and lengths                          link
 
@@ -37,7 +37,8 @@ Where the design leaves a choice, this is what holds:
   The seal is then not checked. That is safe: the parcel came over a link whose greeting the peer's
   node key signed, so nobody but that node can have sent it; and nothing of it is acted on.
 - An open for a member not hosted here is a call fault, not a link fault: an honest peer with an
-  older directory sends it after the member has moved.
+  older directory sends it after the member has moved. Nobody here can seal in that member's name,
+  so a member that is hosted here seals the refusal.
 - An entry of an unknown call is a link fault, but for what the consumer sent before it heard of our
   close: `calls` has the rule. Such entries are marked late.
 - An open without an agreement, outside package `simpul.v1`, is malformed (2).

@@ -289,12 +289,16 @@ def check_states(incoming: Incoming, context: LinkContext, table: CallTable) -> 
 def check_parties(
     incoming: Incoming, advanced: Advanced, context: LinkContext
 ) -> list[CallFault | None]:
-    """Step 11: the sending member is the call's party on that side; its provider is served here."""
+    """Step 11: the sending member is the call's party on that side; its provider is served here.
+
+    Not of a refusal: where the provider is no member of the node that was asked, another of its
+    members says so. Whether it is one of that node's, step 8 has judged.
+    """
     member = incoming.fields.member
     faults: list[CallFault | None] = []
     for item, side in zip(incoming.entries, advanced.sides, strict=True):
         call = advanced.calls[item.parsed.call_id]
-        if call.party(side) != member:
+        if call.party(side) != member and item.parsed.kind.kind is not EntryKind.REFUSE:
             raise LinkFault(
                 Code.ENTRY_PARTY,
                 f"{member} sealed a {item.parsed.kind.kind} of a call of {call.party(side)}; "

@@ -156,10 +156,13 @@ class Sender:
         payload: bytes | None = None,
         compressed: bool = False,
         private: bytes | None = None,
+        host: MemberId | None = None,
     ) -> OutgoingEntry:
         """Make the next entry of a call, and advance the call by it.
 
         Tallies and the open's digest in `kind` are filled in. `salts` are 48 fresh random bytes.
+        `host` is a member of this node: what is asked of one that it doesn't host, it refuses in
+        that member's name.
 
         Raises:
             SimpulError: ENTRY_STATE if the call is over or the entry may not come now;
@@ -183,7 +186,10 @@ class Sender:
         draft = EntryDraft(completed, call_id, index, payload, compressed, private)
         sealed, entry = make_parsed_entry(draft, salts, committed)
         self.calls.update({call_id: advance(call, entry, side)})
-        return OutgoingEntry(sealed, call_id, kind.kind, side, call.party(side))
+        party = call.party(side)
+        if isinstance(kind, Refuse) and host is not None and party not in self.context.hosted:
+            party = host
+        return OutgoingEntry(sealed, call_id, kind.kind, side, party)
 
     def _open(self, kind: Open, draft: EntryDraft, salts: bytes) -> OutgoingEntry:
         if self.calls.get(draft.call_id) is not None:

@@ -15,7 +15,7 @@ from typing import Final
 
 from node.conformance.model import Check, check
 from node.conformance.parcels import changed_payload
-from node.conformance.probe import SUBSYSTEM, Probe, ProbeLink
+from node.conformance.probe import SERVICE, SUBSYSTEM, Probe, ProbeLink
 from security.entry import ENTRY_SALT_BYTES, EntryDraft, SealedEntry, make_entry
 from security.errors import Code
 from security.identifiers import ServiceId, SubsystemId
@@ -58,6 +58,16 @@ def _after_open(*more: tuple[Kind, int, bytes | None], opened: bool = True) -> A
 async def _refused(probe: Probe) -> str:
     link = await probe.greet()
     await link.send(link.parcel(link.opening()))
+    answer = await link.answer()
+    await link.finish()
+    return answer
+
+
+async def _elsewhere(probe: Probe) -> str:
+    """Asked of the node under check is what another one serves: the checking node's member."""
+    link = await probe.greet()
+    provider = SubsystemId(probe.parties.member, SUBSYSTEM)
+    await link.send(link.parcel(link.opening(service=ServiceId(provider, SERVICE))))
     answer = await link.answer()
     await link.finish()
     return answer
@@ -178,6 +188,10 @@ CALLS: Final[tuple[Check, ...]] = (
     check(
         "an own service that the node hasn't, without agreement", "Step 14", Code.METHOD_UNKNOWN,
         attempt=_own_service,
+    ),
+    check(
+        "an open for a member hosted elsewhere is refused, the link goes on", _CHECKS,
+        Code.SUBSYSTEM_UNKNOWN, attempt=_elsewhere,
     ),
     check(
         "a streaming open on a child link, under no agreement", "Links: children",

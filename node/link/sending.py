@@ -129,6 +129,7 @@ class Sending:
             payload=payload,
             compressed=compressed,
             private=private,
+            host=self._rooms.member,
         )
         made = ticket(outgoing)
         self._outbox.put(made)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from security.commitment import NO_MESSAGES, Tally
 from security.evidence import Evidence, Result
-from security.identifiers import NodeId
+from security.identifiers import NodeId, ServiceId
 from tests.conformance import fixed
 from tests.support.evidence import (
     ANSWER,
@@ -108,6 +108,20 @@ def test_14_a_question_of_another_member() -> None:
     call = Call()
     asked = scene.link.send(REGENCY, call.open())
     fails(export(scene, [asked]), 14, saying="is not of the consumer")
+
+
+def test_14_a_refusal_of_a_member_of_the_node_that_was_asked_is_not_the_provider_s() -> None:
+    scene = Scene()
+    call = Call()
+    elsewhere = ServiceId.parse(f"ID/DAERAH/74.07/pariwisata/{fixed.SERVICE}")
+    call.kind = replace(call.kind, service=elsewhere)
+    asked = scene.link.send(MINISTRY, call.open())
+    refused = scene.link.send(REGENCY, call.refuse("SUBSYSTEM_UNKNOWN", 5), ack=asked)
+    parties = next(
+        step for step in judge(export(scene, [asked, refused])).steps if step.name == "parties"
+    )
+    assert parties.result is Result.NOT_PROVEN
+    assert "ID/DAERAH/74.07 said nothing" in parties.findings[-1]
 
 
 # 15. receipts

@@ -382,6 +382,25 @@ def test_step_11_a_provider_not_served_here_is_a_call_fault() -> None:
     assert (accepted.fault, second.fault) == (None, None)
     assert first.fault is not None
     assert (first.fault.step, first.fault.code) == (11, Code.SUBSYSTEM_UNKNOWN)
+    # In the name of a member that is hosted where it was asked: nobody there is that provider.
+    refusal = link.provider.add(Refuse(first.fault.code, 5), call_id(1), host=BAJO)
+    assert refusal.member == BAJO
+    assert link.send(link.provider, refusal).entries[0].fault is None
+    # What is hosted there is refused in its own name.
+    assert link.provider.add(Refuse(Code.OVERLOADED, 8), call_id(2), host=BSSN).member == BAJO
+
+
+def test_step_11_a_close_of_a_member_that_was_not_asked() -> None:
+    link = pair()
+    elsewhere = replace(
+        OPEN, service=ServiceId.parse("ID/DAERAH/74.07/pariwisata/wisata.v1.Wisata")
+    )
+    link.send(link.consumer, link.consumer.add(elsewhere, call_id(1), payload=b""))
+    prepared = link.provider.prepare(
+        replace(link.provider.add(Close(0), call_id(1), payload=b""), member=BAJO)
+    )
+    with refuses(link.consumer, 11, Code.ENTRY_PARTY):
+        link.consumer.accept(sealed(prepared))
 
 
 # 12: commitments

@@ -20,7 +20,7 @@ from runtime.grpc_options import channel_options
 from security.entry import ENTRY_SALT_BYTES
 from security.errors import Code, SimpulError
 from security.greeting import child_link_id
-from security.identifiers import ServiceId
+from security.identifiers import ServiceId, SubsystemId
 from security.kinds import Kind, Open
 from security.parcel import Received, header_hash
 from security.receiver import AcceptedParcel, Receiver
@@ -45,12 +45,17 @@ class Hostile:
     channel: aio.Channel | None = None
 
     def opening(
-        self, *, payload: bytes = b"question", unary: bool = True, call_id: bytes | None = None
+        self,
+        *,
+        payload: bytes = b"question",
+        unary: bool = True,
+        call_id: bytes | None = None,
+        provider: SubsystemId = fixed.TOURISM,
     ) -> OutgoingEntry:
         """One good open."""
         kind = Open(
             consumer=fixed.SUPER_APP,
-            service=ServiceId(fixed.TOURISM, fixed.SERVICE),
+            service=ServiceId(provider, fixed.SERVICE),
             method="Get" if unary else "Watch",
             agreement=self.agreement,
             purpose=TERMS.purposes[0].id,

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 from node.calls import Message, OutboundRequest, Trailers, UnaryAnswer, new_call_id
 from node.link.frames import child_frame, max_frame_bytes, parcel_frame
 from security.errors import Code, SimpulError
-from security.identifiers import NodeId
-from security.kinds import Cancel, CancelReason, HalfClose
+from security.identifiers import NodeId, SubsystemId
+from security.kinds import Cancel, CancelReason, EntryKind, HalfClose, Refuse
 from security.kinds import Message as MessageKind
 from security.seal import make_seals
 from security.sender import OutgoingEntry
@@ -168,6 +168,27 @@ async def test_a_peer_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("node.link.accept.GREETING_TIMEOUT_S", 0.1)
     async with pair() as two, raw(two.consumer, two.provider) as stream:
         assert await Hostile(stream, None).refusal() is Code.GREETING_MALFORMED  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("unary", [True, False], ids=["unary", "stream"])
+async def test_step_11_an_open_for_a_member_that_is_hosted_elsewhere(*, unary: bool) -> None:
+    elsewhere = SubsystemId.parse("ID/DAERAH/74.07/pariwisata")
+    async with pair() as two, greeted(two, agreed=True) as hostile:
+        link, first = hostile, new_call_id(fixed.NOW_MS, os.urandom(10))
+        if not unary:
+            link = await hostile.child(first)
+        await link.send(link.parcel(link.opening(call_id=first, provider=elsewhere, unary=unary)))
+        heard = await link.hear(two.provider)
+        (refused,) = (entry.parsed.kind for entry in heard.entries)
+        assert isinstance(refused, Refuse)
+        assert (refused.code, refused.status) == (Code.SUBSYSTEM_UNKNOWN, 5)
+        # Nobody here can seal for that member; who is hosted here can say so.
+        assert heard.fields.member == fixed.REGENCY
+        assert two.provider.services.seen == []
+        # The link goes on.
+        await hostile.send(hostile.prepare())
+        heard = await hostile.hear(two.provider)
+        assert [entry.parsed.kind.kind for entry in heard.entries] == [EntryKind.CLOSE]
 
 
 async def test_step_10_a_streaming_call_on_a_shared_link() -> None:
