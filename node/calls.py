@@ -57,6 +57,8 @@ class Trailers:
     metadata: Metadata = NO_METADATA
     # Where this node, and not the service, ended the call.
     error: SimpulError | None = None
+    # The call may have reached the service; otherwise it has certainly not heard of it.
+    sent: bool = True
 
 
 RequestEvent = Message | HalfClose | Cancelled

@@ -74,6 +74,9 @@ class Asked:
     # Of a part of a gather: its id, and the region asked for.
     gather_id: bytes | None = None
     region: str = ""
+    # The last attempt ended by the provider's node's own no, its first word of the call: its
+    # service has not heard of it.
+    refused: bool = False
     # Told where the open of a call that was given up never left.
     never_left: Callable[[], None] | None = None
 
@@ -99,6 +102,12 @@ class Asked:
             self.kept.append(event)
             self.again += 1
         return event
+
+    def anew(self, call_id: bytes) -> None:
+        """Nothing began where it was asked: begin once more, under another id."""
+        self.opening = self.link = None
+        self.refused = False
+        self.call_id = call_id
 
     def begun(self) -> None:
         """Keep nothing more: the call has begun, or too much would have to be kept."""
@@ -228,6 +237,7 @@ class _Ask:
         if entry.fault is not None:
             self._fail(entry.fault)
         elif isinstance(kind, Refuse):
+            self._asked.refused = True
             self._fail(SimpulError(_known(kind.code), block.status_message))
         elif isinstance(kind, Close):
             trailers = with_call_id(block.trailers, self._call_id)

@@ -35,6 +35,16 @@ _NOT_BEGUN: Final = frozenset(
         Code.AGREEMENTS_UNSETTLED,
     }
 )
+# Of its own node, and not of the service or the caller: another node may have no reason for it.
+_ONE_NODES_NO: Final = frozenset(
+    {
+        Code.SERVICE_UNREACHABLE,
+        Code.OVERLOADED,
+        Code.SUPERVISOR_LOST,
+        # The member may have moved, and a node's directory be older.
+        Code.SUBSYSTEM_UNKNOWN,
+    }
+)
 # How long the provider gets to close a call that its app, or the clock, has given up.
 CLOSE_TIMEOUT_S: Final = 5.0
 
@@ -110,12 +120,11 @@ class Attempts:
 
     def _go_on(self, asked: Asked, error: SimpulError) -> None:
         """Make the call ready for another try; raises `error` where there may be none."""
-        if error.code not in _NOT_BEGUN or asked.taken:
+        if not _may_go_on(asked, error):
             raise error
         _log.info("trying again or elsewhere", call_id=asked.call_id.hex(), code=error.code)
-        asked.opening = asked.link = None
         # Never the same id twice: the first node may still hear of it.
-        asked.call_id = self._new_call_id()
+        asked.anew(self._new_call_id())
 
     async def _ask(
         self, asked: Asked, route: Route, node: NodeView, request: Message | None
@@ -157,6 +166,13 @@ class Attempts:
             ending = asyncio.get_running_loop().create_task(_finish(ask, link))
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
+
+
+def _may_go_on(asked: Asked, error: SimpulError) -> bool:
+    """The service has provably not heard of the call, and another node may answer it."""
+    if asked.taken:
+        return False
+    return error.code in _NOT_BEGUN or (asked.refused and error.code in _ONE_NODES_NO)
 
 
 async def _finish(ask: StreamAsk, link: Link) -> None:

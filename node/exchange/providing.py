@@ -389,6 +389,7 @@ class _Answer:
             event = self.fields.answered(await service.receive())
             if isinstance(event, Trailers):
                 if event.error is not None:
+                    self.called = event.sent
                     raise event.error
                 self.close(_clean(event))
                 return event.status

@@ -4,7 +4,7 @@ Every refusal is sealed and journaled, and every fault verified, so a peer that 
 it may not, or sends what no honest node does, could fill a disk or keep a processor busy. Past its
 budget all links that it opened here end, with one line in the log, and it may open one again when
 half of the burst has come back. What this node says no to for its own reasons (it is full, it
-stops, it waits for its sibling) costs nothing.
+stops, it waits for its sibling, its service is down) costs nothing.
 
 A peer is known by its certificate before it has greeted.
 """
@@ -27,7 +27,14 @@ BURST: Final = 100.0
 # Lines about the same of one peer are this far apart; those between are counted.
 QUIET_S: Final = 60.0
 _FREE: Final = frozenset(
-    {Code.OVERLOADED, Code.NODE_DRAINING, Code.AGREEMENTS_UNSETTLED, Code.INTERNAL}
+    {
+        Code.OVERLOADED,
+        Code.NODE_DRAINING,
+        Code.AGREEMENTS_UNSETTLED,
+        Code.SERVICE_UNREACHABLE,
+        Code.SUPERVISOR_LOST,
+        Code.INTERNAL,
+    }
 )
 
 

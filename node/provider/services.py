@@ -67,7 +67,7 @@ class HttpServices:
         try:
             way.enter(call)
             answer = await call.done
-            if call.id == 0 and answer.trailers.error is not None:
+            if not answer.trailers.sent and answer.trailers.error is not None:
                 raise answer.trailers.error
             return answer
         finally:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Final, Protocol
 
 from node.calls import OutboundRequest, Trailers
@@ -166,7 +167,7 @@ class Stream(ABC):
         """End the call, once: whoever waits is told, and the service where it has to know."""
         if self.end is not None:
             return
-        self.end = trailers
+        self.end = trailers if self.id else replace(trailers, sent=False)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -10,7 +10,9 @@ import pytest
 
 from node.calls import HalfClose, Message, OutboundRequest, Trailers, UnaryAnswer, new_call_id
 from node.exchange.asks import Asked
+from node.exchange.attempts import _may_go_on
 from node.exchange.routing import find_routes
+from node.model import NodeIdentity
 from security.errors import Code, SimpulError
 from tests.conformance import fixed
 from tests.support.pair import FakeCall, Half, ServiceSide, listed, pair, snapshot, unary
@@ -125,6 +127,100 @@ async def test_a_status_that_the_service_gives_is_never_tried_again() -> None:
         call = await two.consumer.run(unary())
         assert (call.error(), call.trailers.status) == ("", 14)
         assert len(two.provider.services.seen) == 1
+
+
+def unreachable() -> SimpulError:
+    return SimpulError(Code.SERVICE_UNREACHABLE, "the service is down")
+
+
+def its_service_is_down(half: Half) -> None:
+    async def refuse(request: OutboundRequest, message: Message) -> UnaryAnswer:
+        raise unreachable()
+
+    async def end(side: ServiceSide) -> None:
+        await side.outgoing.put(Trailers(14, error=unreachable(), sent=False))
+
+    half.services.on_unary, half.services.on_stream = refuse, end
+
+
+def it_is_full(half: Half) -> None:
+    half.providing._max_open = 0
+
+
+def its_supervisor_is_lost(half: Half) -> None:
+    async def refuse(*_: object) -> None:
+        raise SimpulError(Code.SUPERVISOR_LOST, "the worker has lost its supervisor")
+
+    half.keeping.allowance.take = refuse  # type: ignore[method-assign,assignment]
+
+
+def it_hosts_the_member_no_more(half: Half) -> None:
+    half.greeter.identity = NodeIdentity(half.node, frozenset())
+
+
+REASONS = {
+    Code.SERVICE_UNREACHABLE: its_service_is_down,
+    Code.OVERLOADED: it_is_full,
+    Code.SUPERVISOR_LOST: its_supervisor_is_lost,
+    Code.SUBSYSTEM_UNKNOWN: it_hosts_the_member_no_more,
+}
+
+
+@pytest.mark.parametrize("code", REASONS)
+@pytest.mark.parametrize("method", ["Get", "Watch"])
+async def test_what_one_node_can_not_do_another_does(method: str, code: Code) -> None:
+    async def answer(side: ServiceSide) -> None:
+        await side.outgoing.put(await side.incoming.get())  # type: ignore[arg-type]
+        await side.outgoing.put(Trailers(0))
+
+    async with pair(second=True) as two:
+        two.second.services.on_stream = answer
+        REASONS[code](two.provider)
+        call = await two.consumer.run(FakeCall(method, Message(b"one"), HalfClose()))
+        assert (call.error(), call.messages) == ("", [b"one"])
+        # Both were asked.
+        assert len(two.consumer.dialler._dialled) == 2
+        # Where none can, the last one's reason is the answer.
+        REASONS[code](two.second)
+        for link in two.consumer.dialler.links:
+            link.retire()
+        await asyncio.sleep(0)
+        call = await two.consumer.run(FakeCall(method, Message(b"two"), HalfClose()))
+        assert call.error() == code
+
+
+async def test_the_same_no_after_the_service_has_heard_is_the_answer() -> None:
+    async def fail(side: ServiceSide) -> None:
+        await side.outgoing.put(Trailers(14, error=unreachable()))
+
+    async def fail_unary(request: OutboundRequest, message: Message) -> UnaryAnswer:
+        return UnaryAnswer((), None, Trailers(8, error=SimpulError(Code.OVERLOADED, "full")))
+
+    async with pair(second=True) as two:
+        for half in (two.provider, two.second):
+            half.services.on_stream, half.services.on_unary = fail, fail_unary
+        for method, code in (("Watch", Code.SERVICE_UNREACHABLE), ("Get", Code.OVERLOADED)):
+            call = await two.consumer.run(FakeCall(method, Message(b"one"), HalfClose()))
+            assert call.error() == code
+        assert len(two.provider.services.seen) + len(two.second.services.seen) == 2
+
+
+async def test_this_nodes_own_no_is_tried_nowhere_else() -> None:
+    # Its journal may be full of a call that has left.
+    call = FakeCall("Get", Message(b"one"), HalfClose())
+    asked = Asked(call, new_call_id(fixed.NOW_MS, bytes(10)), None)
+    for code in REASONS:
+        assert not _may_go_on(asked, SimpulError(code, "here"))
+    asked.refused = True
+    assert _may_go_on(asked, unreachable())
+    assert not _may_go_on(asked, SimpulError(Code.ACCESS_RATE, "slower"))
+
+
+async def test_refusals_for_a_nodes_own_reasons_cost_the_peer_nothing() -> None:
+    async with pair() as two:
+        its_service_is_down(two.provider)
+        calls = await asyncio.gather(*(two.consumer.run(unary()) for _ in range(150)))
+        assert {each.error() for each in calls} == {Code.SERVICE_UNREACHABLE}
 
 
 async def test_a_stream_that_a_node_took_something_of_goes_to_no_other() -> None:
