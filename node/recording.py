@@ -4,36 +4,75 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
 
 from node.config import NodeConfig, journal_place
 from node.exchange.elsewhere import Elsewhere
 from node.exchange.recent import MAX_CALLS, MAX_SKEW_MS, Known, RecentCalls
 from node.gather.gather import ReadGather
 from node.home import NodeHome
-from node.journal.journal import Journal
+from node.journal.journal import LEASE_MS, Journal
 from node.journal.kept.keys import Keys
 from node.journal.model import GatheredCall
 from node.journal.place import PostgresPlace
 from node.journal.reader import JournalReader
 from node.secret_ring import SecretRing
 from runtime.clock import now_ms
+from security.errors import Code, SimpulError
 from security.identifiers import SubsystemId
 from security.limits import Limits
+
+_log = structlog.get_logger(__name__)
+
+# A lease, and time for clocks to differ a little.
+LEASE_WAIT_S: Final = LEASE_MS / 1000 + 2.0
+RETRY_S: Final = 0.5
 
 
 async def open_journal(home: NodeHome, config: NodeConfig, worker: int) -> Journal:
     """Open the journal, and take the worker's slot.
 
+    In PostgreSQL only its lease tells that a slot's holder is dead: it's waited for, so that a node
+    that was killed may be started again at once.
+
     Raises:
         SimpulError: The slot is taken (JOURNAL_LOCKED), or as `Journal.open` says.
     """
-    return await Journal.open(
-        journal_place(config, home),
-        slot=worker,
-        holder=f"{config.node_id} worker {worker}, process {os.getpid()}",
-        clock=now_ms,
-        keys=_kept_keys(home, config),
-    )
+    place = journal_place(config, home)
+
+    async def take() -> Journal:
+        return await Journal.open(
+            place,
+            slot=worker,
+            holder=f"{config.node_id} worker {worker}, process {os.getpid()}",
+            clock=now_ms,
+            keys=_kept_keys(home, config),
+        )
+
+    return await when_free(take, LEASE_WAIT_S if isinstance(place, PostgresPlace) else 0.0)
+
+
+async def when_free(take: Callable[[], Awaitable[Journal]], wait_s: float) -> Journal:
+    """Take a slot, or wait up to so long for its lease to end.
+
+    Raises:
+        SimpulError: It's still held then (JOURNAL_LOCKED), or as `take` says.
+    """
+    loop = asyncio.get_running_loop()
+    end_s, told = loop.time() + wait_s, False
+    while True:
+        try:
+            return await take()
+        except SimpulError as error:
+            if error.code is not Code.JOURNAL_LOCKED or loop.time() >= end_s:
+                raise
+            if not told:
+                _log.warning("waiting for the journal's slot", why=error.message)
+                told = True
+        await asyncio.sleep(RETRY_S)
 
 
 async def recent_calls(home: NodeHome, config: NodeConfig) -> RecentCalls:

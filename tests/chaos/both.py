@@ -24,10 +24,10 @@ more").
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy import text
 
+from node.journal.place import Place
 from node.journal.readonly import ReadOnly
 from node.journal.tables import DIRECTIONS, ENDS, OUTCOMES, ROLES
 from node.journal.verify import verify
@@ -71,15 +71,15 @@ class Call:
 
 
 # Link id; whether the link's dialler sealed it; its number.
-Place = tuple[bytes, bool, int]
+Position = tuple[bytes, bool, int]
 
 
 @dataclass(frozen=True)
 class Held:
     """What one journal holds."""
 
-    sent: Mapping[Place, Parcel]
-    received: Mapping[Place, Parcel]
+    sent: Mapping[Position, Parcel]
+    received: Mapping[Position, Parcel]
     calls: Sequence[Call]
     # Of each slot.
     leaves: Mapping[int, Sequence[bytes]]
@@ -89,10 +89,10 @@ class Held:
         return {call.call_id: call for call in self.calls if call.role == role}
 
 
-def read(journal: Path) -> Held:
+def read(journal: Place) -> Held:
     """Reads a journal, whether or not its node runs."""
     reading = ReadOnly(journal)
-    by_direction: dict[str, dict[Place, Parcel]] = {"sent": {}, "received": {}}
+    by_direction: dict[str, dict[Position, Parcel]] = {"sent": {}, "received": {}}
     leaves: dict[int, list[bytes]] = {}
     try:
         with reading.snapshot() as connection:
@@ -123,7 +123,7 @@ def read(journal: Path) -> Held:
 class Journal:
     """Where one is, and how the origins of its logs begin."""
 
-    path: Path
+    place: Place
     origin: str
 
 
@@ -148,9 +148,9 @@ class Findings:
 
 def judge(heard: Heard, consumer: Journal, provider: Journal) -> Findings:
     """Judges both journals, whether or not their nodes run."""
-    asking, answering = read(consumer.path), read(provider.path)
+    asking, answering = read(consumer.place), read(provider.place)
     # What the provider holds of the consumer may be later than the first look.
-    asking_later = read(consumer.path)
+    asking_later = read(consumer.place)
     found = Findings([*asking_later.wrong, *answering.wrong])
     found.wrong += _many("2 told", _told(heard, asking))
     found.wrong += _many("3 answered", _answered(heard, answering))
@@ -266,7 +266,7 @@ def _twice(of: Iterable[object]) -> Iterator[str]:
     yield from (f"{each} {times} times" for each, times in Counter(of).items() if times > 1)
 
 
-def _shown(place: Place) -> str:
+def _shown(place: Position) -> str:
     link, by_dialler, number = place
     return f"{number} of the {'dialler' if by_dialler else 'acceptor'} of {link.hex()[:8]}"
 

@@ -20,6 +20,7 @@ from typing import Any
 import grpc
 
 from examples.gen.wisata.v1 import wisata_pb2 as pb
+from node.journal.place import Place
 from tests.scenario.harness import (
     OWN_CONNECTION,
     WISATA,
@@ -184,8 +185,9 @@ def _heard(question: str, expected: list[bytes], answers: Any) -> Told:
 class Node:
     """A node that is killed and started again."""
 
-    def __init__(self, home: Path, log: Path) -> None:
+    def __init__(self, home: Path, log: Path, journal: Place | None = None) -> None:
         self.home = home
+        self.journal: Place = home / "journal.db" if journal is None else journal
         self._log = log
         self._process: Process | None = None
 

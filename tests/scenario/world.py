@@ -53,11 +53,11 @@ class World:
             "registry", "enrol", member, "--node", node, "--home", self.registry, *more
         ).out.strip()
 
-    def join(self, member: str, node: str) -> Any:
+    def join(self, member: str, node: str, *, slots: int = 1) -> Any:
         token = self.enrol(member, node)
         return done(
             "node", "init", "--home", self.path(node), "--registry", self.endpoints["grpc"],
-            "--root", self.registry / "root.json", "--token", token, "--slots", 1, "--json",
+            "--root", self.registry / "root.json", "--token", token, "--slots", slots, "--json",
         ).json  # fmt: skip
 
     def serve(self, node: str) -> Place:

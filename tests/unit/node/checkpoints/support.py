@@ -11,9 +11,11 @@ from node.checkpoints.latest import LatestStore
 from node.checkpoints.log import Tools
 from node.checkpoints.watch import CheckpointMetrics
 from node.journal.checkpoints import KeptTimestamp
+from node.journal.place import PostgresPlace
+from node.journal.postgres_store import PostgresJournalStore
 from node.journal.sql_checkpoints import SqlCheckpointStore
 from node.journal.sqlite_store import SqliteJournalStore
-from node.journal.store import Append
+from node.journal.store import Append, JournalStore
 from runtime.witness.desk import Witness
 from runtime.witness.store import WitnessStore
 from security.checkpoint import SignedCheckpoint, parse_checkpoint
@@ -103,9 +105,12 @@ class Place:
         witnesses: Sequence[str] = ("w1",),
         quorum: int = 1,
         time: directory_pb2.TimePolicy | None = None,
+        database: PostgresPlace | None = None,
     ) -> None:
+        """`database` has the journal, where it isn't in the home."""
         home.mkdir(exist_ok=True)
         self.home = home
+        self._database = database
         self.clock = Clock()
         self.witnesses = LocalWitnesses(home.parent, self.clock)
         self.authorities = LocalAuthorities(self.clock)
@@ -123,7 +128,11 @@ class Place:
 
     def grow(self, count: int) -> None:
         records = [self.link.sent() for _ in range(count)]
-        store = SqliteJournalStore.open(self.journal)
+        store: JournalStore
+        if self._database is None:
+            store = SqliteJournalStore.open(self.journal)
+        else:
+            store = PostgresJournalStore.open(self._database)
         try:
             lease, head = store.take(0, "test", now_ms=self.clock(), lease_ms=LEASE_MS)
             done = store.append(lease, head, [Append(tuple(records))], now_ms=self.clock())
@@ -134,7 +143,7 @@ class Place:
 
     def start(self) -> Keeper:
         self.registry = CollectorRegistry()
-        self.store = SqlCheckpointStore.open(self.journal)
+        self.store = SqlCheckpointStore.open(self._database or self.journal)
         self.latest = LatestStore(self.home / "checkpoints")
         tools = Tools(
             node=NODE,
