@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import doctor
 from cli.options import AsJson, NodeHomeDir, examples, group
 from cli.output import (
     listed,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from simpul.node.v1.admin_pb2 import StatusResponse
 
 app = group("Set up a node, run it, and see how it does.")
+doctor.add_to(app)
 
 
 MAX_ROOT_BYTES = 1024 * 1024

@@ -41,6 +41,7 @@ from node.journal.tables import (
     PARCELS,
     ROLES,
     SETTLEMENTS,
+    SLOTS,
     TERMS,
     TERMS_COLUMNS,
 )
@@ -150,6 +151,11 @@ class JournalReader(JournalReading):
             GatheredCall(call, answers.get(int(row.id), 0))
             for call, row in zip(calls, rows, strict=True)
         ]
+
+    def slot_sizes(self) -> dict[int, int]:
+        """How many parcels each slot's tree has."""
+        with self._journal.snapshot() as connection:
+            return {row.number: row.size for row in connection.execute(select(SLOTS))}
 
     def show_call(self, call_id: bytes) -> list[CallDetail]:
         """Returns the calls of this id, the oldest first, with their entries; none is no error.

@@ -1,0 +1,290 @@
+"""Checks of what lies on this machine: configuration, files, disk, keys, certificate, directory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from node.checkpoints.latest import LatestStore
+from node.config import NodeConfig, journal_place
+from node.directory.folder import ReplicaFolder
+from node.directory.load import load_view
+from node.doctor.model import Finding, fault, raised, warning, well
+from node.home import NodeHome
+from node.journal.reader import JournalReader
+from node.keyring import KeyRing
+from security.certificate import dns_names, expires_at_ms, from_pem
+from security.directory import DirectoryView
+from security.directory_records import NodeState
+from security.errors import Code, SimpulError
+
+MS_PER_DAY: Final = 86_400_000
+# Below it SQLite and the directory's copy run into the end of the disk within hours.
+LITTLE_BYTES: Final = 1024**3
+NONE_BYTES: Final = 64 * 1024**2
+# A call waits for two of these in turn, one at each node.
+SLOW_SYNC_MS: Final = 25.0
+SYNCS: Final = 7
+# The node renews its certificate ten days before its end.
+LATE_DAYS: Final = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The node that is looked at. `directory` is None where there is no copy of it."""
+
+    home: NodeHome
+    config: NodeConfig
+    directory: DirectoryView | None
+    now_ms: int
+
+
+def read_directory(home: NodeHome) -> DirectoryView | None:
+    """The node's copy; None before the first.
+
+    Raises:
+        SimpulError: DIRECTORY_ABSENT, when it is damaged, and what `DirectoryView.build` raises.
+    """
+    current = ReplicaFolder(home.directory).current()
+    return None if current is None else load_view(current)
+
+
+def check_files(home: NodeHome) -> Iterator[Finding]:
+    """That nobody but its user reads the home's secrets."""
+    open_to_others = [
+        path
+        for path in (home.path, home.keys, *home.keys.glob("*"))
+        if stat.S_IMODE(path.stat().st_mode) & 0o077
+    ]
+    owner = home.path.stat().st_uid
+    if owner != os.geteuid():
+        yield warning(
+            "files",
+            f"{home.path} belongs to user {owner}, and this is user {os.geteuid()}",
+            "run simpul as the user that the node runs as",
+        )
+    if open_to_others:
+        first = open_to_others[0]
+        yield fault(
+            "files",
+            f"others on this machine can read {first}",
+            f"chmod -R go= {home.path}; if somebody may have read it, rotate the keys",
+        )
+    elif owner == os.geteuid():
+        yield well("files", "only their owner can read keys and journal")
+
+
+def check_disk(home: NodeHome) -> Iterator[Finding]:
+    """That there is room, and how long the disk takes to keep what it was told to."""
+    free = shutil.disk_usage(home.path).free
+    room = f"{free / 1024**3:.1f} GiB free"
+    if free < NONE_BYTES:
+        yield fault(
+            "disk",
+            room,
+            "make room: calls are refused while the journal has none",
+            Code.JOURNAL_FULL,
+        )
+    elif free < LITTLE_BYTES:
+        yield warning("disk", room, "make room, or archive: docs/how-to/keep-the-journal-small.md")
+    else:
+        yield well("disk", room)
+    try:
+        took_ms = _sync_ms(home.path)
+    except OSError as error:
+        yield fault(
+            "disk sync",
+            f"nothing can be written: {error.strerror}",
+            "mend the disk, or mount it for writing",
+            Code.JOURNAL_FAILED,
+        )
+        return
+    said = f"{took_ms:.1f} ms until the disk has a small write"
+    if took_ms > SLOW_SYNC_MS:
+        yield warning(
+            "disk sync",
+            said,
+            "use a disk with a protected write cache: each call waits for it at both nodes",
+        )
+    else:
+        yield well("disk sync", said)
+
+
+def check_directory(place: Place) -> Iterator[Finding]:
+    """That there is a copy of the directory, and how old it is."""
+    view = place.directory
+    if view is None:
+        yield fault(
+            "directory",
+            "this node has no copy of it yet",
+            "start the node where it reaches the registry",
+            Code.DIRECTORY_ABSENT,
+        )
+        return
+    age_ms = place.now_ms - view.issued_at_ms
+    said = f"version {view.version}, issued {_duration(age_ms)} ago"
+    if age_ms > view.policy.dead_after_ms:
+        yield fault(
+            "directory",
+            f"{said}: every call is refused",
+            "let the node reach the registry or a mirror (registry.directory_url)",
+            Code.DIRECTORY_DEAD,
+        )
+    elif age_ms > view.policy.stale_after_ms:
+        left = _duration(view.policy.dead_after_ms - age_ms)
+        yield warning(
+            "directory",
+            f"{said}: revocations don't arrive, and calls end in {left}",
+            "let the node reach the registry or a mirror (registry.directory_url)",
+        )
+    else:
+        yield well("directory", said)
+
+
+def check_listing(place: Place) -> Iterator[Finding]:
+    """That the directory lists this node, with the keys and the address that it has."""
+    view, node_id = place.directory, place.config.node_id
+    if view is None:
+        return
+    listed = view.nodes.get(node_id)
+    if listed is None:
+        yield fault(
+            "listing",
+            f"the directory has no {node_id}",
+            "enrol it again: the registry's operator makes a token",
+            Code.NODE_UNKNOWN,
+        )
+        return
+    if listed.state is not NodeState.ACTIVE:
+        yield fault(
+            "listing",
+            f"{node_id} is {listed.state.value}: no node takes it",
+            "enrol it again: the registry's operator makes a token",
+            Code.NODE_REVOKED,
+        )
+        return
+    if listed.link_address != str(place.config.link.advertise):
+        yield warning(
+            "listing",
+            f"the directory sends others to {listed.link_address}, and node.toml says "
+            f"{place.config.link.advertise}",
+            f"simpul node address {place.config.link.advertise} --home {place.home.path}",
+        )
+    else:
+        yield well("listing", f"others find {node_id} at {listed.link_address}")
+
+
+def check_keys(place: Place) -> Iterator[Finding]:
+    """That this node has the keys that the directory lists for it."""
+    view, config = place.directory, place.config
+    ring = KeyRing(place.home, config.member_ids)
+    listed = None if view is None else view.nodes.get(config.node_id)
+    if listed is not None and listed.node_key not in {key.public for key in ring.node_keys()}:
+        yield fault(
+            "node key",
+            "the directory lists a key for this node that is not here",
+            "restore the newest backup of keys/, or enrol the node again",
+            Code.GREETING_SIGNATURE,
+        )
+    else:
+        yield well("node key", "as the directory lists it")
+    if view is None:
+        return
+    for member in config.member_ids:
+        what = f"seal key of {member}"
+        key = ring.sealing_key(member, view, config.node_id, place.now_ms)
+        try:
+            view.seal_key(member, key.public.key_id, config.node_id, place.now_ms)
+        except SimpulError as error:
+            yield raised(what, error)
+        else:
+            yield well(what, "listed and valid")
+
+
+def check_certificate(place: Place) -> Iterator[Finding]:
+    """That the link's certificate is this node's, and has time left."""
+    certificate = from_pem(place.home.read_chain())[0]
+    name = place.config.node_id.dns_name
+    if name not in dns_names(certificate):
+        yield fault(
+            "certificate",
+            f"tls/chain.pem is not for {name}",
+            "restore the newest backup of tls/ and keys/",
+            Code.CERTIFICATE_MISMATCH,
+        )
+        return
+    days = (expires_at_ms(certificate) - place.now_ms) / MS_PER_DAY
+    if days < 0:
+        yield fault(
+            "certificate",
+            f"it ended {-days:.0f} days ago: no link comes up",
+            "start the node where it reaches the registry: it renews the certificate by itself",
+            Code.CERTIFICATE_MISMATCH,
+        )
+    elif days < LATE_DAYS:
+        yield warning(
+            "certificate",
+            f"{days:.1f} days left, and it was not renewed at 10",
+            "let the node reach the registry; its log says why the renewal fails",
+        )
+    else:
+        yield well("certificate", f"{days:.0f} days left; it is renewed 10 days before its end")
+
+
+def check_journal(place: Place) -> Iterator[Finding]:
+    """That the journal can be read, and isn't older than what was signed of it."""
+    with JournalReader(journal_place(place.config, place.home)) as reader:
+        sizes = reader.slot_sizes()
+    latest = LatestStore(place.home.checkpoints)
+    behind = False
+    for slot, size in sorted(sizes.items()):
+        signed = latest.load(slot)
+        if signed is not None and signed.checkpoint.size > size:
+            behind = True
+            yield fault(
+                "journal",
+                f"slot {slot} has {size} parcels, and {signed.checkpoint.size} were signed: it is "
+                "an old copy",
+                "put the newest copy back; where there is none: simpul explain "
+                "JOURNAL_RESTORED_OR_FORKED",
+                Code.JOURNAL_RESTORED_OR_FORKED,
+            )
+    if not behind:
+        said = f"{sum(sizes.values())} parcels in {len(sizes)} slots"
+        yield well("journal", f"{said}; simpul journal verify looks at each")
+
+
+def _sync_ms(folder: Path) -> float:
+    """The median time of a small durable write, in milliseconds."""
+    path = folder / f".doctor-{os.getpid()}"
+    took: list[float] = []
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            for _ in range(SYNCS):
+                begun = time.perf_counter()
+                os.write(descriptor, bytes(4096))
+                os.fsync(descriptor)
+                took.append(1000 * (time.perf_counter() - begun))
+        finally:
+            os.close(descriptor)
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+    return statistics.median(took)
+
+
+def _duration(ms: float) -> str:
+    seconds = max(0, round(ms / 1000))
+    for size, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {name}"
+    return f"{seconds} seconds"
