@@ -123,6 +123,11 @@ NODE: Final = Dashboard(
             "s",
             ((_age("simpul_directory_issued_timestamp_seconds"), "{{instance}}"),),
         ),
+        Panel("Gathers", "reqps", ((_rate("simpul_gathers_total", "status"), "{{status}}"),)),
+        Panel(
+            "Parts of gathers", "reqps", ((_rate("simpul_gather_parts_total", "end"), "{{end}}"),)
+        ),
+        Panel("Gathers under way", "short", ((_now("simpul_gathers_open"), "{{instance}}"),)),
     ),
 )
 
