@@ -81,6 +81,16 @@ demo: $(STAMP) ## Start a registry and nodes, and exchange real data between the
 bench: $(STAMP) ## Measure a pair of nodes against what else one would use (ARGS=--quick, --long)
 	@$(BIN)/python -m bench.run $(ARGS)
 
+.PHONY: wheel
+wheel: $(STAMP) ## Build the wheel into dist/: the same bytes each time
+	$(BIN)/python -m hatchling build -t wheel
+
+.PHONY: sbom
+sbom: ## List every library with its version, in CycloneDX, as dist/simpul.cdx.json (needs uv)
+	@mkdir -p dist
+	uv export --quiet --frozen --no-dev --all-extras --format cyclonedx1.5 --output-file dist/simpul.cdx.json > /dev/null
+	@echo "dist/simpul.cdx.json"
+
 .PHONY: clean
 clean: ## Remove .venv and every cache
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
