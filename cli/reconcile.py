@@ -79,8 +79,8 @@ def reconcile(
 
     Both nodes must be running. Where the records are the same, a question a day is enough;
     otherwise the parcels are named that are missing here, missing there, or different. A parcel
-    that its sender never heard of again, because its link was cut, is named and is no loss. What
-    either node has archived and dropped is missing: give a later --since.
+    that its sender never heard of again, because its link was cut, is named and is no loss. Hours
+    of which either node has dropped parcels, after archiving, are named and not compared.
     """
     from runtime.clock import now_ms
     from simpul.node.v1 import admin_pb2
@@ -149,12 +149,17 @@ def _print(hours: "list[ReconciledHour]", summary: "ReconciliationSummary") -> N
                 str(hour.acknowledged_there),
                 str(hour.unacknowledged_here),
                 str(hour.unacknowledged_there),
-                str(len(hour.differences)) if len(hour.differences) > 0 else "-",
+                _differences(hour),
             )
             for hour in hours
         ),
         empty="Neither node has parcels of that time",
     )
+    if summary.archived_hours > 0:
+        print_hint(
+            f"{summary.archived_hours} hours aren't compared: of these parcels were dropped, after "
+            f"archiving, {_dropped(summary)}"
+        )
     differences = [item for hour in hours for item in hour.differences]
     if len(differences) > 0:
         print_table(
@@ -173,6 +178,22 @@ def _print(hours: "list[ReconciledHour]", summary: "ReconciliationSummary") -> N
         print_done(f"{summary.parcels} parcels {until}: no record was lost or changed ({cost})")
     else:
         print_hint(f"{summary.parcels} parcels {until}: {cost}")
+
+
+def _differences(hour: "ReconciledHour") -> str:
+    sides = [
+        name
+        for name, is_archived in (("here", hour.archived_here), ("there", hour.archived_there))
+        if is_archived
+    ]
+    if len(sides) > 0:
+        return f"archived {' and '.join(sides)}"
+    return str(len(hour.differences)) if len(hour.differences) > 0 else "-"
+
+
+def _dropped(summary: "ReconciliationSummary") -> str:
+    times = (("here", summary.held_from_here_ms), ("there", summary.held_from_there_ms))
+    return " and ".join(f"{side} up to {when(at_ms)}" for side, at_ms in times if at_ms > 0)
 
 
 def _row(item: "ParcelDifference") -> Sequence[str]:

@@ -51,6 +51,9 @@ def _response(peer: str, event: Event) -> admin_pb2.ReconcileJournalResponse:
             questions=event.questions,
             asked_bytes=event.asked_bytes,
             answered_bytes=event.answered_bytes,
+            archived_hours=event.archived_hours,
+            held_from_here_ms=event.held_from_here_ms,
+            held_from_there_ms=event.held_from_there_ms,
         )
     )
 
@@ -65,6 +68,8 @@ def _hour(event: ComparedHour) -> admin_pb2.ReconciledHour:
         unacknowledged_there=there.unacknowledged.count,
         regarded_differently=event.regarded,
         differences=map(_difference, event.differences),
+        archived_here=event.archived_here,
+        archived_there=event.archived_there,
     )
 
 

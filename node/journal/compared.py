@@ -25,15 +25,19 @@ from sqlalchemy import (
     select,
 )
 
+from node.journal.archive.tables import ARCHIVES, DROPPED
 from node.journal.model import Direction
 from node.journal.readonly import JournalReading
 from node.journal.tables import DIRECTIONS, LINKS, NAMES, PARCELS
 from security.errors import Code, SimpulError
 from security.parcel import HeaderFields, parse_header
 from security.reconcile import HOUR_MS, Gathering, HashSet, HourDigest, ParcelPlace
+from security.statement import MAX_TIME_MS
 
 # Of one hour, at 32 bytes each in memory, twice while they are sorted.
 MAX_HOUR_PARCELS: Final = 4_000_000
+# A seal's time may be so much later than when it was recorded (docs/spec, "Links: checks").
+MAX_AHEAD_MS: Final = 60_000
 # Rows fetched from a server at a time.
 PAGE_ROWS: Final = 10_000
 
@@ -95,6 +99,19 @@ class ComparedReader(JournalReading):
             )
             return {int(number): int(count) for number, count in rows}
 
+    def held_from_ms(self) -> int:
+        """The beginning of the first hour of which nothing was dropped; 0 where nothing ever was.
+
+        What was dropped was recorded before what is left of its slot, and sealed at most a minute
+        later than that, by its sender's clock.
+        """
+        with self._journal.snapshot() as connection:
+            dropped = _rows(connection, select(DROPPED).where(DROPPED.c.first > 0))
+            times = [_dropped_before_ms(connection, row.slot, row.first) for row in dropped]
+        if len(times) == 0:
+            return 0
+        return -(-(max(times) + MAX_AHEAD_MS) // HOUR_MS) * HOUR_MS
+
     def hour(self, span: Span, hour: int) -> HourSets:
         """The hashes of one hour of the span.
 
@@ -138,6 +155,22 @@ class ComparedReader(JournalReading):
                     )
                 )  # fmt: skip
         return tuple(sorted(found, key=lambda item: item.header_hash))
+
+
+def _dropped_before_ms(connection: Connection, slot: int, first: int) -> int:
+    """A time before which all was recorded that a slot has dropped."""
+    left = connection.execute(
+        select(PARCELS.c.recorded_at_ms).where(PARCELS.c.slot == slot, PARCELS.c.idx == first)
+    ).scalar()
+    if left is not None:
+        return int(left)
+    archived = connection.execute(
+        select(func.max(ARCHIVES.c.last_at_ms)).where(
+            ARCHIVES.c.slot == slot, ARCHIVES.c.end_idx >= first
+        )
+    ).scalar()
+    # All was dropped, and none of it archived: nobody remembers when the last was.
+    return MAX_TIME_MS if archived is None else int(archived)
 
 
 @dataclass(frozen=True, slots=True)

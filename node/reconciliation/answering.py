@@ -71,7 +71,9 @@ class Answering:
             (await self._sets.hour(span, hour)).digest() for hour in await self._sets.counts(span)
         ]
         digest = hours_digest(hours)
-        return wire.make_hours(span.until_ms, digest, () if digest == request.digest else hours)
+        is_same = digest == request.digest
+        held_from_ms = 0 if is_same else await self._sets.held_from_ms()
+        return wire.make_hours(span.until_ms, digest, () if is_same else hours, held_from_ms)
 
     async def _compare_parcels(self, peer: str, data: bytes) -> bytes:
         request = wire.parse_compare_parcels(data)

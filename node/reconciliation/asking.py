@@ -31,6 +31,8 @@ Ask = Callable[[str, bytes], Awaitable[bytes]]
 
 # Later than the other side's, whose clock may be behind.
 SETTLED_AFTER_MS: Final = 120_000
+# Nothing younger than a day is dropped; the hour that it's in, and one for clocks, may be.
+NEVER_DROPPED_MS: Final = 22 * HOUR_MS
 # Of one question about hours: both sides read so many rows before it is answered.
 MAX_SPAN_PARCELS: Final = 500_000
 # Of a whole comparison; past it, what differs isn't a matter of single parcels.
@@ -49,13 +51,17 @@ class Progress:
 class ComparedHour:
     """An hour in which either side has parcels, and what was found in it.
 
-    `regarded` counts parcels that both sides have and only one calls acknowledged.
+    `regarded` counts parcels that both sides have and only one calls acknowledged. Where either
+    side has dropped parcels of an hour that differs, nothing is looked for: what isn't there may be
+    in its archives.
     """
 
     here: HourDigest
     there: HourDigest
-    differences: tuple[Difference, ...]
-    regarded: int
+    differences: tuple[Difference, ...] = ()
+    regarded: int = 0
+    archived_here: bool = False
+    archived_there: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,9 @@ class Summary:
     questions: int
     asked_bytes: int
     answered_bytes: int
+    archived_hours: int
+    held_from_here_ms: int
+    held_from_there_ms: int
 
 
 Event = Progress | ComparedHour | Summary
@@ -90,6 +99,10 @@ class Reconciling:
         self._questions = 0
         self._asked_bytes = 0
         self._answered_bytes = 0
+        self._archived_hours = 0
+        self._droppable_ms = 0
+        self._held_from_here_ms = 0
+        self._held_from_there_ms = 0
 
     async def run(self, from_ms: int, until_ms: int, now_ms: int) -> AsyncIterator[Event]:
         """Compares the parcels sealed within [from_ms, until_ms); the last event is the summary.
@@ -109,6 +122,9 @@ class Reconciling:
             )
         whole = Span(self._peer, first_ms, until_ms)
         counts = await self._sets.counts(whole)
+        # Whoever says that it has dropped more than may be dropped hides nothing by that.
+        self._droppable_ms = max(0, now_ms - NEVER_DROPPED_MS) // HOUR_MS * HOUR_MS
+        self._held_from_here_ms = min(await self._sets.held_from_ms(), self._droppable_ms)
         total = -(-(until_ms - first_ms) // HOUR_MS)
         last_ms = until_ms
         for span in _spans(whole, counts):
@@ -122,6 +138,7 @@ class Reconciling:
         yield Summary(
             first_ms, last_ms, self._parcels, self._found, self._serious, self._more,
             self._questions, self._asked_bytes, self._answered_bytes,
+            self._archived_hours, self._held_from_here_ms, self._held_from_there_ms,
         )  # fmt: skip
 
     async def _compare_hours(self, span: Span) -> tuple[int, list[tuple[HourDigest, HourDigest]]]:
@@ -131,7 +148,10 @@ class Reconciling:
             from_ms=span.from_ms, until_ms=span.until_ms, digest=hours_digest(ours)
         )
         answer = await self._ask(wire.COMPARE_HOURS, question.SerializeToString())
-        until_ms, digest, theirs = wire.parse_hours(answer)
+        said = wire.parse_hours(answer)
+        until_ms, digest, theirs = said.until_ms, said.digest, said.hours
+        held_from_ms = min(said.held_from_ms, self._droppable_ms)
+        self._held_from_there_ms = max(self._held_from_there_ms, held_from_ms)
         if not span.from_ms <= until_ms <= span.until_ms:
             raise _wrong("it is about other hours")
         if until_ms < span.until_ms:
@@ -156,7 +176,13 @@ class Reconciling:
     async def _compare_hour(self, span: Span, here: HourDigest, there: HourDigest) -> ComparedHour:
         self._parcels += here.acknowledged.count + here.unacknowledged.count
         if here == there:
-            return ComparedHour(here, there, (), 0)
+            return ComparedHour(here, there)
+        begin_ms = here.hour * HOUR_MS
+        gone_here = begin_ms < self._held_from_here_ms
+        gone_there = begin_ms < self._held_from_there_ms
+        if gone_here or gone_there:
+            self._archived_hours += 1
+            return ComparedHour(here, there, archived_here=gone_here, archived_there=gone_there)
         ours: list[ParcelPlace] = []
         theirs: list[ParcelPlace] = []
         sets = await self._sets.hour(span, here.hour)

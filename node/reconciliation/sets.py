@@ -33,6 +33,10 @@ class JournalSets:
         """How many parcels each hour has."""
         return await self._read(lambda reader: reader.counts(span))
 
+    async def held_from_ms(self) -> int:
+        """From which hour on nothing was dropped; 0 where nothing ever was."""
+        return await self._read(lambda reader: reader.held_from_ms())
+
     async def hour(self, span: Span, hour: int) -> HourSets:
         """The hashes of one hour of the span; at most a minute old."""
         part = span.hour(hour)

@@ -7,7 +7,7 @@ Source: docs/spec, "Reconciliation"; simpul/v1/reconciliation.proto.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -55,8 +55,18 @@ def parse_compare_hours(data: bytes) -> pb.CompareHoursRequest:
     return request
 
 
-def parse_hours(data: bytes) -> tuple[int, bytes, tuple[HourDigest, ...]]:
-    """The answer: until when, the digest, the hours; raises SimpulError REQUEST_MALFORMED."""
+@dataclass(frozen=True, slots=True)
+class SaidHours:
+    """An answer about hours. `held_from_ms`: of what was before, it may have dropped some."""
+
+    until_ms: int
+    digest: bytes
+    hours: tuple[HourDigest, ...]
+    held_from_ms: int
+
+
+def parse_hours(data: bytes) -> SaidHours:
+    """The answer about hours; raises SimpulError REQUEST_MALFORMED."""
     answer = parse(pb.CompareHoursResponse, data, MAX_ANSWER_BYTES)
     hours = tuple(
         HourDigest(item.hour, _digest(item.acknowledged), _digest(item.unacknowledged))
@@ -64,14 +74,19 @@ def parse_hours(data: bytes) -> tuple[int, bytes, tuple[HourDigest, ...]]:
     )
     if any(before.hour >= after.hour for before, after in pairwise(hours)):
         raise _malformed("hours come in order")
-    return answer.until_ms, answer.digest, hours
+    if answer.held_from_ms < 0:
+        raise _malformed("a time is not before 1970")
+    return SaidHours(answer.until_ms, answer.digest, hours, answer.held_from_ms)
 
 
-def make_hours(until_ms: int, digest: bytes, hours: Iterable[HourDigest]) -> bytes:
+def make_hours(
+    until_ms: int, digest: bytes, hours: Iterable[HourDigest], held_from_ms: int = 0
+) -> bytes:
     """Prints the answer about hours."""
     return pb.CompareHoursResponse(
         until_ms=until_ms,
         digest=digest,
+        held_from_ms=held_from_ms,
         hours=[
             pb.HourDigest(
                 hour=item.hour,

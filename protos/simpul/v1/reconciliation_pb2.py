@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esimpul/v1/reconciliation.proto\x12\tsimpul.v1\"H\n\x13\x43ompareHoursRequest\x12\x0f\n\x07\x66rom_ms\x18\x01 \x01(\x03\x12\x10\n\x08until_ms\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\"^\n\x14\x43ompareHoursResponse\x12\x10\n\x08until_ms\x18\x01 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12$\n\x05hours\x18\x03 \x03(\x0b\x32\x15.simpul.v1.HourDigest\"t\n\nHourDigest\x12\x0c\n\x04hour\x18\x01 \x01(\x04\x12*\n\x0c\x61\x63knowledged\x18\x02 \x01(\x0b\x32\x14.simpul.v1.SetDigest\x12,\n\x0eunacknowledged\x18\x03 \x01(\x0b\x32\x14.simpul.v1.SetDigest\"(\n\tSetDigest\x12\r\n\x05\x63ount\x18\x01 \x01(\x04\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\"Z\n\x15\x43ompareParcelsRequest\x12\x0c\n\x04hour\x18\x01 \x01(\x04\x12\x10\n\x08until_ms\x18\x02 \x01(\x03\x12!\n\x05parts\x18\x03 \x03(\x0b\x32\x12.simpul.v1.SetPart\"/\n\x07SetPart\x12\x14\n\x0c\x61\x63knowledged\x18\x01 \x01(\x08\x12\x0e\n\x06prefix\x18\x02 \x01(\t\"<\n\x16\x43ompareParcelsResponse\x12\"\n\x05parts\x18\x01 \x03(\x0b\x32\x13.simpul.v1.SaidPart\"A\n\x08SaidPart\x12%\n\x07\x64igests\x18\x01 \x03(\x0b\x32\x14.simpul.v1.SetDigest\x12\x0e\n\x06hashes\x18\x02 \x01(\x0c\"O\n\x16\x44\x65scribeParcelsRequest\x12\x0c\n\x04hour\x18\x01 \x01(\x04\x12\x10\n\x08until_ms\x18\x02 \x01(\x03\x12\x15\n\rheader_hashes\x18\x03 \x03(\x0c\"B\n\x17\x44\x65scribeParcelsResponse\x12\'\n\x07parcels\x18\x01 \x03(\x0b\x32\x16.simpul.v1.ParcelPlace\"\xb7\x01\n\x0bParcelPlace\x12\x13\n\x0bheader_hash\x18\x01 \x01(\x0c\x12\x0f\n\x07link_id\x18\x02 \x01(\x0c\x12\x0c\n\x04sent\x18\x03 \x01(\x08\x12\x13\n\x06number\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x14\n\x0csealed_at_ms\x18\x05 \x01(\x03\x12\x14\n\x0c\x61\x63knowledged\x18\x06 \x01(\x08\x12\x18\n\x0blast_number\x18\x07 \x01(\x04H\x01\x88\x01\x01\x42\t\n\x07_numberB\x0e\n\x0c_last_number2\x92\x02\n\x0eReconciliation\x12O\n\x0c\x43ompareHours\x12\x1e.simpul.v1.CompareHoursRequest\x1a\x1f.simpul.v1.CompareHoursResponse\x12U\n\x0e\x43ompareParcels\x12 .simpul.v1.CompareParcelsRequest\x1a!.simpul.v1.CompareParcelsResponse\x12X\n\x0f\x44\x65scribeParcels\x12!.simpul.v1.DescribeParcelsRequest\x1a\".simpul.v1.DescribeParcelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esimpul/v1/reconciliation.proto\x12\tsimpul.v1\"H\n\x13\x43ompareHoursRequest\x12\x0f\n\x07\x66rom_ms\x18\x01 \x01(\x03\x12\x10\n\x08until_ms\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\"t\n\x14\x43ompareHoursResponse\x12\x10\n\x08until_ms\x18\x01 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12$\n\x05hours\x18\x03 \x03(\x0b\x32\x15.simpul.v1.HourDigest\x12\x14\n\x0cheld_from_ms\x18\x04 \x01(\x03\"t\n\nHourDigest\x12\x0c\n\x04hour\x18\x01 \x01(\x04\x12*\n\x0c\x61\x63knowledged\x18\x02 \x01(\x0b\x32\x14.simpul.v1.SetDigest\x12,\n\x0eunacknowledged\x18\x03 \x01(\x0b\x32\x14.simpul.v1.SetDigest\"(\n\tSetDigest\x12\r\n\x05\x63ount\x18\x01 \x01(\x04\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\"Z\n\x15\x43ompareParcelsRequest\x12\x0c\n\x04hour\x18\x01 \x01(\x04\x12\x10\n\x08until_ms\x18\x02 \x01(\x03\x12!\n\x05parts\x18\x03 \x03(\x0b\x32\x12.simpul.v1.SetPart\"/\n\x07SetPart\x12\x14\n\x0c\x61\x63knowledged\x18\x01 \x01(\x08\x12\x0e\n\x06prefix\x18\x02 \x01(\t\"<\n\x16\x43ompareParcelsResponse\x12\"\n\x05parts\x18\x01 \x03(\x0b\x32\x13.simpul.v1.SaidPart\"A\n\x08SaidPart\x12%\n\x07\x64igests\x18\x01 \x03(\x0b\x32\x14.simpul.v1.SetDigest\x12\x0e\n\x06hashes\x18\x02 \x01(\x0c\"O\n\x16\x44\x65scribeParcelsRequest\x12\x0c\n\x04hour\x18\x01 \x01(\x04\x12\x10\n\x08until_ms\x18\x02 \x01(\x03\x12\x15\n\rheader_hashes\x18\x03 \x03(\x0c\"B\n\x17\x44\x65scribeParcelsResponse\x12\'\n\x07parcels\x18\x01 \x03(\x0b\x32\x16.simpul.v1.ParcelPlace\"\xb7\x01\n\x0bParcelPlace\x12\x13\n\x0bheader_hash\x18\x01 \x01(\x0c\x12\x0f\n\x07link_id\x18\x02 \x01(\x0c\x12\x0c\n\x04sent\x18\x03 \x01(\x08\x12\x13\n\x06number\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x14\n\x0csealed_at_ms\x18\x05 \x01(\x03\x12\x14\n\x0c\x61\x63knowledged\x18\x06 \x01(\x08\x12\x18\n\x0blast_number\x18\x07 \x01(\x04H\x01\x88\x01\x01\x42\t\n\x07_numberB\x0e\n\x0c_last_number2\x92\x02\n\x0eReconciliation\x12O\n\x0c\x43ompareHours\x12\x1e.simpul.v1.CompareHoursRequest\x1a\x1f.simpul.v1.CompareHoursResponse\x12U\n\x0e\x43ompareParcels\x12 .simpul.v1.CompareParcelsRequest\x1a!.simpul.v1.CompareParcelsResponse\x12X\n\x0f\x44\x65scribeParcels\x12!.simpul.v1.DescribeParcelsRequest\x1a\".simpul.v1.DescribeParcelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,25 +34,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMPAREHOURSREQUEST']._serialized_start=45
   _globals['_COMPAREHOURSREQUEST']._serialized_end=117
   _globals['_COMPAREHOURSRESPONSE']._serialized_start=119
-  _globals['_COMPAREHOURSRESPONSE']._serialized_end=213
-  _globals['_HOURDIGEST']._serialized_start=215
-  _globals['_HOURDIGEST']._serialized_end=331
-  _globals['_SETDIGEST']._serialized_start=333
-  _globals['_SETDIGEST']._serialized_end=373
-  _globals['_COMPAREPARCELSREQUEST']._serialized_start=375
-  _globals['_COMPAREPARCELSREQUEST']._serialized_end=465
-  _globals['_SETPART']._serialized_start=467
-  _globals['_SETPART']._serialized_end=514
-  _globals['_COMPAREPARCELSRESPONSE']._serialized_start=516
-  _globals['_COMPAREPARCELSRESPONSE']._serialized_end=576
-  _globals['_SAIDPART']._serialized_start=578
-  _globals['_SAIDPART']._serialized_end=643
-  _globals['_DESCRIBEPARCELSREQUEST']._serialized_start=645
-  _globals['_DESCRIBEPARCELSREQUEST']._serialized_end=724
-  _globals['_DESCRIBEPARCELSRESPONSE']._serialized_start=726
-  _globals['_DESCRIBEPARCELSRESPONSE']._serialized_end=792
-  _globals['_PARCELPLACE']._serialized_start=795
-  _globals['_PARCELPLACE']._serialized_end=978
-  _globals['_RECONCILIATION']._serialized_start=981
-  _globals['_RECONCILIATION']._serialized_end=1255
+  _globals['_COMPAREHOURSRESPONSE']._serialized_end=235
+  _globals['_HOURDIGEST']._serialized_start=237
+  _globals['_HOURDIGEST']._serialized_end=353
+  _globals['_SETDIGEST']._serialized_start=355
+  _globals['_SETDIGEST']._serialized_end=395
+  _globals['_COMPAREPARCELSREQUEST']._serialized_start=397
+  _globals['_COMPAREPARCELSREQUEST']._serialized_end=487
+  _globals['_SETPART']._serialized_start=489
+  _globals['_SETPART']._serialized_end=536
+  _globals['_COMPAREPARCELSRESPONSE']._serialized_start=538
+  _globals['_COMPAREPARCELSRESPONSE']._serialized_end=598
+  _globals['_SAIDPART']._serialized_start=600
+  _globals['_SAIDPART']._serialized_end=665
+  _globals['_DESCRIBEPARCELSREQUEST']._serialized_start=667
+  _globals['_DESCRIBEPARCELSREQUEST']._serialized_end=746
+  _globals['_DESCRIBEPARCELSRESPONSE']._serialized_start=748
+  _globals['_DESCRIBEPARCELSRESPONSE']._serialized_end=814
+  _globals['_PARCELPLACE']._serialized_start=817
+  _globals['_PARCELPLACE']._serialized_end=1000
+  _globals['_RECONCILIATION']._serialized_start=1003
+  _globals['_RECONCILIATION']._serialized_end=1277
 # @@protoc_insertion_point(module_scope)

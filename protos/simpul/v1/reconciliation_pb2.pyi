@@ -55,9 +55,14 @@ class CompareHoursResponse(_message.Message):
     UNTIL_MS_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     HOURS_FIELD_NUMBER: _builtins.int
+    HELD_FROM_MS_FIELD_NUMBER: _builtins.int
     until_ms: _builtins.int
     """Up to where the digest goes: what was sealed later may still be under way."""
     digest: _builtins.bytes
+    held_from_ms: _builtins.int
+    """The beginning of the first hour from which on the answering node has dropped nothing. What it had
+    of the hours before may be in its archives. 0: it has dropped nothing at all.
+    """
     @_builtins.property
     def hours(self) -> _containers.RepeatedCompositeFieldContainer[Global___HourDigest]:
         """Those that have parcels, in order; none where the two digests are the same."""
@@ -68,10 +73,11 @@ class CompareHoursResponse(_message.Message):
         until_ms: _builtins.int = ...,
         digest: _builtins.bytes = ...,
         hours: _abc.Iterable[Global___HourDigest] | None = ...,
+        held_from_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "hours", b"hours", "until_ms", b"until_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "held_from_ms", b"held_from_ms", "hours", b"hours", "until_ms", b"until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,6 +24,7 @@ class FakeJournal(node_grpc.NodeAdminServicer):
     heard: Heard
     differences: tuple[node_pb.ParcelDifference, ...] = ()
     more = False
+    archived = False
 
     def ReconcileJournal(
         self, request: node_pb.ReconcileJournalRequest, context: Context
@@ -38,6 +39,7 @@ class FakeJournal(node_grpc.NodeAdminServicer):
                 unacknowledged_here=1,
                 unacknowledged_there=1,
                 differences=differences,
+                archived_there=self.archived and number == 0,
             )
             yield node_pb.ReconcileJournalResponse(hour=hour)
             progress = node_pb.ReconciliationProgress(hours_done=number + 1, hours_total=2)
@@ -54,5 +56,7 @@ class FakeJournal(node_grpc.NodeAdminServicer):
                 questions=3,
                 asked_bytes=100,
                 answered_bytes=200,
+                archived_hours=1 if self.archived else 0,
+                held_from_there_ms=HOUR_MS + 3_600_000 if self.archived else 0,
             )
         )

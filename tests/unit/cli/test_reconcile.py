@@ -57,6 +57,15 @@ def test_json_has_everything_and_an_error_beside_it(simpul: Simpul, node: FakeNo
     assert found["header_hash_there"] == ""
 
 
+def test_hours_that_were_archived_are_said_and_are_no_loss(simpul: Simpul, node: FakeNode) -> None:
+    node.archived = True
+    ran = simpul(*COMMAND).ok()
+    assert "archived there" in ran.out
+    assert "1 hours aren't compared" in ran.err
+    assert "there up to 2023-11-15 00:00:00Z" in ran.err
+    assert simpul(*COMMAND, "--json").ok().json()["archived_hours"] == 1
+
+
 def test_what_was_under_way_is_no_loss(simpul: Simpul, node: FakeNode) -> None:
     node.differences = (UNDER_WAY,)
     assert "missing there" in simpul(*COMMAND).ok().out

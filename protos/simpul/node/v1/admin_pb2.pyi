@@ -2022,6 +2022,8 @@ class ReconciledHour(_message.Message):
     UNACKNOWLEDGED_THERE_FIELD_NUMBER: _builtins.int
     REGARDED_DIFFERENTLY_FIELD_NUMBER: _builtins.int
     DIFFERENCES_FIELD_NUMBER: _builtins.int
+    ARCHIVED_HERE_FIELD_NUMBER: _builtins.int
+    ARCHIVED_THERE_FIELD_NUMBER: _builtins.int
     from_ms: _builtins.int
     acknowledged_here: _builtins.int
     acknowledged_there: _builtins.int
@@ -2029,6 +2031,9 @@ class ReconciledHour(_message.Message):
     unacknowledged_there: _builtins.int
     regarded_differently: _builtins.int
     """Parcels that both have and only one calls acknowledged."""
+    archived_here: _builtins.bool
+    """The side that has dropped parcels of this hour, after archiving them: its record isn't compared."""
+    archived_there: _builtins.bool
     @_builtins.property
     def differences(self) -> _containers.RepeatedCompositeFieldContainer[Global___ParcelDifference]: ...
     def __init__(
@@ -2041,10 +2046,12 @@ class ReconciledHour(_message.Message):
         unacknowledged_there: _builtins.int = ...,
         regarded_differently: _builtins.int = ...,
         differences: _abc.Iterable[Global___ParcelDifference] | None = ...,
+        archived_here: _builtins.bool = ...,
+        archived_there: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_here", b"acknowledged_here", "acknowledged_there", b"acknowledged_there", "differences", b"differences", "from_ms", b"from_ms", "regarded_differently", b"regarded_differently", "unacknowledged_here", b"unacknowledged_here", "unacknowledged_there", b"unacknowledged_there"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_here", b"acknowledged_here", "acknowledged_there", b"acknowledged_there", "archived_here", b"archived_here", "archived_there", b"archived_there", "differences", b"differences", "from_ms", b"from_ms", "regarded_differently", b"regarded_differently", "unacknowledged_here", b"unacknowledged_here", "unacknowledged_there", b"unacknowledged_there"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2111,6 +2118,9 @@ class ReconciliationSummary(_message.Message):
     QUESTIONS_FIELD_NUMBER: _builtins.int
     ASKED_BYTES_FIELD_NUMBER: _builtins.int
     ANSWERED_BYTES_FIELD_NUMBER: _builtins.int
+    ARCHIVED_HOURS_FIELD_NUMBER: _builtins.int
+    HELD_FROM_HERE_MS_FIELD_NUMBER: _builtins.int
+    HELD_FROM_THERE_MS_FIELD_NUMBER: _builtins.int
     peer: _builtins.str
     from_ms: _builtins.int
     until_ms: _builtins.int
@@ -2124,6 +2134,11 @@ class ReconciliationSummary(_message.Message):
     asked_bytes: _builtins.int
     """Of questions and answers, without the parcels that carry them."""
     answered_bytes: _builtins.int
+    archived_hours: _builtins.int
+    """Hours that differ and aren't compared, because either side has dropped parcels of them."""
+    held_from_here_ms: _builtins.int
+    """From when on each side has dropped nothing; 0 where it never has."""
+    held_from_there_ms: _builtins.int
     def __init__(
         self,
         *,
@@ -2137,10 +2152,13 @@ class ReconciliationSummary(_message.Message):
         questions: _builtins.int = ...,
         asked_bytes: _builtins.int = ...,
         answered_bytes: _builtins.int = ...,
+        archived_hours: _builtins.int = ...,
+        held_from_here_ms: _builtins.int = ...,
+        held_from_there_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered_bytes", b"answered_bytes", "asked_bytes", b"asked_bytes", "differences", b"differences", "from_ms", b"from_ms", "more", b"more", "parcels", b"parcels", "peer", b"peer", "questions", b"questions", "serious", b"serious", "until_ms", b"until_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered_bytes", b"answered_bytes", "archived_hours", b"archived_hours", "asked_bytes", b"asked_bytes", "differences", b"differences", "from_ms", b"from_ms", "held_from_here_ms", b"held_from_here_ms", "held_from_there_ms", b"held_from_there_ms", "more", b"more", "parcels", b"parcels", "peer", b"peer", "questions", b"questions", "serious", b"serious", "until_ms", b"until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

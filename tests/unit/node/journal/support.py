@@ -31,13 +31,15 @@ def open_place(place: Place) -> JournalStore:
     return SqliteJournalStore.open(place)
 
 
-def write(place: Place, *appends: Sequence[ParcelRecord], slot: int = 0) -> Frontier:
+def write(
+    place: Place, *appends: Sequence[ParcelRecord], slot: int = 0, at_ms: int = NOW_MS
+) -> Frontier:
     """Appends each list of records, one group in all, and closes the journal."""
     store = open_place(place)
     try:
-        lease, head = store.take(slot, "test", now_ms=NOW_MS, lease_ms=LEASE_MS)
+        lease, head = store.take(slot, "test", now_ms=at_ms, lease_ms=LEASE_MS)
         group = [Append(tuple(records)) for records in appends]
-        done = store.append(lease, head, group, now_ms=NOW_MS)
+        done = store.append(lease, head, group, now_ms=at_ms)
         assert done.refused == {}
         store.release(lease)
         return done.head

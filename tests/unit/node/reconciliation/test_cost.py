@@ -39,6 +39,9 @@ class Synthetic(JournalSets):
             if span.from_ms <= sets.hour * HOUR_MS < span.until_ms
         }
 
+    async def held_from_ms(self) -> int:
+        return 0
+
     async def hour(self, span: Span, hour: int) -> HourSets:
         del span
         return self._sets[hour - FIRST]

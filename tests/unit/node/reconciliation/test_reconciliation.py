@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import pairwise
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from node.journal.archive.dropping import Dropper
 from node.journal.model import Direction, LinkEnd, ParcelRecord
 from node.reconciliation import asking, wire
 from node.reconciliation.answering import Answering
@@ -151,6 +153,75 @@ async def test_what_one_side_has_lost_is_named_at_both(two: Two, other_way: bool
     assert found.place.sent is not other_way
     assert found.place.acknowledged is True
     assert summary(events).serious == 1
+
+
+def drop(place: Path, upto: int, *, slot: int = 0) -> None:
+    """Drop a slot's first parcels, as retention does."""
+    with closing(Dropper(place)) as dropper:
+        while dropper.drop_some(slot, upto, LATER_MS) > 0:
+            pass
+
+
+def spread(link: Link, hours: int) -> list[list[ParcelRecord]]:
+    """Two calls in each hour, and what acknowledges the last."""
+    found = [
+        [item for n in (0, 1) for item in call(link, 2 * hour + n, AT_MS + hour * HOUR_MS + n)]
+        for hour in range(hours)
+    ]
+    end_ms = AT_MS + hours * HOUR_MS - 1
+    found[-1].append(link.sent(sealed_at_ms=end_ms, received=_last(link, Direction.RECEIVED)))
+    return found
+
+
+@pytest.mark.parametrize("other_way", [False, True])
+@pytest.mark.parametrize("unarchived", [False, True])
+async def test_what_one_side_has_dropped_is_archived_and_not_missing(
+    two: Two, other_way: bool, unarchived: bool
+) -> None:
+    for hour, records in enumerate(spread(Link(), 4)):
+        at_ms = AT_MS + hour * HOUR_MS + 10
+        write(two.here, records, at_ms=at_ms)
+        write(two.there, [mirrored(record) for record in records], slot=3, at_ms=at_ms)
+    two.now_ms = AT_MS + 48 * HOUR_MS
+    # Of the first hour all, and of the second one parcel.
+    drop(two.there, 17 if unarchived else 5, slot=3)
+    events = await two.compare(other_way=other_way)
+    found = summary(events)
+    assert (found.differences, found.serious, found.more) == (0, 0, False)
+    hours = [event for event in events if isinstance(event, ComparedHour)]
+    archived = [item.archived_here if other_way else item.archived_there for item in hours]
+    assert archived == ([True] * 4 if unarchived else [True, True, False, False])
+    assert not any(item.archived_there if other_way else item.archived_here for item in hours)
+    assert found.archived_hours == sum(archived)
+    held_ms = found.held_from_here_ms if other_way else found.held_from_there_ms
+    assert held_ms == AT_MS + (26 if unarchived else 2) * HOUR_MS
+    # One question, however many are gone: nothing is gone down into.
+    assert found.questions == 1
+
+
+async def test_what_was_lost_after_the_last_drop_is_found(two: Two) -> None:
+    hours = spread(Link(), 4)
+    for hour, records in enumerate(hours):
+        at_ms = AT_MS + hour * HOUR_MS + 10
+        write(two.here, records, at_ms=at_ms)
+        write(two.there, [mirrored(record) for record in records], at_ms=at_ms)
+    two.now_ms = AT_MS + 48 * HOUR_MS
+    drop(two.there, 5)
+    two.forget(two.there, hours[2][1])
+    events = await two.compare()
+    (found,) = differences(events)
+    assert (found.finding, found.serious) == (Finding.MISSING_THERE, True)
+    assert summary(events).archived_hours == 2
+
+
+async def test_nothing_of_the_last_day_can_be_said_to_be_dropped(two: Two) -> None:
+    two.record(*calls(10, Link()))
+    two.answer = lambda _method, _question: pb.CompareHoursResponse(
+        until_ms=LATER_MS - 120_000, digest=EMPTY, held_from_ms=LATER_MS
+    ).SerializeToString()
+    found = summary(await two.compare())
+    assert found.archived_hours == 0
+    assert found.serious > 0
 
 
 async def test_another_parcel_in_the_same_place_is_different(two: Two) -> None:
@@ -334,10 +405,8 @@ async def test_a_node_hears_of_its_own_parcels_and_of_no_others(two: Two) -> Non
     assert len(wire.parse_places(own)) == 1
     stranger = NodeId.parse("ID/~wakatobi-1")
     assert wire.parse_places(await answering.answer(stranger, wire.DESCRIBE_PARCELS, wanted)) == []
-    _, digest, hours = wire.parse_hours(
-        await answering.answer(stranger, wire.COMPARE_HOURS, question())
-    )
-    assert (digest, hours) == (hours_digest([]), ())
+    said = wire.parse_hours(await answering.answer(stranger, wire.COMPARE_HOURS, question()))
+    assert (said.digest, said.hours) == (hours_digest([]), ())
 
 
 @pytest.mark.parametrize(("asker", "method"), [(PEER, "CompareHours"), (ME, "Anything")])
