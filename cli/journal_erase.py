@@ -409,7 +409,7 @@ def _told(item: "Erasure") -> str:
 
 def _telling(peer: str, told_at_ms: int | None, code: str) -> str:
     if told_at_ms is not None:
-        return f"{peer} {when(told_at_ms)}"
+        return f"{peer} {when(told_at_ms)}" + (f" ({code})" if code else "")
     return f"{peer} not yet" + (f" ({code})" if code else "")
 
 

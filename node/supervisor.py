@@ -36,8 +36,8 @@ from node.directory.watch import DirectoryWatch, Sources, WatchTiming
 from node.evidence.tidy import keep_tidy
 from node.exchange.providing import Asker
 from node.home import NodeHome
-from node.journal.archive.erasing import erase_everywhere
-from node.journal.archive.places import parse_archive_place
+from node.journal.archive.erasing import erase_everywhere, find_dropped
+from node.journal.archive.places import ArchivePlace, parse_archive_place
 from node.journal.kept.model import Erased, ErasureOrder, Telling
 from node.journal.kept.sql_store import SqlKeptStore
 from node.journal.kept.store import KeptStore
@@ -184,6 +184,7 @@ class Supervisor:
         self._erasures = Erasures(
             kept,
             partial(_erase_call, kept, journal_place(config, home)),
+            partial(find_dropped, journal_place(config, home), _open_archives),
             SecretRing(home),
             self._tell_erasure,
             now_ms,
@@ -347,7 +348,7 @@ class Supervisor:
             return await self._erasures.answer(data, asker.member)
         raise SimpulError(Code.SERVICE_UNKNOWN, f"nodes don't offer {service[:80]!a}")
 
-    async def _tell_erasure(self, telling: Telling, notice: bytes) -> None:
+    async def _tell_erasure(self, telling: Telling, notice: bytes) -> bytes:
         """Tell the node that had the call, or another of its member's where that one is no more."""
         receiver = SubsystemId.parse(telling.receiver)
         nodes = self._desk.directory.nodes_of(receiver.member, now_ms())
@@ -357,7 +358,7 @@ class Supervisor:
                 f"{receiver.member} has no active node; ask its operators to run one",
             )
         node = next((each for each in nodes if str(each.id) == telling.peer), nodes[0])
-        await self._desk.ask_service(
+        return await self._desk.ask_service(
             node.id, erasure.METHOD, notice, sender=SubsystemId.parse(telling.sender),
             receiver=receiver,
         )  # fmt: skip
@@ -455,9 +456,11 @@ def _endpoints(home: NodeHome) -> Path:
 
 def _erase_call(kept: KeptStore, place: Place, order: ErasureOrder, at_ms: int) -> Erased:
     """Erase a call, also where its parcels were dropped into archives."""
-    return erase_everywhere(
-        kept, place, lambda where: parse_archive_place(where, os.environ), order, now_ms=at_ms
-    )
+    return erase_everywhere(kept, place, _open_archives, order, now_ms=at_ms)
+
+
+def _open_archives(where: str) -> ArchivePlace:
+    return parse_archive_place(where, os.environ)
 
 
 def _write_endpoints(home: NodeHome, config: NodeConfig, metrics: TcpAddress) -> None:

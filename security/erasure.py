@@ -19,6 +19,7 @@ SERVICE: Final = "simpul.v1.Erasures"
 NOTIFY: Final = "Notify"
 METHOD: Final = (SERVICE, NOTIFY)
 MAX_NOTICE_BYTES: Final = 256
+MAX_ANSWER_BYTES: Final = 64
 CALL_ID_BYTES: Final = 16
 
 # A later version may know more reasons than this one.
@@ -39,6 +40,19 @@ def make_notice(notice: ErasureNotice) -> bytes:
     return erasure_pb2.NotifyRequest(
         call_id=notice.call_id, erased_at_ms=notice.erased_at_ms, reason=notice.reason
     ).SerializeToString(deterministic=True)
+
+
+def make_answer(*, nothing_kept: bool) -> bytes:
+    """Print the answer to a notice."""
+    return erasure_pb2.NotifyResponse(nothing_kept=nothing_kept).SerializeToString()
+
+
+def parse_answer(data: bytes) -> bool:
+    """Parse the answer to a notice: whether nothing is kept there; raises REQUEST_MALFORMED."""
+    answer = strict.parse(
+        erasure_pb2.NotifyResponse, data, MAX_ANSWER_BYTES, code=Code.REQUEST_MALFORMED
+    )
+    return answer.nothing_kept
 
 
 def parse_notice(data: bytes) -> ErasureNotice:

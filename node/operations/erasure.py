@@ -4,7 +4,8 @@ An erasure is done when the journal has destroyed the call's keys, salts and con
 then scrubbed from its files, at once or as soon as no reader is in the way. What is to be told
 stands in the journal until it has been acknowledged, so no restart forgets it.
 
-A notice that comes is recorded and shown. It's followed here, without an operator, only where the
+A notice that comes is recorded and shown; where nothing of the call is kept, that is answered, and
+the other side tells it no more. It's followed here, without an operator, only where the
 configuration says so (`journal.erase_on_notice`).
 """
 
@@ -16,14 +17,28 @@ from typing import Final
 
 import structlog
 
-from node.journal.kept.model import Erased, ErasureOrder, Notice, Reason, Settled, Telling
+from node.journal.kept.model import (
+    NOTHING_KEPT,
+    Erased,
+    ErasureOrder,
+    Notice,
+    Reason,
+    Settled,
+    Telling,
+)
 from node.journal.kept.store import KeptStore
+from node.journal.model import CallRow, Role
 from node.secret_ring import WRAP, SecretRing
-from security.erasure import ErasureNotice, make_notice, parse_notice
+from security.erasure import (
+    ErasureNotice,
+    make_answer,
+    make_notice,
+    parse_answer,
+    parse_notice,
+)
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId
 from security.secret_key import SECRET_BYTES, SecretKey
-from simpul.v1 import erasure_pb2
 
 _log = structlog.get_logger(__name__)
 
@@ -38,8 +53,10 @@ REWRAP_BATCH: Final = 1_000
 MAX_BY_CHARS: Final = 64
 
 EraseResult = Erased | SimpulError
-# Tells another node; done when it has acknowledged. Raises SimpulError.
-Tell = Callable[[Telling, bytes], Awaitable[None]]
+# Tells another node, and gives its answer. Raises SimpulError.
+Tell = Callable[[Telling, bytes], Awaitable[bytes]]
+# Finds a call that was dropped and of which something is kept. Blocks; raises SimpulError.
+FindDropped = Callable[[bytes], CallRow | None]
 # Erases one call at a given time, wherever its parcels are. Blocks; raises SimpulError.
 EraseCall = Callable[[ErasureOrder, int], Erased]
 
@@ -51,6 +68,7 @@ class Erasures:
         self,
         store: KeptStore,
         erase_call: EraseCall,
+        find_dropped: FindDropped,
         ring: SecretRing,
         tell: Tell,
         now_ms: Callable[[], int],
@@ -61,6 +79,9 @@ class Erasures:
         """`on_notice`: erase here what another says that it erased. `draw`: fresh random bytes."""
         self._store = store
         self._erase_call = erase_call
+        self._find_dropped = find_dropped
+        # Archives are read from end to end: for one notice at a time.
+        self._finding = asyncio.Lock()
         self._ring = ring
         self._tell_peer = tell
         self._now_ms = now_ms
@@ -118,22 +139,28 @@ class Erasures:
 
     async def answer(self, data: bytes, sender: MemberId) -> bytes:
         """Answer `Erasures.Notify`; raises as `hear`."""
-        await self.hear(data, str(sender))
-        return erasure_pb2.NotifyResponse().SerializeToString()
+        return make_answer(nothing_kept=not await self.hear(data, str(sender)))
 
-    async def hear(self, data: bytes, member: str) -> None:
+    async def hear(self, data: bytes, member: str) -> bool:
         """Record a notice of a member; erase the call here too where that is configured.
 
+        Returns:
+            False, where nothing is kept here of a call of that member's: nothing is recorded.
+
         Raises:
-            SimpulError: REQUEST_MALFORMED; NOT_FOUND, where no call of that member's is here.
+            SimpulError: REQUEST_MALFORMED; OVERLOADED, ARCHIVE_FAILED, ARCHIVE_INVALID, or
+                NOT_FOUND for an archive that is gone: where that can't be said now.
         """
         said, now_ms = parse_notice(data), self._now_ms()
-        notice = await asyncio.to_thread(
-            self._store.hear,
-            Notice(
-                said.call_id, member, said.erased_at_ms, said.reason, now_ms, None, Settled.OPEN
-            ),
+        notice = await self._record(
+            Notice(said.call_id, member, said.erased_at_ms, said.reason, now_ms, None, Settled.OPEN)
         )
+        if notice is None:
+            _log.info(
+                "the other side erased a call of which nothing is kept",
+                call_id=said.call_id.hex(), member=member,
+            )  # fmt: skip
+            return False
         _log.info(
             "the other side erased a call", call_id=said.call_id.hex(), member=member,
             reason=said.reason, settled=str(notice.settled),
@@ -146,6 +173,27 @@ class Erasures:
                 # The notice stays open, and an operator sees it.
                 _log.warning("not erased on notice", code=error.code, why=error.message)
             self._wake.set()
+        return True
+
+    async def _record(self, notice: Notice) -> Notice | None:
+        """None where there is nothing to record it of."""
+        try:
+            return await asyncio.to_thread(self._store.hear, notice)
+        except SimpulError as error:
+            if error.code is not Code.NOT_FOUND:
+                raise
+        if self._finding.locked():
+            raise SimpulError(
+                Code.OVERLOADED, "this node looks another call up in its archives; tell it later"
+            )
+        async with self._finding:
+            call = await asyncio.to_thread(self._find_dropped, notice.call_id)
+        if call is None:
+            return None
+        other = call.provider if call.role is Role.CONSUMER else call.consumer
+        if not other.startswith(f"{notice.member}/"):
+            return None
+        return await asyncio.to_thread(self._store.hear, notice, (other,))
 
     async def decline(self, call_id: bytes) -> int:
         """Set the open notices of a call aside; returns how many there were."""
@@ -204,7 +252,7 @@ class Erasures:
     async def _tell(self, telling: Telling) -> None:
         notice = ErasureNotice(telling.call_id, telling.erased_at_ms, telling.reason)
         try:
-            await self._tell_peer(telling, make_notice(notice))
+            nothing_kept = parse_answer(await self._tell_peer(telling, make_notice(notice)))
         except SimpulError as error:
             wait_ms = min(FIRST_RETRY_MS << min(telling.tries, 20), MAX_RETRY_MS)
             next_ms = self._now_ms() + wait_ms
@@ -212,4 +260,5 @@ class Erasures:
             await asyncio.to_thread(self._store.postpone, telling.id, error.code.value, next_ms)
         else:
             now_ms = self._now_ms()
-            await asyncio.to_thread(self._store.told, telling.id, now_ms=now_ms)
+            code = NOTHING_KEPT if nothing_kept else ""
+            await asyncio.to_thread(self._store.told, telling.id, now_ms=now_ms, code=code)

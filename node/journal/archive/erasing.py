@@ -63,6 +63,38 @@ def find_archived(
     return found
 
 
+def find_dropped(place: Place, open_place: OpenPlace, call_id: bytes) -> CallRow | None:
+    """Returns a call whose parcels were dropped, where something of it may still be kept here.
+
+    Contents go with the parcels; salts may stay. Where none of the time of the call are left, there
+    is nothing to erase, and no archive is read.
+
+    Raises:
+        SimpulError: as `find_archived`.
+    """
+    store = ArchiveStore.open(place)
+    try:
+        dropped = {item.slot: item.dropped for item in store.slots()}
+        wanted = candidates(store.archived(), call_id)
+        with store.journal.snapshot() as connection:
+            is_salted = any(
+                connection.execute(
+                    select(SALTS.c.idx)
+                    .where(
+                        SALTS.c.slot == item.slot,
+                        SALTS.c.idx >= item.first,
+                        SALTS.c.idx < min(item.end, dropped[item.slot]),
+                    )
+                    .limit(1)
+                ).first()
+                for item in wanted
+            )
+    finally:
+        store.close()
+    found = find_archived(place, open_place, call_id, only_dropped=True) if is_salted else []
+    return detail_of(found, call_id).call if len(found) > 0 else None
+
+
 def erase_everywhere(
     kept: KeptStore, place: Place, open_place: OpenPlace, order: ErasureOrder, *, now_ms: int
 ) -> Erased:

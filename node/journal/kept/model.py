@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 
 class Reason(StrEnum):
@@ -17,6 +18,10 @@ class Reason(StrEnum):
     RETENTION_ENDED = "retention-ended"
     COURT_ORDER = "court-order"
     OTHER = "other"
+
+
+# What stands for a code where the other side was told, and said that it keeps nothing of the call.
+NOTHING_KEPT: Final = "nothing kept"
 
 
 class Settled(StrEnum):

@@ -11,7 +11,7 @@ Source: node.journal.kept.store, which is the contract.
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Self
 
@@ -157,23 +157,23 @@ class SqlKeptStore(KeptStore):
             query = _tellings().where(*wanted).order_by(TELLINGS.c.next_at_ms, TELLINGS.c.id)
             return [_telling(row) for row in connection.execute(query.limit(limit))]
 
-    def told(self, telling: int, *, now_ms: int) -> None:
+    def told(self, telling: int, *, now_ms: int, code: str = "") -> None:
         """See the contract."""
-        self._change(telling, told_at_ms=now_ms, code="")
+        self._change(telling, told_at_ms=now_ms, code=code)
 
     def postpone(self, telling: int, code: str, next_at_ms: int) -> None:
         """See the contract."""
         self._change(telling, tries=TELLINGS.c.tries + 1, code=code, next_at_ms=next_at_ms)
 
-    def hear(self, notice: Notice) -> Notice:
+    def hear(self, notice: Notice, others: Collection[str] = ()) -> Notice:
         """See the contract."""
         known = (NOTICES.c.call_id == notice.call_id, NOTICES.c.member == notice.member)
         with self._transaction() as connection:
             there = connection.execute(select(NOTICES).where(*known)).first()
             if there is not None:
                 return _notice(there)
-            calls = _calls(connection, notice.call_id)
-            if not any(_other(row).startswith(f"{notice.member}/") for row in calls):
+            parties = [*map(_other, _calls(connection, notice.call_id)), *others]
+            if not any(party.startswith(f"{notice.member}/") for party in parties):
                 raise SimpulError(
                     Code.NOT_FOUND,
                     f"this node's journal has no call {notice.call_id.hex()} with {notice.member}",

@@ -22,6 +22,7 @@ Source: docs/spec, "Journal: erasure".
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 
 from node.journal.kept.keys import KeptKeys
 from node.journal.kept.model import Erased, Erasure, ErasureOrder, Notice, Settled, Telling
@@ -56,16 +57,18 @@ class KeptStore(ABC):
         """What is to be told now, the oldest first."""
 
     @abstractmethod
-    def told(self, telling: int, *, now_ms: int) -> None:
-        """Notes that the other side has acknowledged."""
+    def told(self, telling: int, *, now_ms: int, code: str = "") -> None:
+        """Notes that the other side has answered; with `NOTHING_KEPT`, that it keeps nothing."""
 
     @abstractmethod
     def postpone(self, telling: int, code: str, next_at_ms: int) -> None:
         """Notes that it failed, why, and when to try again."""
 
     @abstractmethod
-    def hear(self, notice: Notice) -> Notice:
+    def hear(self, notice: Notice, others: Collection[str] = ()) -> Notice:
         """Records a notice, once for each call and member; returns it as it stands.
+
+        `others` are subsystems that were the other party to the call, by archives' word.
 
         A notice of a call that was erased here before is settled at once.
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17simpul/v1/erasure.proto\x12\tsimpul.v1\"F\n\rNotifyRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x0c\x12\x14\n\x0c\x65rased_at_ms\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x10\n\x0eNotifyResponse2I\n\x08\x45rasures\x12=\n\x06Notify\x12\x18.simpul.v1.NotifyRequest\x1a\x19.simpul.v1.NotifyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17simpul/v1/erasure.proto\x12\tsimpul.v1\"F\n\rNotifyRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x0c\x12\x14\n\x0c\x65rased_at_ms\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"&\n\x0eNotifyResponse\x12\x14\n\x0cnothing_kept\x18\x01 \x01(\x08\x32I\n\x08\x45rasures\x12=\n\x06Notify\x12\x18.simpul.v1.NotifyRequest\x1a\x19.simpul.v1.NotifyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NOTIFYREQUEST']._serialized_start=38
   _globals['_NOTIFYREQUEST']._serialized_end=108
   _globals['_NOTIFYRESPONSE']._serialized_start=110
-  _globals['_NOTIFYRESPONSE']._serialized_end=126
-  _globals['_ERASURES']._serialized_start=128
-  _globals['_ERASURES']._serialized_end=201
+  _globals['_NOTIFYRESPONSE']._serialized_end=148
+  _globals['_ERASURES']._serialized_start=150
+  _globals['_ERASURES']._serialized_end=223
 # @@protoc_insertion_point(module_scope)

@@ -47,12 +47,19 @@ Global___NotifyRequest: _TypeAlias = NotifyRequest  # noqa: Y015
 class NotifyResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    NOTHING_KEPT_FIELD_NUMBER: _builtins.int
+    nothing_kept: _builtins.bool
+    """Nothing that could be erased is kept here of a call of this id with that member: its parcels and
+    salts were dropped, or there never was one. The notice isn't repeated.
+    """
     def __init__(
         self,
+        *,
+        nothing_kept: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nothing_kept", b"nothing_kept"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

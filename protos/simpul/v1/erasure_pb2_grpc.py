@@ -51,8 +51,8 @@ class ErasuresServicer:
     """
 
     def Notify(self, request, context):
-        """The content of a call was erased at the node that says so. Nothing is answered but that it was
-        recorded: what follows is for the operator there.
+        """The content of a call was erased at the node that says so. What is answered is that it was
+        recorded, and what follows is for the operator there; or that nothing of such a call is kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

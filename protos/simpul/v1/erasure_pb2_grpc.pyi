@@ -37,8 +37,8 @@ class ErasuresStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ErasuresAsyncStub: ...
     Notify: _grpc.UnaryUnaryMultiCallable[_erasure_pb2.NotifyRequest, _erasure_pb2.NotifyResponse]
-    """The content of a call was erased at the node that says so. Nothing is answered but that it was
-    recorded: what follows is for the operator there.
+    """The content of a call was erased at the node that says so. What is answered is that it was
+    recorded, and what follows is for the operator there; or that nothing of such a call is kept.
     """
 
 @_typing.type_check_only
@@ -50,8 +50,8 @@ class ErasuresAsyncStub(ErasuresStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Notify: _aio.UnaryUnaryMultiCallable[_erasure_pb2.NotifyRequest, _erasure_pb2.NotifyResponse]  # type: ignore[assignment]
-    """The content of a call was erased at the node that says so. Nothing is answered but that it was
-    recorded: what follows is for the operator there.
+    """The content of a call was erased at the node that says so. What is answered is that it was
+    recorded, and what follows is for the operator there; or that nothing of such a call is kept.
     """
 
 class ErasuresServicer(metaclass=_abc_1.ABCMeta):
@@ -66,8 +66,8 @@ class ErasuresServicer(metaclass=_abc_1.ABCMeta):
         request: _erasure_pb2.NotifyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_erasure_pb2.NotifyResponse, _abc.Awaitable[_erasure_pb2.NotifyResponse]]:
-        """The content of a call was erased at the node that says so. Nothing is answered but that it was
-        recorded: what follows is for the operator there.
+        """The content of a call was erased at the node that says so. What is answered is that it was
+        recorded, and what follows is for the operator there; or that nothing of such a call is kept.
         """
 
 def add_ErasuresServicer_to_server(servicer: ErasuresServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
