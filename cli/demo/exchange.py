@@ -18,6 +18,7 @@ from examples.data import AIRPORTS, ISLANDS, REGENCIES
 from examples.gen.bandara.v1 import bandara_pb2
 from examples.gen.wisata.v1 import wisata_pb2 as pb
 from examples.komdigi.app import Question, Trip, trips
+from examples.perjalanan.app import Wish, plan
 from examples.wisata.islands import Island, Register, read_register
 
 KOMODO: Final = "53.15.40084"
@@ -159,6 +160,33 @@ async def super_app(
     ]
     require([(trip.island, trip.iata) for trip in found] == known, "the table is not the data's")
     return f"{len(found)} islands of {regency.member}, airports of {ministry.member}", found
+
+
+async def gathered(
+    app: App, regencies: list[Participant], ministry: Participant
+) -> tuple[str, tuple[Trip, ...]]:
+    """The islands of all regencies in one call, and the way to each by the ministry."""
+    wish = Wish(
+        regions=",".join(code for regency in regencies for code in regency.regions),
+        airports=ministry.subsystem,
+        common=(("simpul-token", app.token),),
+        limit=ISLANDS_SHOWN,
+    )
+    found = await asyncio.wait_for(plan(app.channel, wish), TIMEOUT_S)
+    require(
+        (found.answered, found.missing) == (len(regencies), 0),
+        f"{found.answered} regions answered, {found.missing} are missing",
+    )
+    airports = read_airports(AIRPORTS)
+    known = sorted(
+        (island.name, nearest(airports, island.place)[0][1].iata)
+        for regency in regencies
+        for island in register_of(regency).all(populated_only=True, limit=ISLANDS_SHOWN)
+    )
+    came = sorted((trip.island, trip.iata) for trip in found.trips)
+    require(came == known, "the trips are not the data's")
+    said = f"{len(came)} islands of {len(regencies)} regions in one call"
+    return f"{said}, gather {found.gather_id}", found.trips
 
 
 async def still_going(app: App, providers: list[Participant]) -> str:

@@ -110,11 +110,18 @@ class _Demo:
         ):
             await self._step(title, partial(check, app, regency))
         await self._step("super app", partial(self._super_app, app))
+        await self._step("many regions in one call", partial(self._gather, app))
         who = [node.who for node in self._regencies]
         await self._step("each regency knows its own", partial(exchange.each_regency, app, who))
 
     async def _super_app(self, app: App) -> str:
         seen, found = await exchange.super_app(app, self._regencies[0].who, self._ministry.who)
+        self._show.trips(found)
+        return seen
+
+    async def _gather(self, app: App) -> str:
+        who = [node.who for node in self._regencies]
+        seen, found = await exchange.gathered(app, who, self._ministry.who)
         self._show.trips(found)
         return seen
 
