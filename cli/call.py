@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.gather import Ready, Wish, gather, wish_of
 from cli.options import AsJson, NodeHomeDir, examples
 from cli.output import (
     INDENT,
@@ -33,7 +34,7 @@ from cli.output import (
     refusal,
 )
 from security.errors import Code
-from security.identifiers import ServiceId
+from security.identifiers import ServiceId, check_service_name
 
 if TYPE_CHECKING:
     from cli.dynamic import Contract, Method
@@ -47,6 +48,7 @@ EPILOG = examples(
     f'simpul call --home C {_WISATA} Get -d \'{{"code": "53.15.40084"}}\'',
     f"simpul call --home C {_WISATA} List -d '{{\"limit\": 3}}' --json",
     f"simpul call --home C {_WISATA} Import -d @islands.jsonl",
+    "simpul call --home C wisata.v1.Wisata List --region '53.*' --partial",
     f'echo \'{{"name": "komodo"}}\' | simpul call --home C {_WISATA} Chat -d -',
 )
 
@@ -55,7 +57,8 @@ EPILOG = examples(
 class Ask:
     """What the user asked for."""
 
-    service: ServiceId
+    # A service's id, or its name alone where regions are named in place of a provider.
+    service: ServiceId | str
     method: str
     data: str | None
     sender: str | None
@@ -77,7 +80,12 @@ class Prepared:
 
 
 def call(
-    service: Annotated[str, typer.Argument(metavar="SERVICE-ID", help="Whose service to call.")],
+    service: Annotated[
+        str,
+        typer.Argument(
+            metavar="SERVICE-ID", help="Whose service to call; with --region its name alone."
+        ),
+    ],
     method: Annotated[str, typer.Argument(metavar="METHOD", help="The method's name: List.")],
     home: NodeHomeDir,
     data: Annotated[
@@ -89,6 +97,24 @@ def call(
             help="The request; @FILE reads a file, - stdin. A streamed request is one JSON value a "
             "line, or a list. None: an empty message.",
         ),
+    ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Regions instead of a provider: 53.15, or several: 53.15,52.08, 53.* or *.",
+        ),
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="With --region: some regions are enough.")
+    ] = False,
+    first: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="With --region: N regions that answer are enough."),
+    ] = None,
+    part_timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", min=0.001, help="With --region: the time of each."),
     ] = None,
     sender: Annotated[
         str | None,
@@ -133,8 +159,14 @@ def call(
 
     The contract comes from the federation's directory.
     """
+    wish = None if region is None else wish_of(region, first, part_timeout, partial=partial)
+    if wish is None and (partial or first is not None or part_timeout is not None):
+        raise typer.BadParameter(
+            "--partial, --first and --part-timeout are for calls to many regions",
+            param_hint="--region",
+        )
     ask = Ask(
-        service=ServiceId.parse(service),
+        service=_service(service, by_region=wish is not None),
         method=method,
         data=data,
         sender=sender,
@@ -143,7 +175,15 @@ def call(
         timeout_s=timeout,
         as_json=as_json,
     )
-    asyncio.run(_call(ask, home))
+    asyncio.run(_call(ask, home) if wish is None else _gather(ask, wish, home))
+
+
+def _service(text: str, *, by_region: bool) -> ServiceId | str:
+    """Whose service; or of whichever region, by its name alone."""
+    if not by_region:
+        return ServiceId.parse(text)
+    check_service_name(text)
+    return text
 
 
 def _said(
@@ -167,7 +207,7 @@ async def _call(ask: Ask, home: Path) -> None:
         printer = _Printer(ask, ready)
         target = Target(
             gateway=ready.gateway,
-            path=f"/{ask.service.service}/{ready.method.name}",
+            path=f"/{_name(ask.service)}/{ready.method.name}",
             metadata=ready.metadata,
             timeout_s=ask.timeout_s,
             client_streaming=ready.method.client_streaming,
@@ -180,6 +220,27 @@ async def _call(ask: Ask, home: Path) -> None:
                 print_hint(f"call_id {call_id}")
             raise
         printer.end(ending)
+
+
+async def _gather(ask: Ask, wish: Wish, home: Path) -> None:
+    from cli.admin import find_node, node_admin
+
+    async with node_admin(find_node(home)) as stub, _prepared(stub, ask) as ready:
+        if ready.method.client_streaming:
+            raise refusal(
+                Code.GATHER_METHOD,
+                f"{ready.method.name} takes a stream of requests, which can't go to many: name "
+                "one provider",
+            )
+        wanted = Ready(
+            ready.gateway, ready.contract, ready.method, _name(ask.service), ready.metadata,
+            ask.timeout_s, ask.as_json,
+        )  # fmt: skip
+        await gather(wanted, wish, await anext(ready.requests))
+
+
+def _name(service: ServiceId | str) -> str:
+    return service if isinstance(service, str) else service.service
 
 
 async def _encoded(ask: Ask, contract: "Contract", method: "Method") -> AsyncIterator[bytes]:
@@ -211,13 +272,15 @@ async def _prepared(stub: "NodeAdminAsyncStub", ask: Ask) -> AsyncIterator[Prepa
 
     # First contract and request: what is wrong with them is said before any credential is made.
     wanted = admin_pb2.GetContractRequest(service_id=str(ask.service))
-    contract = Contract((await stub.GetContract(wanted)).descriptor_set, ask.service.service)
+    contract = Contract((await stub.GetContract(wanted)).descriptor_set, _name(ask.service))
     method = contract.method(ask.method)
     requests = await _requests(ask, contract, method)
     status = await stub.Status(admin_pb2.StatusRequest())
     async with _credential(stub, ask) as proof:
-        to = ("simpul-to", str(ask.service.subsystem))
-        yield Prepared(status.gateway, contract, method, (to, *proof, *ask.said), requests)
+        to: Metadata = ()
+        if isinstance(ask.service, ServiceId):
+            to = (("simpul-to", str(ask.service.subsystem)),)
+        yield Prepared(status.gateway, contract, method, (*to, *proof, *ask.said), requests)
 
 
 @asynccontextmanager
@@ -243,7 +306,7 @@ async def _credential(stub: "NodeAdminAsyncStub", ask: Ask) -> AsyncIterator["Me
             await stub.RemoveApp(admin_pb2.RemoveAppRequest(name=added.name))
 
 
-async def _only_consumer(stub: "NodeAdminAsyncStub", service: ServiceId) -> str:
+async def _only_consumer(stub: "NodeAdminAsyncStub", service: ServiceId | str) -> str:
     """The one subsystem of this node that an agreement lets call `service`."""
     from simpul.node.v1 import admin_pb2
 
@@ -253,8 +316,8 @@ async def _only_consumer(stub: "NodeAdminAsyncStub", service: ServiceId) -> str:
         for item in answer.agreements
         if item.side in {"consumer", "both"}
         and item.state == "active"
-        and item.provider == str(service.subsystem)
-        and service.service in item.service.split(", ")
+        and (isinstance(service, str) or item.provider == str(service.subsystem))
+        and _name(service) in item.service.split(", ")
         for consumer in item.consumers
     }
     match sorted(found):

@@ -295,10 +295,15 @@ def _code(text: str) -> str:
 def _outcome(row: "CallRow") -> str:
     if row.code:
         return f"{row.outcome.value} {row.code}"
-    return row.outcome.value if row.status is None else f"{row.outcome.value} {_status(row.status)}"
+    return (
+        row.outcome.value
+        if row.status is None
+        else f"{row.outcome.value} {status_name(row.status)}"
+    )
 
 
-def _status(number: int) -> str:
+def status_name(number: int) -> str:
+    """`OK`, `NOT_FOUND`; the number itself where gRPC has no such status."""
     return STATUS_NAMES[number] if 0 <= number < len(STATUS_NAMES) else str(number)
 
 
@@ -319,7 +324,7 @@ def _call(row: "CallRow") -> dict[str, object]:
         "method": row.method,
         "agreement": _hex(row.agreement),
         "purpose": row.purpose,
-        "grpc_status": None if row.status is None else _status(row.status),
+        "grpc_status": None if row.status is None else status_name(row.status),
         "code": row.code or None,
         "gather_id": _hex(row.gather_id),
         "region": row.region,

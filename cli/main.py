@@ -17,6 +17,7 @@ from cli import (
     conformance,
     evidence,
     explain,
+    gather,
     journal,
     member,
     node,
@@ -95,6 +96,7 @@ def _mount() -> None:
     app.add_typer(access.app, name="access")
     app.add_typer(apps.app, name="app")
     app.command("call", epilog=call.EPILOG)(call.call)
+    app.add_typer(gather.app, name="gather")
     app.add_typer(journal.app, name="journal")
     app.add_typer(evidence.app, name="evidence")
     app.command("conformance", epilog=conformance.EPILOG)(conformance.conformance)

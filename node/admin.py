@@ -20,7 +20,7 @@ from node.operations import apps, services
 from node.operations.access import Access
 from node.operations.desk import Desk
 from node.operations.erasure import Erasures
-from security.identifiers import ServiceId, SubsystemId
+from security.identifiers import SubsystemId
 from simpul.node.v1 import admin_pb2
 
 Context = aio.ServicerContext[Message, Message]
@@ -116,7 +116,7 @@ class NodeAdmin(AccessAdmin, CallAdmin, ErasureAdmin, JournalAdmin):
     ) -> admin_pb2.GetContractResponse:
         """The contract of any service in the directory."""
         del context
-        found = services.contract(self._desk, ServiceId.parse(request.service_id))
+        found = services.contract(self._desk, request.service_id)
         return admin_pb2.GetContractResponse(descriptor_set=found)
 
 

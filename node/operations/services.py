@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +16,7 @@ from node.provider.tls import service_tls
 from node.store.routes import Route, list_routes, set_route
 from security.contract import MethodKind, check_contract, parse_descriptor_set
 from security.errors import Code, SimpulError
-from security.identifiers import ServiceId, SubsystemId
+from security.identifiers import ServiceId, SubsystemId, check_service_name
 
 # Services that a gRPC server offers beside its own: the node answers these itself.
 _COMMON: Final = ("grpc.reflection.", "grpc.health.", "simpul.")
@@ -100,14 +101,33 @@ def published(desk: Desk) -> tuple[Published, ...]:
     return tuple(found)
 
 
-def contract(desk: Desk, service: ServiceId) -> bytes:
+def contract(desk: Desk, named: str) -> bytes:
     """The FileDescriptorSet of a service in the directory.
 
+    Args:
+        desk: The node's.
+        named: A service's id; or its name alone: then the revision that most go by.
+
     Raises:
-        SimpulError: MEMBER_UNKNOWN, SUBSYSTEM_UNKNOWN or SERVICE_UNKNOWN.
+        SimpulError: ID_MALFORMED, MEMBER_UNKNOWN, SUBSYSTEM_UNKNOWN or SERVICE_UNKNOWN.
     """
-    found = desk.directory.service(service.subsystem, service.service)
-    return found.contract.descriptor_set
+    if "/" in named:
+        service = ServiceId.parse(named)
+        found = desk.directory.service(service.subsystem, service.service)
+        return found.contract.descriptor_set
+    check_service_name(named)
+    used = Counter(
+        service.contract.hash
+        for member in desk.directory.members.values()
+        for service in member.services.values()
+        if service.id.service == named
+    )
+    if not used:
+        raise SimpulError(
+            Code.SERVICE_UNKNOWN,
+            f"nobody offers {named}; check the name, as in simpul service list",
+        )
+    return desk.directory.contracts[used.most_common(1)[0][0]].descriptor_set
 
 
 def _own_services(descriptor_set: bytes) -> tuple[str, ...]:

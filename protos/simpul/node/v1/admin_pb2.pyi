@@ -1071,6 +1071,7 @@ class GetContractRequest(_message.Message):
 
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
+    """Or the name alone, `wisata.v1.Wisata`: then the revision that most providers go by."""
     def __init__(
         self,
         *,
