@@ -371,6 +371,11 @@ ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
             "The configuration has a key or value that isn't allowed.",
             "Mend the key that the message names.",
         ),
+        Code.BACKUP_INVALID: ErrorInfo(
+            Status.DATA_LOSS,
+            "The file is no whole backup, or its passphrase is another one.",
+            "Nothing was restored: take another copy of the backup, or the right passphrase.",
+        ),
         Code.DATABASE_CORRUPT: ErrorInfo(
             Status.DATA_LOSS,
             "The database isn't what was written, or is of a newer version.",

@@ -228,6 +228,38 @@ class Publisher:
             self._last_renewal_ms = now_ms
         return _publication(state, {**files, TIMESTAMP_NAME: state.timestamp.data})
 
+    def leap(self, by: int, now_ms: int) -> Publication:
+        """Publishes what is in force once more, every version of it raised by so much.
+
+        For a registry that was restored: nodes may have seen versions that it doesn't know. What
+        others sign, offline, stays as it is.
+        """
+        state = self._state
+        changed = [
+            roles.next_targets(role, {}, self._signers[key_role(name)], now_ms, by)
+            for name, role in sorted(state.targets.items(), key=lambda item: item[0])
+            if self._signs_alone(key_role(name))
+        ]
+        issued_at_ms = max(now_ms, roles.issued_at_ms(state.timestamp.value))
+        snapshot = roles.make_snapshot(
+            state.snapshot.value.version + by,
+            state.snapshot.value.meta,
+            changed,
+            self._signers[Role.SNAPSHOT],
+            issued_at_ms,
+        )
+        timestamp = roles.make_timestamp(
+            state.timestamp.value.version + by,
+            snapshot,
+            self._signers[Role.TIMESTAMP],
+            issued_at_ms,
+            self._dead_after_ms,
+        )
+        targets = {**state.targets, **{role.role: role for role in changed}}
+        files = {**{role.name: role.data for role in changed}, snapshot.name: snapshot.data}
+        self._commit(_State(state.root, targets, snapshot, timestamp), files, _Staged())
+        return _publication(self._state, {**files, TIMESTAMP_NAME: timestamp.data})
+
     def follow(self, files: Mapping[str, bytes]) -> Publication:
         """Goes on from what another registry published; `files` of it are in the folder by now."""
         self._state = _load(self._folder)

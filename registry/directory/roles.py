@@ -169,11 +169,15 @@ def first_bin(signers: Signers, name: str, now_ms: int) -> Signed[Targets]:
 
 
 def next_targets(
-    old: Signed[Targets], added: Mapping[str, TargetFile], signer: CryptoSigner, now_ms: int
+    old: Signed[Targets],
+    added: Mapping[str, TargetFile],
+    signer: CryptoSigner,
+    now_ms: int,
+    by: int = 1,
 ) -> Signed[Targets]:
     """The next version of a bin, a family or targets, with `added` laid over its targets."""
     value = Targets(
-        version=old.value.version + 1,
+        version=old.value.version + by,
         expires=moment(LIVES[key_role(old.role)].expires_at_ms(now_ms)),
         targets={**old.value.targets, **added},
         delegations=old.value.delegations,

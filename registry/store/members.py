@@ -142,6 +142,11 @@ def every(session: Session) -> list[Member]:
     return [_member(row, regions.get(row.id, [])) for row in rows]
 
 
+def leap(session: Session, by: int) -> None:
+    """Raises every member's number, so that its record is newer than any that nodes may have."""
+    session.exec(update(MemberRow).values(number=col(MemberRow.number) + by))
+
+
 def changed(session: Session, member: MemberId) -> None:
     """Raises the member's number: something that is published of it has changed."""
     statement = (

@@ -41,6 +41,14 @@ def add(session: Session, token: Token, now_ms: int) -> None:
     session.flush()
 
 
+def void(session: Session, now_ms: int) -> None:
+    """Ends every token that was not used: whether it was by now isn't known here."""
+    statement = (
+        update(TokenRow).where(col(TokenRow.used_at_ms).is_(None)).values(expires_at_ms=now_ms)
+    )
+    session.exec(statement)
+
+
 def find(session: Session, secret_hash: bytes) -> Token | None:
     """The token of this secret's hash, or None."""
     row = session.get(TokenRow, secret_hash)
