@@ -32,7 +32,7 @@ async def test_every_size_up_to_the_limit(ways: Ways, kind: str, size: int) -> N
     assert found.messages == (data[:size],)
 
 
-@pytest.mark.parametrize("kind", ["Unary", "BidiStream"])
+@kinds
 async def test_the_largest_message(ways: Ways, kind: str) -> None:
     name = ways.probe.behave(echo)
     found = await ask(ways.nodes, kind, name, bytes(LIMIT))
