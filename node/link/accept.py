@@ -18,7 +18,7 @@ from grpc import aio
 
 from node.journal.model import LinkEnd
 from node.link.frames import max_frame_bytes, parse_frame
-from node.link.greet import GREETING_TIMEOUT_S, Greeter, child_context, require_spoken_to
+from node.link.greet import Greeter, child_context, first_frame, require_spoken_to
 from node.link.link import Link
 from node.link.model import LinkRooms, draining
 from node.link.stream import AcceptedStream, abort
@@ -197,7 +197,7 @@ class LinkServer(grpc.GenericRpcHandler):
             raise SimpulError(Code.OVERLOADED, "this peer has too many links open here; end some")
         self._check_journal()
         try:
-            data = await asyncio.wait_for(stream.read(), GREETING_TIMEOUT_S)
+            data = await first_frame(stream)
         except TimeoutError:
             raise LinkFault(Code.GREETING_MALFORMED, "no greeting came", step=1) from None
         if data is None:

@@ -38,8 +38,11 @@ from security.limits import Limits
 from security.sender import LinkContext
 from simpul.v1 import exchange_pb2
 
-# A peer that opens a stream and says nothing is cut off after this.
-GREETING_TIMEOUT_S: Final = 5.0
+# A peer that opens a stream and says nothing is cut off after so many looks, this far apart: 5 s.
+# A loop that is too busy to look takes longer over each, so it does not take its own lateness for
+# the peer's silence: under 200 streams on a starved machine whole loops took longer than 5 s.
+GREETING_LOOKS: Final = 10
+GREETING_LOOK_S: Final = 0.5
 # Opens under way on one link; the rest wait at the consumer's node.
 CREDIT: Final = 1024
 
@@ -210,9 +213,26 @@ def require_active(node: NodeView) -> None:
         )
 
 
+async def first_frame(stream: FrameStream) -> bytes | None:
+    """What the peer says first, as `FrameStream.read`.
+
+    Raises:
+        TimeoutError: Nothing, in `GREETING_LOOKS` looks.
+    """
+    reading = asyncio.ensure_future(stream.read())
+    try:
+        for _ in range(GREETING_LOOKS):
+            done, _ = await asyncio.wait({reading}, timeout=GREETING_LOOK_S)
+            if done:
+                return reading.result()
+        raise TimeoutError
+    finally:
+        reading.cancel()
+
+
 async def _first_greeting(stream: FrameStream, limits: Limits) -> exchange_pb2.SignedGreeting:
     try:
-        data = await asyncio.wait_for(stream.read(), GREETING_TIMEOUT_S)
+        data = await first_frame(stream)
     except TimeoutError:
         raise SimpulError(
             Code.PEER_UNREACHABLE, "the other node does not answer the greeting; is it overloaded?"

@@ -312,8 +312,13 @@ class Link:
     ) -> None:
         """Wait, unless one of the link's other tasks ends meanwhile."""
         task = asyncio.ensure_future(waiting)
-        await asyncio.wait({task, *others}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        task.cancel()
+        try:
+            await asyncio.wait(
+                {task, *others}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            # Also where this link is itself given up, meanwhile: nothing waits on.
+            task.cancel()
 
     async def _flush(self) -> None:
         with contextlib.suppress(TimeoutError):

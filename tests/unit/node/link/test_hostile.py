@@ -165,7 +165,7 @@ async def test_a_replayed_greeting_begins_no_link() -> None:
 
 
 async def test_a_peer_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.link.accept.GREETING_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("node.link.greet.GREETING_LOOK_S", 0.01)
     async with pair() as two, raw(two.consumer, two.provider) as stream:
         assert await Hostile(stream, None).refusal() is Code.GREETING_MALFORMED  # type: ignore[arg-type]
 
