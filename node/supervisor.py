@@ -68,6 +68,7 @@ from runtime.clock import now_ms
 from runtime.files import write_private
 from runtime.grpc_errors import ErrorInterceptor
 from runtime.grpc_options import server_options
+from runtime.memory import share_one_arena
 from runtime.metrics import metrics_server
 from runtime.ports import Address, TcpAddress, ensure_free
 from security import erasure
@@ -96,6 +97,7 @@ async def serve(path: Path) -> None:
     home = NodeHome.open(path)
     config = load_config(home, os.environ)
     log.configure("node", level=config.log.level, form=config.log.form)
+    share_one_arena()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
