@@ -24,7 +24,7 @@ Request = reflection_pb2.ServerReflectionRequest
 async def health_of(ways: Ways, service: str, metadata: Any) -> int | grpc.StatusCode:
     """What a stock health client is told."""
     async with channel(ways.nodes) as opened:
-        stub: Any = health_pb2_grpc.HealthStub(opened)
+        stub: Any = health_pb2_grpc.HealthStub(opened)  # type: ignore[no-untyped-call]
         try:
             request = health_pb2.HealthCheckRequest(service=service)
             return int((await stub.Check(request, metadata=metadata, timeout=5)).status)
@@ -43,7 +43,7 @@ async def test_health_of_the_node_and_of_a_remote_service(ways: Ways) -> None:
 
 async def test_health_watched(ways: Ways) -> None:
     async with channel(ways.nodes) as opened:
-        stub: Any = health_pb2_grpc.HealthStub(opened)
+        stub: Any = health_pb2_grpc.HealthStub(opened)  # type: ignore[no-untyped-call]
         request = health_pb2.HealthCheckRequest(service=TEST_SERVICE)
         call = stub.Watch(request, metadata=ways.nodes.metadata, timeout=10)
         assert (await call.read()).status == SERVING
@@ -93,9 +93,9 @@ async def test_list_describe_and_call_without_a_contract_in_hand(ways: Ways, ver
         ]
         assert ready, sorted(waiting)
         for file in ready:
-            pool.Add(file)  # type: ignore[no-untyped-call]
+            pool.Add(file)
             del waiting[file.name]
-    method = pool.FindServiceByName(TEST_SERVICE).FindMethodByName("UnaryCall")  # type: ignore[no-untyped-call]
+    method = pool.FindServiceByName(TEST_SERVICE).FindMethodByName("UnaryCall")
     request: Any = GetMessageClass(method.input_type)(response_size=1000)
     answer_type: Any = GetMessageClass(method.output_type)
     async with channel(ways.nodes) as opened:
