@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from cli import access_decide, access_show
+from cli import access_decide, access_show, access_sign
 from cli.access_terms import (
     DEFAULT_PURPOSE,
     AllBecause,
@@ -68,6 +68,15 @@ Replaces = Annotated[
         "--renews", metavar="AGREEMENT", help="The agreement that this one takes the place of."
     ),
 ]
+ForSigning = Annotated[
+    Path | None,
+    typer.Option(
+        "--for-signing",
+        metavar="FILE",
+        help="Write what is to be signed to this new file, and propose nothing yet: for a member "
+        "whose identity key is on another machine (simpul access sign, then import).",
+    ),
+]
 
 
 Made: TypeAlias = "AllowAccessResponse | RequestAccessResponse"
@@ -115,6 +124,7 @@ def _proposing(propose: Propose, *, allows: bool) -> Callable[..., None]:
         hidden: Hidden = False,
         renews: Replaces = "",
         note: Note = "",
+        for_signing: ForSigning = None,
         as_json: AsJson = False,
     ) -> None:
         terms = narrowing(
@@ -125,6 +135,9 @@ def _proposing(propose: Propose, *, allows: bool) -> Callable[..., None]:
         _say_whole(terms, consumer, service, purpose, legal_basis, description)
         terms.valid_from_ms, terms.hidden_from_citizens = begin_ms(begins), hidden
         terms.replaces = renews
+        if for_signing is not None:
+            access_sign.draft(home, terms, for_signing, allows=allows, as_json=as_json)
+            return
         made = propose(home, terms, note)
         _print_made(made, as_json=as_json)
         if allows and not as_json and made.agreement.state == "active":
@@ -191,5 +204,5 @@ def _print_made(made: Made, *, as_json: bool) -> None:
     access_decide.print_untold(made.untold)
 
 
-for _group in (access_decide.app, access_show.app):
+for _group in (access_decide.app, access_show.app, access_sign.app):
     app.registered_commands.extend(_group.registered_commands)

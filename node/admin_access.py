@@ -16,6 +16,7 @@ from node.store.agreement_lives import list_steps
 from node.store.agreements import get_agreement
 from security.agreement import parse_agreement
 from security.agreement_compare import Change, compare, describe
+from security.agreement_life import Party
 from security.errors import SimpulError
 from simpul.node.v1 import admin_pb2, admin_pb2_grpc
 
@@ -70,6 +71,31 @@ class AccessAdmin(admin_pb2_grpc.NodeAdminServicer):
         """All that one says, and how it came to be."""
         del context
         return await asyncio.to_thread(self._show, request.agreement)
+
+    async def DraftAgreement(
+        self, request: admin_pb2.DraftAgreementRequest, context: Context
+    ) -> admin_pb2.DraftAgreementResponse:
+        """A new agreement, to be signed elsewhere."""
+        del context
+        party = Party.PROVIDER if request.allow else Party.CONSUMER
+        document = await self._access.draft(draft(request.terms), party)
+        return admin_pb2.DraftAgreementResponse(document=document)
+
+    async def ExportAgreement(
+        self, request: admin_pb2.ExportAgreementRequest, context: Context
+    ) -> admin_pb2.ExportAgreementResponse:
+        """A proposal, to be signed elsewhere."""
+        del context
+        document = await self._access.export(request.agreement)
+        return admin_pb2.ExportAgreementResponse(document=document)
+
+    async def ImportAgreement(
+        self, request: admin_pb2.ImportAgreementRequest, context: Context
+    ) -> admin_pb2.ImportAgreementResponse:
+        """Take what was signed elsewhere."""
+        del context
+        done = await self._access.take_in(request.document, request.note)
+        return admin_pb2.ImportAgreementResponse(agreement=_agreement(done), untold=_untold(done))
 
     async def SettleAgreements(
         self, request: admin_pb2.SettleAgreementsRequest, context: Context

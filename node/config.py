@@ -248,6 +248,12 @@ class AgreementsSection(Section):
         description="auto: sign those that name a member hosted here as the consumer; "
         "ask: an operator decides (`simpul access inbox`).",
     )
+    identity_keys: Literal["nodes", "elsewhere"] = Field(
+        default="nodes",
+        description="nodes: proposals wait at the node that holds the member's identity key; "
+        "elsewhere: they wait here, and what is agreed is signed on another machine "
+        "(`simpul access export-for-signing`).",
+    )
     siblings_within_s: NonNegativeInt = Field(
         default=60,
         le=86_400,

@@ -44,6 +44,11 @@ class PartyDesk(Protocol):
         """Whether what a provider offers is signed without asking an operator."""
         ...
 
+    @property
+    def signs_elsewhere(self) -> bool:
+        """Whether proposals wait here though the identity keys of the members lie on no node."""
+        ...
+
     def time_ms(self) -> int:
         """The time, in milliseconds since the epoch."""
         ...

@@ -56,12 +56,22 @@ async def propose(desk: PartyDesk, draft: Draft, party: Party, note: str = "") -
         SimpulError: MEMBER_UNKNOWN where the party isn't hosted here; IDENTITY_ABSENT; as
             `make_terms`.
     """
-    now_ms = desk.time_ms()
+    terms = await drafted(desk, draft, party)
+    taken = Taken(Step.PROPOSE, party, desk.time_ms(), own=True, reason=note)
+    return await _propose(desk, terms, taken)
+
+
+async def drafted(desk: PartyDesk, draft: Draft, party: Party) -> AgreementTerms:
+    """The terms that `propose` signs.
+
+    Raises:
+        SimpulError: MEMBER_UNKNOWN where the party isn't hosted here; as `make_terms`.
+    """
     terms = await asyncio.to_thread(
-        make_terms, draft, desk.directory, now_ms, os.urandom(NONCE_BYTES)
+        make_terms, draft, desk.directory, desk.time_ms(), os.urandom(NONCE_BYTES)
     )
     desk.require_hosted(draft.consumer if party is Party.CONSUMER else draft.service.subsystem)
-    return await _propose(desk, terms, Taken(Step.PROPOSE, party, now_ms, own=True, reason=note))
+    return terms
 
 
 async def accept(desk: PartyDesk, agreement: bytes) -> StoredAgreement:
@@ -71,7 +81,7 @@ async def accept(desk: PartyDesk, agreement: bytes) -> StoredAgreement:
         SimpulError: NOT_FOUND; CONFLICT when it doesn't wait for this; IDENTITY_ABSENT; what
             `verify_proposal` and `check_contracts` refuse.
     """
-    known, party = await _waiting(desk, agreement)
+    known, party = await waiting(desk, agreement)
     now_ms = desk.time_ms()
     keys = await asyncio.to_thread(known_keys, desk.store)
     terms, _ = verify_proposal(signed(known), desk.directory, now_ms, keys)
@@ -109,7 +119,7 @@ async def counter(
 
 async def decline(desk: PartyDesk, agreement: bytes, reason: str) -> StoredAgreement:
     """Say no to what the other party proposed; raises NOT_FOUND, CONFLICT, MEMBER_UNKNOWN."""
-    known, party = await _waiting(desk, agreement)
+    known, party = await waiting(desk, agreement)
     taken = Taken(Step.DECLINE, party, desk.time_ms(), own=True, reason=reason)
     await asyncio.to_thread(take_step, desk.store, known, taken)
     return known
@@ -157,8 +167,8 @@ async def _propose(desk: PartyDesk, terms: AgreementTerms, taken: Taken) -> Stor
     return proposal
 
 
-async def _waiting(desk: PartyDesk, agreement: bytes) -> tuple[StoredAgreement, Party]:
-    """A proposal, and the party of ours that may answer it."""
+async def waiting(desk: PartyDesk, agreement: bytes) -> tuple[StoredAgreement, Party]:
+    """A proposal, and the party of ours that may answer it; raises NOT_FOUND, MEMBER_UNKNOWN."""
     known = await asyncio.to_thread(get_agreement, desk.store, agreement)
     life = (await asyncio.to_thread(get_standing, desk.store, agreement)).life
     wanted = Party.CONSUMER if life is Life.OFFERED else Party.PROVIDER

@@ -109,13 +109,13 @@ async def offered(
     ours = (terms.provider_subsystem,) if party is Party.CONSUMER else terms.consumer_subsystems
     for subsystem in ours:
         desk.require_hosted(subsystem)
-    # Only the node that could sign takes it: the sender tries the member's other nodes.
-    await asyncio.to_thread(desk.identity_key, ours[0].member)
+    signs_here = await asyncio.to_thread(_signs_here, desk, ours[0].member)
     proposal = stored(agreement, desk.time_ms())
     known = await asyncio.to_thread(_known, desk, proposal.hash)
     if known is None:
         await _propose(desk, request, terms, proposal, party)
-    if party is Party.PROVIDER and desk.agrees_by_itself and known in {None, Life.OFFERED}:
+    agrees = desk.agrees_by_itself and signs_here
+    if party is Party.PROVIDER and agrees and known in {None, Life.OFFERED}:
         return agreement_pb2.OfferResponse(agreement=signed(await accept(desk, proposal.hash)))
     if known is Life.AGREED:
         both = await asyncio.to_thread(get_agreement, desk.store, proposal.hash)
@@ -233,6 +233,24 @@ def held(
         if life is Life.REVOKED and agreement.hash in revocations:
             response.revocations.append(revocations[agreement.hash])
     return response
+
+
+def _signs_here(desk: PartyDesk, member: MemberId) -> bool:
+    """Whether this node can sign for a member.
+
+    Only a node that could takes a proposal, and the sender tries the member's other nodes; where no
+    node could, it waits here.
+
+    Raises:
+        SimpulError: IDENTITY_ABSENT.
+    """
+    try:
+        desk.identity_key(member)
+    except SimpulError as error:
+        if error.code is not Code.IDENTITY_ABSENT or not desk.signs_elsewhere:
+            raise
+        return False
+    return True
 
 
 def _judge(

@@ -12,16 +12,19 @@ from typing import Final
 
 import structlog
 
-from node.agreements import own, received, show
+from node.agreements import elsewhere, own, received, show
 from node.agreements.drafts import Draft, Narrowing
 from node.agreements.settling import Settling
 from node.agreements.show import Shown
 from node.agreements.telling import Teller
+from node.agreements.wire import MAX_REQUEST_BYTES
 from node.operations.desk import Desk
 from node.store.agreements import StoredAgreement
+from security import strict
 from security.agreement_life import Party
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId
+from simpul.v1 import agreement_pb2
 
 _log = structlog.get_logger(__name__)
 
@@ -97,6 +100,26 @@ class Access:
                     f"{decision[:40]!a} is no decision: accept, counter, decline, withdraw, revoke",
                 )
         return await self._done(made)
+
+    async def draft(self, draft: Draft, party: Party) -> bytes:
+        """A new agreement to be signed elsewhere; raises as `elsewhere.to_propose`."""
+        return (await elsewhere.to_propose(self._desk, draft, party)).SerializeToString()
+
+    async def export(self, agreement: str) -> bytes:
+        """A proposal of the other side, to be signed elsewhere; raises as `elsewhere.to_accept`."""
+        found = await asyncio.to_thread(show.find, self._desk, agreement)
+        return (await elsewhere.to_accept(self._desk, found.hash)).SerializeToString()
+
+    async def take_in(self, document: bytes, note: str) -> Done:
+        """What was signed elsewhere.
+
+        Raises:
+            SimpulError: AGREEMENT_INVALID; as `elsewhere.take_in`.
+        """
+        signed = strict.parse(
+            agreement_pb2.SignedAgreement, document, MAX_REQUEST_BYTES, code=Code.AGREEMENT_INVALID
+        )
+        return await self._done(await elsewhere.take_in(self._desk, signed, note))
 
     async def settle(self) -> tuple[tuple[SimpulError, ...], frozenset[MemberId]]:
         """Ask siblings and partners now; returns who could not be asked, and who is unsettled."""

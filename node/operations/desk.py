@@ -112,6 +112,11 @@ class Desk:
         """Whether what a provider offers is signed without asking an operator."""
         return self.config.agreements.countersign == "auto"
 
+    @property
+    def signs_elsewhere(self) -> bool:
+        """Whether proposals wait here though the identity keys of the members lie on no node."""
+        return self.config.agreements.identity_keys == "elsewhere"
+
     def time_ms(self) -> int:
         """The time, in milliseconds since the epoch."""
         return self.now_ms()

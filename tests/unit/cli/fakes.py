@@ -50,6 +50,8 @@ class FakeNode(FakeKeys, FakeJournal):
         self.gateway = "127.0.0.1:1"
         self.contract = PROTOSET.read_bytes()
         self.agreements = [agreement()]
+        # To be signed elsewhere.
+        self.document = b""
         self.settle_faults: list[node_pb.Untold] = []
         self.apps: dict[str, node_pb.App] = {}
         self.tokens: dict[str, str] = {}
@@ -152,6 +154,24 @@ class FakeNode(FakeKeys, FakeJournal):
         self.heard.take("RequestAccess", request, context)
         untold = node_pb.Untold(code="PEER_UNREACHABLE", message="it is down")
         return node_pb.RequestAccessResponse(agreement=agreement(), untold=untold)
+
+    def DraftAgreement(  # noqa: N802
+        self, request: node_pb.DraftAgreementRequest, context: Context
+    ) -> node_pb.DraftAgreementResponse:
+        self.heard.take("DraftAgreement", request, context)
+        return node_pb.DraftAgreementResponse(document=self.document)
+
+    def ExportAgreement(  # noqa: N802
+        self, request: node_pb.ExportAgreementRequest, context: Context
+    ) -> node_pb.ExportAgreementResponse:
+        self.heard.take("ExportAgreement", request, context)
+        return node_pb.ExportAgreementResponse(document=self.document)
+
+    def ImportAgreement(  # noqa: N802
+        self, request: node_pb.ImportAgreementRequest, context: Context
+    ) -> node_pb.ImportAgreementResponse:
+        self.heard.take("ImportAgreement", request, context)
+        return node_pb.ImportAgreementResponse(agreement=agreement())
 
     def DecideAgreement(  # noqa: N802
         self, request: node_pb.DecideAgreementRequest, context: Context

@@ -75,6 +75,21 @@ class NodeAdminStub:
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.DecideAgreementRequest.SerializeToString,
                 response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.DecideAgreementResponse.FromString,
                 _registered_method=True)
+        self.DraftAgreement = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/DraftAgreement',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.DraftAgreementRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.DraftAgreementResponse.FromString,
+                _registered_method=True)
+        self.ExportAgreement = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/ExportAgreement',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ExportAgreementRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ExportAgreementResponse.FromString,
+                _registered_method=True)
+        self.ImportAgreement = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/ImportAgreement',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ImportAgreementRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ImportAgreementResponse.FromString,
+                _registered_method=True)
         self.SettleAgreements = channel.unary_unary(
                 '/simpul.node.v1.NodeAdmin/SettleAgreements',
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.SettleAgreementsRequest.SerializeToString,
@@ -215,6 +230,27 @@ class NodeAdminServicer:
 
     def DecideAgreement(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DraftAgreement(self, request, context):
+        """A new agreement that is to be signed on another machine.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportAgreement(self, request, context):
+        """What the other side proposed, to be signed on another machine.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportAgreement(self, request, context):
+        """Takes what was signed there.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -377,6 +413,21 @@ def add_NodeAdminServicer_to_server(servicer, server):
                     servicer.DecideAgreement,
                     request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.DecideAgreementRequest.FromString,
                     response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.DecideAgreementResponse.SerializeToString,
+            ),
+            'DraftAgreement': grpc.unary_unary_rpc_method_handler(
+                    servicer.DraftAgreement,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.DraftAgreementRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.DraftAgreementResponse.SerializeToString,
+            ),
+            'ExportAgreement': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportAgreement,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ExportAgreementRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ExportAgreementResponse.SerializeToString,
+            ),
+            'ImportAgreement': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportAgreement,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ImportAgreementRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ImportAgreementResponse.SerializeToString,
             ),
             'SettleAgreements': grpc.unary_unary_rpc_method_handler(
                     servicer.SettleAgreements,
@@ -681,6 +732,87 @@ class NodeAdmin:
             '/simpul.node.v1.NodeAdmin/DecideAgreement',
             simpul_dot_node_dot_v1_dot_admin__pb2.DecideAgreementRequest.SerializeToString,
             simpul_dot_node_dot_v1_dot_admin__pb2.DecideAgreementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DraftAgreement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/DraftAgreement',
+            simpul_dot_node_dot_v1_dot_admin__pb2.DraftAgreementRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.DraftAgreementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportAgreement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/ExportAgreement',
+            simpul_dot_node_dot_v1_dot_admin__pb2.ExportAgreementRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.ExportAgreementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportAgreement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/ImportAgreement',
+            simpul_dot_node_dot_v1_dot_admin__pb2.ImportAgreementRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.ImportAgreementResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,12 @@ class NodeAdminStub:
     ShowAgreement: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ShowAgreementRequest, _admin_pb2.ShowAgreementResponse]
     """All that one says, how it came to be, and what a counter-offer changes."""
     DecideAgreement: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DecideAgreementRequest, _admin_pb2.DecideAgreementResponse]
+    DraftAgreement: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DraftAgreementRequest, _admin_pb2.DraftAgreementResponse]
+    """A new agreement that is to be signed on another machine."""
+    ExportAgreement: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ExportAgreementRequest, _admin_pb2.ExportAgreementResponse]
+    """What the other side proposed, to be signed on another machine."""
+    ImportAgreement: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ImportAgreementRequest, _admin_pb2.ImportAgreementResponse]
+    """Takes what was signed there."""
     SettleAgreements: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SettleAgreementsRequest, _admin_pb2.SettleAgreementsResponse]
     """Asks the members' other nodes, and partners, for what this node has missed."""
     AddApp: _grpc.UnaryUnaryMultiCallable[_admin_pb2.AddAppRequest, _admin_pb2.AddAppResponse]
@@ -98,6 +104,12 @@ class NodeAdminAsyncStub(NodeAdminStub):
     ShowAgreement: _aio.UnaryUnaryMultiCallable[_admin_pb2.ShowAgreementRequest, _admin_pb2.ShowAgreementResponse]  # type: ignore[assignment]
     """All that one says, how it came to be, and what a counter-offer changes."""
     DecideAgreement: _aio.UnaryUnaryMultiCallable[_admin_pb2.DecideAgreementRequest, _admin_pb2.DecideAgreementResponse]  # type: ignore[assignment]
+    DraftAgreement: _aio.UnaryUnaryMultiCallable[_admin_pb2.DraftAgreementRequest, _admin_pb2.DraftAgreementResponse]  # type: ignore[assignment]
+    """A new agreement that is to be signed on another machine."""
+    ExportAgreement: _aio.UnaryUnaryMultiCallable[_admin_pb2.ExportAgreementRequest, _admin_pb2.ExportAgreementResponse]  # type: ignore[assignment]
+    """What the other side proposed, to be signed on another machine."""
+    ImportAgreement: _aio.UnaryUnaryMultiCallable[_admin_pb2.ImportAgreementRequest, _admin_pb2.ImportAgreementResponse]  # type: ignore[assignment]
+    """Takes what was signed there."""
     SettleAgreements: _aio.UnaryUnaryMultiCallable[_admin_pb2.SettleAgreementsRequest, _admin_pb2.SettleAgreementsResponse]  # type: ignore[assignment]
     """Asks the members' other nodes, and partners, for what this node has missed."""
     AddApp: _aio.UnaryUnaryMultiCallable[_admin_pb2.AddAppRequest, _admin_pb2.AddAppResponse]  # type: ignore[assignment]
@@ -194,6 +206,30 @@ class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.DecideAgreementRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.DecideAgreementResponse, _abc.Awaitable[_admin_pb2.DecideAgreementResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def DraftAgreement(
+        self,
+        request: _admin_pb2.DraftAgreementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.DraftAgreementResponse, _abc.Awaitable[_admin_pb2.DraftAgreementResponse]]:
+        """A new agreement that is to be signed on another machine."""
+
+    @_abc_1.abstractmethod
+    def ExportAgreement(
+        self,
+        request: _admin_pb2.ExportAgreementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ExportAgreementResponse, _abc.Awaitable[_admin_pb2.ExportAgreementResponse]]:
+        """What the other side proposed, to be signed on another machine."""
+
+    @_abc_1.abstractmethod
+    def ImportAgreement(
+        self,
+        request: _admin_pb2.ImportAgreementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ImportAgreementResponse, _abc.Awaitable[_admin_pb2.ImportAgreementResponse]]:
+        """Takes what was signed there."""
 
     @_abc_1.abstractmethod
     def SettleAgreements(

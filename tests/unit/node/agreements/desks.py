@@ -38,6 +38,7 @@ class Desk:
     newest: DirectoryView | None = None
     has_identity: bool = True
     agrees_by_itself: bool = False
+    signs_elsewhere: bool = False
     now_ms: int = NOW_MS
     reachable: bool = True
     # What its workers went by, the newest last.
