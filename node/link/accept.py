@@ -243,7 +243,9 @@ class LinkServer(grpc.GenericRpcHandler):
 def link_server(service: LinkServer, limits: Limits) -> aio.Server:
     """A server for links; the caller adds its port."""
     refuse_old_tls()
-    options = dict(server_options(max_message_bytes=max_frame_bytes(limits)))
+    # Twice what a frame may have: of what grpcio itself refuses, nothing here is told, so that it
+    # could neither be counted nor logged. Larger still, it ends without a code of ours.
+    options = dict(server_options(max_message_bytes=2 * max_frame_bytes(limits)))
     # The workers of a node share its link port; whether it was free, their supervisor has seen.
     options["grpc.so_reuseport"] = 1
     return aio.server(handlers=(service,), options=tuple(options.items()))

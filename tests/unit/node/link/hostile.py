@@ -133,7 +133,8 @@ async def connected(half: Half, peer: Half) -> AsyncIterator[aio.Channel]:
     """A connection of one node to another's link port."""
     options = (
         *channel_options(
-            max_message_bytes=2 * max_frame_bytes(half.greeter.limits),
+            # More than the other side takes.
+            max_message_bytes=3 * max_frame_bytes(half.greeter.limits),
             target_name=peer.node.dns_name,
         ),
         # Otherwise grpcio shares one connection among all channels to an address.

@@ -116,8 +116,15 @@ async def test_garbage_in_the_place_of_a_parcel(frame: bytes) -> None:
 async def test_step_1_a_frame_past_the_limit() -> None:
     async with pair() as two, greeted(two) as hostile:
         await hostile.stream.write(bytes(max_frame_bytes(two.consumer.greeter.limits) + 1))
-        # grpcio refuses it before the receiver could, and names no code of ours.
-        assert await hostile.refusal() in {Code.OVERLOADED, Code.PARCEL_TOO_LARGE}
+        assert await hostile.refusal() is Code.PARCEL_TOO_LARGE
+        await lives_on(two)
+
+
+async def test_a_frame_so_large_that_grpcio_refuses_it() -> None:
+    async with pair() as two, greeted(two) as hostile:
+        await hostile.stream.write(bytes(2 * max_frame_bytes(two.consumer.greeter.limits) + 1))
+        # It names no code of ours.
+        assert await hostile.refusal() is Code.OVERLOADED
         await lives_on(two)
 
 
