@@ -155,6 +155,11 @@ async def _two_opens_on_child(probe: Probe) -> str:
     return await _send(child, entry, entry)
 
 
+async def _stream_on_greeted(probe: Probe) -> str:
+    link = await probe.greet()
+    return await _send(link, link.opening(unary=False).sealed)
+
+
 async def _child_refused(probe: Probe) -> str:
     parent = await probe.greet()
     call_id = parent.new_call_id()
@@ -196,6 +201,10 @@ CALLS: Final[tuple[Check, ...]] = (
     check(
         "a streaming open on a child link, under no agreement", "Links: children",
         Code.ACCESS_NO_AGREEMENT, attempt=_child_refused,
+    ),
+    check(
+        "a streaming open on a greeted link", "Links: transport", Code.ENTRY_STATE,
+        attempt=_stream_on_greeted,
     ),
     check("an entry that is garbage", "Entries: format", Code.PARCEL_MALFORMED, attempt=_garbage),
     check(

@@ -257,3 +257,34 @@ async def test_a_connection_is_not_closed_under_a_call_that_begins_on_it(
         # On another connection: this one takes no more.
         assert call.error() == ""
         await until(lambda: bulk.link not in two.consumer.dialler.links)
+
+
+async def test_links_that_grow_old_are_replaced_under_load_and_no_call_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("node.link.dial.MAX_LINK_AGE_S", 0.1)
+    used: set[bytes] = set()
+
+    async def end(side: ServiceSide) -> None:
+        await side.outgoing.put(await side.incoming.get())  # type: ignore[arg-type]
+        await side.outgoing.put(Trailers(0))
+
+    async with pair() as two:
+        two.provider.services.on_stream = end
+        dialler = two.consumer.dialler
+        over = asyncio.get_running_loop().time() + 1.5
+        calls: list[FakeCall] = []
+
+        async def load(method: str) -> None:
+            while asyncio.get_running_loop().time() < over:
+                calls.append(FakeCall(method, Message(b"%d" % len(calls)), HalfClose()))
+                await two.consumer.run(calls[-1])
+                used.update(each.link.context.link_id for each in dialler._dialled.values())
+
+        await asyncio.gather(*(load(method) for method in ("Get", "Watch") * 4))
+        assert {call.error() for call in calls} == {""}
+        # Each was served once.
+        assert len(two.provider.services.seen) == len(calls) > 20
+        assert len(used) > 6
+        # Of the old ones none is left, at either end: shared and bulk, and no child.
+        await until(lambda: len(dialler.links) <= 2 and len(two.provider.server.links) <= 2)
