@@ -137,7 +137,10 @@ def init(
 
 @app.command("serve", epilog=examples("simpul node serve --home N"))
 def serve(home: NodeHomeDir) -> None:
-    """Run the node until it is stopped (Ctrl-C or SIGTERM)."""
+    """Run the node until it is stopped (Ctrl-C or SIGTERM).
+
+    Stopped, it begins no more calls, and gives those under way 10 s to end; then it cuts them off.
+    """
     from node.supervisor import serve as serve_node
 
     asyncio.run(serve_node(home))

@@ -1,5 +1,6 @@
 """Processes that are killed, stopped, or several: calls go on, and the journal is whole."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ import grpc
 from cli.demo.tamper import captured
 from examples.gen.wisata.v1 import wisata_pb2 as pb
 from node.calls import new_call_id
+from node.supervisor import GRACE_S
 from runtime.clock import now_ms
 from security.identifiers import NodeId
 from security.kinds import EntryKind
@@ -150,14 +152,41 @@ def test_sigterm_lets_a_call_in_flight_end(federation: Federation, home: Path) -
     assert report["unfinished"] == 0
 
 
-def _talk_while(federation: Federation, regency: Regency, process: Process) -> tuple[int, str]:
-    """A call of two questions; the node is told to stop between them."""
+def test_sigterm_waits_for_a_call_that_does_not_end_as_long_as_it_says(
+    federation: Federation, home: Path
+) -> None:
+    regency = Regency(federation, home, "71.04", "stopped-2")
+    with serving(regency.home, home / "n.log") as (_, process):
+        regency.publish()
+        began = time.monotonic()
+        answered, told = _talk_while(federation, regency, process, end=False)
+        took_s = time.monotonic() - began
+        assert (answered, told) == (1, "UNAVAILABLE")
+        # The grace, then the links' own end, with room for a busy machine.
+        assert GRACE_S - 1 < took_s < GRACE_S + 15
+        process.wait(15)
+    assert process.status == 0
+    # What it could not end is on record as lost, and not left open.
+    report = regency.verified()
+    assert report["unfinished"] == 0, report
+    lost = done("journal", "list", "--home", regency.home, "--outcome", "lost", "--json").json
+    assert len(lost["calls"]) == 1, lost
+
+
+def _talk_while(
+    federation: Federation, regency: Regency, process: Process, *, end: bool = True
+) -> tuple[int, str]:
+    """A call of two questions; the node is told to stop between them. Returns what came.
+
+    Not `end`: the second is never asked.
+    """
     metadata = (("simpul-to", regency.subsystem), ("simpul-token", federation.token))
     stopped = threading.Event()
 
     def questions() -> Iterator[pb.ChatRequest]:
         yield pb.ChatRequest(name="Komodo", limit=1)
-        stopped.wait(10)
+        if not stopped.wait(60):
+            return
         yield pb.ChatRequest(name="Rinca", limit=1)
 
     with grpc.insecure_channel(federation.consumer.gateway) as channel:
@@ -171,8 +200,12 @@ def _talk_while(federation: Federation, regency: Regency, process: Process) -> t
         process.send(signal.SIGTERM)
         time.sleep(0.5)
         assert process.status is None
+        if end:
+            stopped.set()
+        count = 1
+        with contextlib.suppress(grpc.RpcError):
+            count += len(list(answers))
         stopped.set()
-        count = 1 + len(list(answers))
         return count, answers.code().name
 
 
