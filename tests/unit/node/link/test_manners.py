@@ -1,7 +1,7 @@
 """Whatever a peer does wrong is counted each time, and logged once with the peer's name."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -179,7 +179,7 @@ async def test_a_peer_that_gives_no_receipts_for_a_stream_gets_no_more_of_it(
         await lives_on(two)
 
 
-def _told_once(two: Pair, logs: list[dict[str, object]], code: Code, *, step: int) -> None:
+def _told_once(two: Pair, logs: Sequence[Mapping[str, object]], code: Code, *, step: int) -> None:
     told = [line for line in logs if line.get("code") == code and "link" in str(line["event"])]
     found = [(line["peer"], line["step"]) for line in told]
     assert found == [(str(two.consumer.node), step)]
