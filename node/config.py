@@ -195,6 +195,16 @@ class WitnessSection(Section):
     )
 
 
+class DirectorySection(Section):
+    """Where this node gives its copy of the directory to other nodes, if it does."""
+
+    listen: ListenTcp | None = Field(
+        default=None,
+        description="The address; other nodes add http://HOST:PORT to registry.directory_url, and "
+        "fetch from here while the registry is out of reach. None: it gives none.",
+    )
+
+
 class LimitsSection(Section):
     """What one call may take. The federation's policy may be stricter."""
 
@@ -307,6 +317,7 @@ class NodeConfig(Section):
     metrics: MetricsSection = MetricsSection()
     journal: JournalSection = JournalSection()
     witness: WitnessSection = WitnessSection()
+    directory: DirectorySection = DirectorySection()
     limits: LimitsSection = LimitsSection()
     services: ServicesSection = ServicesSection()
     apps: AppsSection = AppsSection()

@@ -32,6 +32,7 @@ from node.config import NodeConfig, journal_place, load_config
 from node.directory.fetch import HttpFetcher
 from node.directory.model import Generation
 from node.directory.replica import Replica
+from node.directory.serving import serve_directory
 from node.directory.watch import DirectoryWatch, Sources, WatchTiming
 from node.evidence.tidy import keep_tidy
 from node.exchange.providing import Asker
@@ -131,6 +132,9 @@ async def _running(home: NodeHome, config: NodeConfig) -> AsyncIterator[Supervis
         await processes.start()
         stack.push_async_callback(processes.stop, GRACE_S)
         supervisor.keep_small(stack)
+        if config.directory.listen is not None:
+            served = serve_directory(home.directory, config.directory.listen)
+            stack.push_async_callback(asyncio.to_thread, served.close)
         supervisor.processes = processes
         await supervisor.ready()
         _write_endpoints(home, config, server.address)

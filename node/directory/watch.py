@@ -178,13 +178,18 @@ class DirectoryWatch:
             return generation
 
     def _sync(self, files: dict[str, bytes]) -> Generation:
-        """Raises what the last source was refused for: what is wrong with one, another mends."""
-        for open_http in self.sources.open_http[:-1]:
+        """From the first source that has one; raises what is wrong with the first of all.
+
+        What is wrong with the others is logged: a peer that is behind is no attack.
+        """
+        faults: list[SimpulError] = []
+        for open_http in self.sources.open_http:
             try:
                 return self._sync_with(files, open_http)
             except SimpulError as error:
-                _log.warning("another source is tried", code=error.code, reason=error.message)
-        return self._sync_with(files, self.sources.open_http[-1])
+                _log.warning("source of the directory", code=error.code, reason=error.message)
+                faults.append(error)
+        raise faults[0]
 
     def _sync_with(
         self, files: dict[str, bytes], open_http: Callable[[], HttpFetcher]
