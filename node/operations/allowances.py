@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import Final
 
 from node.operations.desk import Desk
-from node.policy.allowance import Ledger, Share, Side
+from node.policy.allowance import Ledger, Share, Side, day_of
+from node.store.agreement_lives import list_agreed
 from node.store.agreements import get_agreement
 from node.store.quotas import forget_counts, load_counts, save_count
 from security.agreement import AgreementTerms, parse_agreement
@@ -29,6 +30,7 @@ class Allowances:
         self._ledger: Ledger | None = None
         # Counts reach the disk in the order in which they grow.
         self._taking = asyncio.Lock()
+        self._tidied_day: int | None = None
         self._terms = lru_cache(maxsize=_REMEMBERED)(self._read_terms)
 
     async def lease(self, agreement: bytes, side: Side, wanted: int) -> int:
@@ -50,11 +52,30 @@ class Allowances:
         party = terms.provider if side is Side.PROVIDER else terms.consumer
         key = agreement + bytes((side,))
         ledger = self._opened()
+        self._tidy(ledger)
         granted = ledger.take(key, rate, self._share(party.member), wanted, desk.now_ms())
         count = ledger.count(key)
         if rate.calls_per_day and count is not None:
             save_count(desk.store, key, count)
         return granted
+
+    def _tidy(self, ledger: Ledger) -> None:
+        """Once a day, forget what was revoked or is over.
+
+        Not what rests only: it may come back within its day, and has used up what it has.
+        """
+        now_ms = self._desk.now_ms()
+        if day_of(now_ms) == self._tidied_day:
+            return
+        kept = frozenset(
+            stored.hash + bytes((side,))
+            for stored in list_agreed(self._desk.store)
+            if now_ms < self._terms(stored.hash).valid_until_ms
+            for side in Side
+        )
+        ledger.keep(kept)
+        forget_counts(self._desk.store, load_counts(self._desk.store).keys() - kept)
+        self._tidied_day = day_of(now_ms)
 
     def _share(self, member: MemberId) -> Share:
         percent = self._desk.config.agreements.share_percent
