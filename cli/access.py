@@ -28,7 +28,7 @@ from cli.access_terms import (
     say_all_because,
 )
 from cli.options import AsJson, NodeHomeDir, examples, group
-from cli.output import listed, print_done, print_line, print_next, when
+from cli.output import listed, print_done, print_hint, print_line, print_next, when
 
 if TYPE_CHECKING:
     from simpul.node.v1.admin_pb2 import AccessTerms, AllowAccessResponse, RequestAccessResponse
@@ -193,7 +193,7 @@ def _say_whole(
 
 def _print_made(made: Made, *, as_json: bool) -> None:
     if as_json:
-        access_decide.print_agreement(made.agreement, made.untold)
+        access_decide.print_agreement(made.agreement, made.untold, made.hints)
         return
     agreement = made.agreement
     print_line(agreement.agreement)
@@ -202,6 +202,8 @@ def _print_made(made: Made, *, as_json: bool) -> None:
         f"{when(agreement.valid_until_ms)} ({agreement.state})"
     )
     access_decide.print_untold(made.untold)
+    for hint in made.hints:
+        print_hint(hint)
 
 
 for _group in (access_decide.app, access_show.app, access_sign.app):

@@ -1,5 +1,6 @@
 """`simpul access approve`, `decline`, `withdraw`, `revoke`: what an operator decides."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -131,10 +132,10 @@ def revoke(
     _print_decided(_decide(home, agreement, "revoke", reason), "revoked", as_json=as_json)
 
 
-def print_agreement(agreement: "Agreement", untold: "Untold") -> None:
-    """An agreement as JSON, with why the other side has not heard of it, if so."""
+def print_agreement(agreement: "Agreement", untold: "Untold", hints: Iterable[str] = ()) -> None:
+    """An agreement as JSON, with why the other side has not heard of it, if so, and hints."""
     said = to_dict(untold) if untold.code else None
-    print_json({**to_dict(agreement), "untold": said})
+    print_json({**to_dict(agreement), "untold": said, "hints": list(hints)})
 
 
 def print_untold(untold: "Untold") -> None:

@@ -92,6 +92,8 @@ def show(agreement: AgreementArgument, home: NodeHomeDir, as_json: AsJson = Fals
             ("consumer's identity key", found.consumer_identity_key_id.hex()),
         )
     )
+    for hint in found.hints:
+        print_hint(hint)
     print_line("")
     print_table(
         ("AT", "STEP", "BY", "REASON", "TOLD"),

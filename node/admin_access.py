@@ -35,7 +35,10 @@ class AccessAdmin(admin_pb2_grpc.NodeAdminServicer):
         """Offer a consumer an agreement."""
         del context
         done = await self._access.allow(draft(request.terms), request.note)
-        return admin_pb2.AllowAccessResponse(agreement=_agreement(done), untold=_untold(done))
+        hints = await asyncio.to_thread(self._access.hints, done.agreement)
+        return admin_pb2.AllowAccessResponse(
+            agreement=_agreement(done), untold=_untold(done), hints=hints
+        )
 
     async def RequestAccess(
         self, request: admin_pb2.RequestAccessRequest, context: Context
@@ -43,7 +46,10 @@ class AccessAdmin(admin_pb2_grpc.NodeAdminServicer):
         """Ask a provider for an agreement."""
         del context
         done = await self._access.request(draft(request.terms), request.note)
-        return admin_pb2.RequestAccessResponse(agreement=_agreement(done), untold=_untold(done))
+        hints = await asyncio.to_thread(self._access.hints, done.agreement)
+        return admin_pb2.RequestAccessResponse(
+            agreement=_agreement(done), untold=_untold(done), hints=hints
+        )
 
     async def DecideAgreement(
         self, request: admin_pb2.DecideAgreementRequest, context: Context
@@ -140,6 +146,7 @@ class AccessAdmin(admin_pb2_grpc.NodeAdminServicer):
             why=shown.why,
             provider_identity_key_id=terms.provider.identity_key_id,
             consumer_identity_key_id=terms.consumer.identity_key_id,
+            hints=self._access.hints(shown),
         )
 
 

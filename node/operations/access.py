@@ -14,6 +14,7 @@ import structlog
 
 from node.agreements import elsewhere, own, received, show
 from node.agreements.drafts import Draft, Narrowing
+from node.agreements.hints import hints
 from node.agreements.settling import Settling
 from node.agreements.show import Shown
 from node.agreements.telling import Teller
@@ -134,6 +135,15 @@ class Access:
         """One agreement, by its hash or how it begins; raises as `show.find`."""
         found = show.find(self._desk, agreement)
         return show.shown(self._desk, found, self._in_force())
+
+    def hints(self, shown: Shown) -> tuple[str, ...]:
+        """What an operator may want to know of an agreement."""
+        try:
+            return hints(shown.terms, self._desk.directory)
+        except SimpulError as error:
+            # The service is withdrawn, or the contract broken: of this its state tells more.
+            _log.info("no hints", agreement=shown.stored.hash.hex()[:16], code=error.code)
+            return ()
 
     async def answer(self, method: str, data: bytes, sender: MemberId) -> bytes:
         """What a peer asks of `simpul.v1.Agreements`; raises what it is refused with."""

@@ -153,7 +153,9 @@ class FakeNode(FakeKeys, FakeJournal):
     ) -> node_pb.RequestAccessResponse:
         self.heard.take("RequestAccess", request, context)
         untold = node_pb.Untold(code="PEER_UNREACHABLE", message="it is down")
-        return node_pb.RequestAccessResponse(agreement=agreement(), untold=untold)
+        return node_pb.RequestAccessResponse(
+            agreement=agreement(), untold=untold, hints=["Cocok would do"]
+        )
 
     def DraftAgreement(  # noqa: N802
         self, request: node_pb.DraftAgreementRequest, context: Context

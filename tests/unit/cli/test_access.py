@@ -46,6 +46,13 @@ def test_request_says_the_same_terms(simpul: Simpul, node: FakeNode) -> None:
     check_all_terms(node)
     assert node.heard.last().note == "please"
     assert "has not heard of it yet (PEER_UNREACHABLE: it is down)" in ran.err
+    assert "Cocok would do" in ran.err
+
+
+def test_hints_are_in_the_json_too(simpul: Simpul, node: FakeNode) -> None:
+    assert node.agreements
+    found = simpul("access", "request", *ALLOW[2:], "--json").ok().json()
+    assert found["hints"] == ["Cocok would do"]
 
 
 def test_all_fields_for_a_reason(simpul: Simpul, node: FakeNode) -> None:

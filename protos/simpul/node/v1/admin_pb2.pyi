@@ -461,19 +461,25 @@ class AllowAccessResponse(_message.Message):
 
     AGREEMENT_FIELD_NUMBER: _builtins.int
     UNTOLD_FIELD_NUMBER: _builtins.int
+    HINTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def agreement(self) -> Global___Agreement: ...
     @_builtins.property
     def untold(self) -> Global___Untold: ...
+    @_builtins.property
+    def hints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What an operator may want to know of it, a sentence each."""
+
     def __init__(
         self,
         *,
         agreement: Global___Agreement | None = ...,
         untold: Global___Untold | None = ...,
+        hints: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "untold", b"untold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "untold", b"untold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "hints", b"hints", "untold", b"untold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -508,19 +514,25 @@ class RequestAccessResponse(_message.Message):
 
     AGREEMENT_FIELD_NUMBER: _builtins.int
     UNTOLD_FIELD_NUMBER: _builtins.int
+    HINTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def agreement(self) -> Global___Agreement: ...
     @_builtins.property
     def untold(self) -> Global___Untold: ...
+    @_builtins.property
+    def hints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What an operator may want to know of it, a sentence each."""
+
     def __init__(
         self,
         *,
         agreement: Global___Agreement | None = ...,
         untold: Global___Untold | None = ...,
+        hints: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "untold", b"untold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "untold", b"untold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "hints", b"hints", "untold", b"untold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -691,6 +703,7 @@ class ShowAgreementResponse(_message.Message):
     WHY_FIELD_NUMBER: _builtins.int
     PROVIDER_IDENTITY_KEY_ID_FIELD_NUMBER: _builtins.int
     CONSUMER_IDENTITY_KEY_ID_FIELD_NUMBER: _builtins.int
+    HINTS_FIELD_NUMBER: _builtins.int
     why: _builtins.str
     """Why it permits nothing here, where it is `unusable`."""
     provider_identity_key_id: _builtins.bytes
@@ -705,6 +718,10 @@ class ShowAgreementResponse(_message.Message):
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChangeInWords]:
         """Against the request that it counters."""
 
+    @_builtins.property
+    def hints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What an operator may want to know of it, a sentence each."""
+
     def __init__(
         self,
         *,
@@ -715,10 +732,11 @@ class ShowAgreementResponse(_message.Message):
         why: _builtins.str = ...,
         provider_identity_key_id: _builtins.bytes = ...,
         consumer_identity_key_id: _builtins.bytes = ...,
+        hints: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "changes", b"changes", "consumer_identity_key_id", b"consumer_identity_key_id", "provider_identity_key_id", b"provider_identity_key_id", "steps", b"steps", "terms", b"terms", "why", b"why"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "changes", b"changes", "consumer_identity_key_id", b"consumer_identity_key_id", "hints", b"hints", "provider_identity_key_id", b"provider_identity_key_id", "steps", b"steps", "terms", b"terms", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

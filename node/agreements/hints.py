@@ -1,0 +1,50 @@
+"""What an operator may want to know of an agreement before it is signed. Pure; refuses nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from security.agreement import AgreementTerms
+from security.contract_types import ContractTypes, contract_types, notes
+from security.directory import DirectoryView
+
+
+def hints(terms: AgreementTerms, directory: DirectoryView) -> tuple[str, ...]:
+    """One sentence each, the most urgent first.
+
+    Raises:
+        SimpulError: The provider no longer publishes what the agreement is about.
+    """
+    return (*_unlisted(terms, directory), *_matching(terms, directory))
+
+
+def _unlisted(terms: AgreementTerms, directory: DirectoryView) -> Iterator[str]:
+    """Consumers' subsystems need not be listed: a misspelt one is only found when nobody calls."""
+    for subsystem in terms.consumer_subsystems:
+        member = directory.members.get(subsystem.member)
+        if member is None or subsystem not in member.subsystems:
+            yield (
+                f"{subsystem} is not in the directory: if that is no slip of the pen, its apps may "
+                "call all the same"
+            )
+
+
+def _matching(terms: AgreementTerms, directory: DirectoryView) -> Iterator[str]:
+    """Where a method of the contract answers yes or no, personal data need not travel."""
+    for item in terms.services:
+        contract = directory.service(terms.provider_subsystem, item.service).contract
+        types = contract_types(contract.descriptor_set)
+        matching = [name for name in contract.methods if types.is_match_only(item.service, name)]
+        telling = [name for name in item.methods if _is_telling(types, item.service, name)]
+        unused = [name for name in matching if name not in item.methods]
+        if telling and unused:
+            yield (
+                f"{', '.join(telling)} of {item.service} tells personal data; where it is enough "
+                f"to know whether data match, ask for {', '.join(unused)} alone"
+            )
+
+
+def _is_telling(types: ContractTypes, service: str, method: str) -> bool:
+    if types.is_match_only(service, method):
+        return False
+    return any(note.personal for note in notes(types.response(service, method)))
