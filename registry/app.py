@@ -19,7 +19,7 @@ import grpc
 import structlog
 from google.protobuf.message import Message
 
-from registry import audit, config, home
+from registry import audit, config, home, passphrases
 from registry.admin import AdminService, Facts
 from registry.authorization import Listener, authorize
 from registry.config import RegistryConfig
@@ -169,7 +169,8 @@ async def _start_core(
         )
     watchers = Watchers(settings.grpc.max_watchers, measures)
     held = settings.approvals.decided_by_operators
-    registrar = Registrar(store, policy, place.authority(), held)
+    passphrase = partial(passphrases.find, settings.authority.passphrase_file, os.environ)
+    registrar = Registrar(store, policy, place.authority(passphrase), held)
     trust = Trust(publisher, registrar, place.keys, place.accepted_file)
     trust.resume(clock.now_ms())
     timing = Timing(settings.directory.coalesce_s, settings.directory.heartbeat_s)

@@ -119,6 +119,14 @@ class ApprovalsSection(Section):
         )
 
 
+class AuthoritySection(Section):
+    """The built-in certificate authority."""
+
+    passphrase_file: str = Field(
+        "", description="Its first line opens ca/authority.pem, where that is encrypted."
+    )
+
+
 class DatabaseSection(Section):
     """Where members, nodes and contracts are kept."""
 
@@ -147,6 +155,7 @@ class RegistryConfig(Section):
     metrics: MetricsSection = MetricsSection()
     tokens: TokensSection = TokensSection()
     approvals: ApprovalsSection = ApprovalsSection()
+    authority: AuthoritySection = AuthoritySection()
     database: DatabaseSection = DatabaseSection()
     log: LogSection = LogSection()
 

@@ -5,7 +5,8 @@
     registry.db          members, nodes, contracts (SQLite)
     directory/           what is published: metadata/, targets/
     keys/<role>.pem      the directory's keys, 0600
-    ca/authority.pem     the built-in authority's key, 0600; authority.crt its certificate
+    ca/authority.pem     the built-in authority's key, 0600, encrypted if so chosen;
+                         authority.crt its certificate
     tls/server.pem       the gRPC port's key, 0600; server.crt its certificate
     witness/key.pem      the key that cosigns the nodes' checkpoints, 0600
     witness/memory.db    what it cosigned last of each log; never restore it from a backup
@@ -25,7 +26,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from registry import config
+from registry import config, passphrases
 from registry.authority import Authority, new_serial
 from registry.config import RegistryConfig
 from registry.directory import signers
@@ -145,14 +146,15 @@ class RegistryHome:
         """The configured database, or the home's own."""
         return settings.database.url or f"sqlite:///{self.path / 'registry.db'}"
 
-    def authority(self) -> Authority:
-        """The built-in authority.
+    def authority(self, passphrase: passphrases.Find = passphrases.nothing) -> Authority:
+        """The built-in authority; its key may be encrypted.
 
         Raises:
             SimpulError: CONFIG_INVALID or CERTIFICATE_MISMATCH, when its files are missing or bad.
         """
         key, certificate_der = self._pair("ca", "authority")
-        return Authority(key, certificate_der)
+        file = self.path / "ca" / "authority.pem"
+        return Authority(passphrases.opened(key, file, passphrase), certificate_der)
 
     @property
     def witness_key_file(self) -> Path:

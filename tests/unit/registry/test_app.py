@@ -236,3 +236,28 @@ def test_a_started_registry_holds_no_write_open(own_home: Path) -> None:
             connection.close()
 
     asyncio.run(started())
+
+
+def _damage_a_page(home: Path) -> None:
+    """One page in the middle, of a table that a start doesn't read."""
+    file = home / "registry.db"
+    with sqlite3.connect(file) as connection:
+        connection.execute("CREATE TABLE padding AS SELECT randomblob(100000) AS noise")
+        (number,) = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'waiting_changes'"
+        ).fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.close()
+    data = bytearray(file.read_bytes())
+    data[(number - 1) * size : number * size] = b"\xa5" * size
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+async def test_damage_that_nothing_has_read_yet_is_found_at_the_start(own_home: Path) -> None:
+    _damage_a_page(own_home)
+
+    with pytest.raises(SimpulError, match="simpul registry restore") as caught:
+        async with running(own_home):
+            pass
+    assert caught.value.code is Code.DATABASE_CORRUPT
