@@ -293,13 +293,10 @@ def _code(text: str) -> str:
 
 
 def _outcome(row: "CallRow") -> str:
-    if row.code:
-        return f"{row.outcome.value} {row.code}"
-    return (
-        row.outcome.value
-        if row.status is None
-        else f"{row.outcome.value} {status_name(row.status)}"
-    )
+    # Where it's known by now what nobody could say when the link broke.
+    later = "" if row.settled is None else f" ({row.settled.value.replace('_', ' ')})"
+    how = row.code or ("" if row.status is None else status_name(row.status))
+    return f"{row.outcome.value} {how}".rstrip() + later
 
 
 def status_name(number: int) -> str:
