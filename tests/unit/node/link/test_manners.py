@@ -119,7 +119,7 @@ async def test_a_fault_of_a_link(name: str) -> None:
 
 
 async def test_a_peer_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.link.accept.GREETING_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("node.link.greet.GREETING_LOOK_S", 0.01)
     async with pair() as two:
         with capture_logs() as logs:
             for _ in range(TIMES):

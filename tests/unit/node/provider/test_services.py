@@ -11,6 +11,7 @@ import grpc
 import pytest
 import pytest_asyncio
 from grpc import aio
+from prometheus_client import CollectorRegistry
 
 from node.calls import HalfClose, Headers, Message, OutboundRequest, Trailers
 from node.gateway.limits import CallLimits
@@ -299,6 +300,19 @@ async def test_a_second_message_is_no_unary_answer(services: HttpServices) -> No
     async with odd_server(Answer(HEAD, X + X, OK)) as (target, _seen):
         got = await services.unary(target, ask("Odd"), Message(b""))
         assert got.trailers.status == 13
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"), [(X + X, "grpc"), (b"\0\x40\0\0\0" + bytes(100), "too_large")]
+)
+async def test_a_service_that_answers_twice_or_too_much_is_counted(body: bytes, fault: str) -> None:
+    registry = CollectorRegistry()
+    services = HttpServices(CallLimits(), registry=registry)
+    async with odd_server(Answer(HEAD, body, OK)) as (target, _seen):
+        for _ in range(2):
+            await services.unary(target, ask("Odd"), Message(b""))
+    assert registry.get_sample_value("simpul_service_faults_total", {"fault": fault}) == 2
+    await services.close()
 
 
 async def test_compressed_messages_and_their_headers_pass(services: HttpServices) -> None:
