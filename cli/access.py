@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from cli import access_decide, access_show, access_sign
+from cli import access_decide, access_show, access_sign, access_usage
 from cli.access_terms import (
     DEFAULT_PURPOSE,
     AllBecause,
@@ -206,5 +206,5 @@ def _print_made(made: Made, *, as_json: bool) -> None:
         print_hint(hint)
 
 
-for _group in (access_decide.app, access_show.app, access_sign.app):
+for _group in (access_decide.app, access_show.app, access_sign.app, access_usage.app):
     app.registered_commands.extend(_group.registered_commands)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from google.protobuf.message import Message
 from grpc import aio
@@ -12,6 +13,7 @@ from node.agreements.show import Shown
 from node.agreements.words import draft, narrowing
 from node.operations.access import Access, Done
 from node.operations.desk import Desk
+from node.operations.usage import Usage, usage
 from node.store.agreement_lives import list_steps
 from node.store.agreements import get_agreement
 from security.agreement import parse_agreement
@@ -21,6 +23,8 @@ from security.errors import SimpulError
 from simpul.node.v1 import admin_pb2, admin_pb2_grpc
 
 Context = aio.ServicerContext[Message, Message]
+
+DEFAULT_USAGE_DAYS: Final = 30
 
 
 class AccessAdmin(admin_pb2_grpc.NodeAdminServicer):
@@ -103,6 +107,18 @@ class AccessAdmin(admin_pb2_grpc.NodeAdminServicer):
         done = await self._access.take_in(request.document, request.note)
         return admin_pb2.ImportAgreementResponse(agreement=_agreement(done), untold=_untold(done))
 
+    async def ListUsage(
+        self, request: admin_pb2.ListUsageRequest, context: Context
+    ) -> admin_pb2.ListUsageResponse:
+        """How agreements are used here."""
+        del context
+        if request.agreement:
+            asked = [await asyncio.to_thread(self._access.one, request.agreement)]
+        else:
+            asked = await asyncio.to_thread(self._access.shown)
+        found = await usage(self._desk, asked, request.days or DEFAULT_USAGE_DAYS)
+        return admin_pb2.ListUsageResponse(usage=[_usage(each) for each in found])
+
     async def SettleAgreements(
         self, request: admin_pb2.SettleAgreementsRequest, context: Context
     ) -> admin_pb2.SettleAgreementsResponse:
@@ -171,6 +187,23 @@ def _shown(shown: Shown) -> admin_pb2.Agreement:
         counters="" if counters is None else counters.hex(),
         waits=shown.waits,
         keep=terms.payload_keeper.name,
+    )
+
+
+def _usage(item: Usage) -> admin_pb2.AgreementUsage:
+    used, rate = item.used, item.shown.terms.rate
+    return admin_pb2.AgreementUsage(
+        agreement=item.shown.stored.hash.hex(),
+        side=item.role,
+        state=item.shown.state,
+        calls=used.calls,
+        refused=used.refused,
+        request_bytes=used.request_bytes,
+        response_bytes=used.response_bytes,
+        last_call_ms=used.last_call_ms or 0,
+        given_today=item.given_today,
+        calls_per_day=0 if rate is None else rate.calls_per_day,
+        unused=item.unused,
     )
 
 

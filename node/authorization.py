@@ -55,6 +55,7 @@ TABLE: Final[Mapping[str, Row]] = MappingProxyType(
         f"{_ADMIN}/DraftAgreement": _OPERATOR,
         f"{_ADMIN}/ExportAgreement": _OPERATOR,
         f"{_ADMIN}/ImportAgreement": _OPERATOR,
+        f"{_ADMIN}/ListUsage": _OPERATOR,
         f"{_ADMIN}/SettleAgreements": _OPERATOR,
         f"{_ADMIN}/AddApp": _OPERATOR,
         f"{_ADMIN}/ListApps": _OPERATOR,

@@ -157,6 +157,17 @@ class FakeNode(FakeKeys, FakeJournal):
             agreement=agreement(), untold=untold, hints=["Cocok would do"]
         )
 
+    def ListUsage(  # noqa: N802
+        self, request: node_pb.ListUsageRequest, context: Context
+    ) -> node_pb.ListUsageResponse:
+        self.heard.take("ListUsage", request, context)
+        used = node_pb.AgreementUsage(
+            agreement=HASH, side="provider", state="active", calls=41, refused=3,
+            request_bytes=512, response_bytes=2_500_000, given_today=4900, calls_per_day=5000,
+        )  # fmt: skip
+        idle = node_pb.AgreementUsage(agreement="cd" * 32, side="consumer", unused=True)
+        return node_pb.ListUsageResponse(usage=[used, idle])
+
     def DraftAgreement(  # noqa: N802
         self, request: node_pb.DraftAgreementRequest, context: Context
     ) -> node_pb.DraftAgreementResponse:

@@ -179,3 +179,14 @@ def test_settle_ends_with_1_while_somebody_cannot_be_asked(simpul: Simpul, node:
     ran = simpul("access", "settle")
     assert ran.code == 1
     assert "PEER_UNREACHABLE: it is down" in ran.err
+
+
+def test_usage(simpul: Simpul, node: FakeNode) -> None:
+    ran = simpul("access", "usage", "--days", "7").ok()
+    assert "4900 of 5000 (98%)" in " ".join(ran.out.split())
+    assert "cdcdcdcdcdcd was not used for 180 days" in ran.err
+    assert HASH[:12] not in ran.err
+    assert (node.heard.last().agreement, node.heard.last().days) == ("", 7)
+    one = simpul("access", "usage", "abab", "--json").ok().json()
+    assert [item["refused"] for item in one["usage"]] == [3, 0]
+    assert (node.heard.last().agreement, node.heard.last().days) == ("abab", 30)

@@ -1021,6 +1021,106 @@ class ImportAgreementResponse(_message.Message):
 Global___ImportAgreementResponse: _TypeAlias = ImportAgreementResponse  # noqa: Y015
 
 @_typing.final
+class ListUsageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGREEMENT_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    agreement: _builtins.str
+    """The hash in hex, or the first letters of it; empty: all."""
+    days: _builtins.int
+    """Of the last so many days; 0: 30."""
+    def __init__(
+        self,
+        *,
+        agreement: _builtins.str = ...,
+        days: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "days", b"days"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUsageRequest: _TypeAlias = ListUsageRequest  # noqa: Y015
+
+@_typing.final
+class ListUsageResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def usage(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgreementUsage]: ...
+    def __init__(
+        self,
+        *,
+        usage: _abc.Iterable[Global___AgreementUsage] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUsageResponse: _TypeAlias = ListUsageResponse  # noqa: Y015
+
+@_typing.final
+class AgreementUsage(_message.Message):
+    """One agreement, as one side of it. Sizes are rounded up to 256 bytes each."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGREEMENT_FIELD_NUMBER: _builtins.int
+    SIDE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    REQUEST_BYTES_FIELD_NUMBER: _builtins.int
+    RESPONSE_BYTES_FIELD_NUMBER: _builtins.int
+    LAST_CALL_MS_FIELD_NUMBER: _builtins.int
+    GIVEN_TODAY_FIELD_NUMBER: _builtins.int
+    CALLS_PER_DAY_FIELD_NUMBER: _builtins.int
+    UNUSED_FIELD_NUMBER: _builtins.int
+    agreement: _builtins.str
+    side: _builtins.str
+    """`provider` or `consumer`."""
+    state: _builtins.str
+    calls: _builtins.int
+    refused: _builtins.int
+    """Of the calls, those that Simpul refused."""
+    request_bytes: _builtins.int
+    response_bytes: _builtins.int
+    last_call_ms: _builtins.int
+    """0: never."""
+    given_today: _builtins.int
+    """Given out by this node today, and the agreement's limit for a day; 0: none."""
+    calls_per_day: _builtins.int
+    unused: _builtins.bool
+    """It is in force, and nobody used it for 180 days."""
+    def __init__(
+        self,
+        *,
+        agreement: _builtins.str = ...,
+        side: _builtins.str = ...,
+        state: _builtins.str = ...,
+        calls: _builtins.int = ...,
+        refused: _builtins.int = ...,
+        request_bytes: _builtins.int = ...,
+        response_bytes: _builtins.int = ...,
+        last_call_ms: _builtins.int = ...,
+        given_today: _builtins.int = ...,
+        calls_per_day: _builtins.int = ...,
+        unused: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "calls", b"calls", "calls_per_day", b"calls_per_day", "given_today", b"given_today", "last_call_ms", b"last_call_ms", "refused", b"refused", "request_bytes", b"request_bytes", "response_bytes", b"response_bytes", "side", b"side", "state", b"state", "unused", b"unused"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AgreementUsage: _TypeAlias = AgreementUsage  # noqa: Y015
+
+@_typing.final
 class SettleAgreementsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

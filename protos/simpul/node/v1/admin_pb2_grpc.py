@@ -90,6 +90,11 @@ class NodeAdminStub:
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ImportAgreementRequest.SerializeToString,
                 response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ImportAgreementResponse.FromString,
                 _registered_method=True)
+        self.ListUsage = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/ListUsage',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListUsageRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListUsageResponse.FromString,
+                _registered_method=True)
         self.SettleAgreements = channel.unary_unary(
                 '/simpul.node.v1.NodeAdmin/SettleAgreements',
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.SettleAgreementsRequest.SerializeToString,
@@ -250,6 +255,13 @@ class NodeAdminServicer:
 
     def ImportAgreement(self, request, context):
         """Takes what was signed there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUsage(self, request, context):
+        """How agreements are used here.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -428,6 +440,11 @@ def add_NodeAdminServicer_to_server(servicer, server):
                     servicer.ImportAgreement,
                     request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ImportAgreementRequest.FromString,
                     response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ImportAgreementResponse.SerializeToString,
+            ),
+            'ListUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsage,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListUsageRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListUsageResponse.SerializeToString,
             ),
             'SettleAgreements': grpc.unary_unary_rpc_method_handler(
                     servicer.SettleAgreements,
@@ -813,6 +830,33 @@ class NodeAdmin:
             '/simpul.node.v1.NodeAdmin/ImportAgreement',
             simpul_dot_node_dot_v1_dot_admin__pb2.ImportAgreementRequest.SerializeToString,
             simpul_dot_node_dot_v1_dot_admin__pb2.ImportAgreementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/ListUsage',
+            simpul_dot_node_dot_v1_dot_admin__pb2.ListUsageRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.ListUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

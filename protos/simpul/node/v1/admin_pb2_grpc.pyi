@@ -53,6 +53,8 @@ class NodeAdminStub:
     """What the other side proposed, to be signed on another machine."""
     ImportAgreement: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ImportAgreementRequest, _admin_pb2.ImportAgreementResponse]
     """Takes what was signed there."""
+    ListUsage: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListUsageRequest, _admin_pb2.ListUsageResponse]
+    """How agreements are used here."""
     SettleAgreements: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SettleAgreementsRequest, _admin_pb2.SettleAgreementsResponse]
     """Asks the members' other nodes, and partners, for what this node has missed."""
     AddApp: _grpc.UnaryUnaryMultiCallable[_admin_pb2.AddAppRequest, _admin_pb2.AddAppResponse]
@@ -110,6 +112,8 @@ class NodeAdminAsyncStub(NodeAdminStub):
     """What the other side proposed, to be signed on another machine."""
     ImportAgreement: _aio.UnaryUnaryMultiCallable[_admin_pb2.ImportAgreementRequest, _admin_pb2.ImportAgreementResponse]  # type: ignore[assignment]
     """Takes what was signed there."""
+    ListUsage: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListUsageRequest, _admin_pb2.ListUsageResponse]  # type: ignore[assignment]
+    """How agreements are used here."""
     SettleAgreements: _aio.UnaryUnaryMultiCallable[_admin_pb2.SettleAgreementsRequest, _admin_pb2.SettleAgreementsResponse]  # type: ignore[assignment]
     """Asks the members' other nodes, and partners, for what this node has missed."""
     AddApp: _aio.UnaryUnaryMultiCallable[_admin_pb2.AddAppRequest, _admin_pb2.AddAppResponse]  # type: ignore[assignment]
@@ -230,6 +234,14 @@ class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ImportAgreementResponse, _abc.Awaitable[_admin_pb2.ImportAgreementResponse]]:
         """Takes what was signed there."""
+
+    @_abc_1.abstractmethod
+    def ListUsage(
+        self,
+        request: _admin_pb2.ListUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListUsageResponse, _abc.Awaitable[_admin_pb2.ListUsageResponse]]:
+        """How agreements are used here."""
 
     @_abc_1.abstractmethod
     def SettleAgreements(
