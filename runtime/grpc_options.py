@@ -33,6 +33,10 @@ STREAM_WINDOW_BYTES = 1024 * 1024
 # answered CANCELLED, as if the caller had given up: a burst of 6,000 lost 2,364 calls that way.
 MAX_PENDING_REQUESTS = 100_000
 MAX_PENDING_REQUESTS_HARD = 200_000
+# How long they may wait for that. The default is 30 s, and then all that wait are answered
+# CANCELLED together: on a starved machine 200 streams at once lost those that the loop had not come
+# to yet.
+MAX_PENDING_S = 3_600
 
 RECONNECT_FIRST_MS = 100
 RECONNECT_MAX_MS = 2_000
@@ -55,6 +59,7 @@ def server_options(*, max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES) -> Opt
         ("grpc.so_reuseport", 0),
         ("grpc.server.max_pending_requests", MAX_PENDING_REQUESTS),
         ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING_REQUESTS_HARD),
+        ("grpc.server_max_unrequested_time_in_server", MAX_PENDING_S),
         # The default ends a peer that pings an idle connection: "too many pings". Half the interval
         # leaves room for a clock that runs fast.
         ("grpc.http2.min_ping_interval_without_data_ms", PING_EVERY_MS // 2),
