@@ -13,7 +13,7 @@ import asyncio
 from collections import deque
 from typing import Final
 
-FIRST_TURNS: Final = 8
+FIRST_TURNS: Final = 4
 MOST_TURNS: Final = 64
 
 
