@@ -124,6 +124,12 @@ def test_a_quota_is_kept_over_a_day(federation: Federation) -> None:
     assert [each.status for each in told] == ["OK"] * 3 + ["RESOURCE_EXHAUSTED"] * 2
     assert told[-1].code == "ACCESS_QUOTA"
     assert "try again in" in told[-1].message
+    for side in ("provider", "consumer"):
+        home = getattr(federation, side).home
+        (used,) = done("access", "usage", made, "--home", home, "--json").json["usage"]
+        assert (used["side"], used["given_today"], used["calls_per_day"]) == (side, 3, 3)
+        assert used["calls"] >= 3
+        assert used["response_bytes"] > 0
     revoke(federation, made)
 
 
