@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final, TypeVar
 
@@ -13,6 +14,7 @@ from node.admin_keys import KeyAdmin
 from node.journal.model import CallDetail, CallEntry, CallFilter, CallRow, Outcome, Role
 from node.operations import calls
 from security.errors import Code, SimpulError
+from security.persons import PersonKind
 from simpul.node.v1 import admin_pb2
 
 Context = aio.ServicerContext[Message, Message]
@@ -31,7 +33,17 @@ class CallAdmin(KeyAdmin):
     ) -> admin_pb2.ListCallsResponse:
         """The newest calls that match."""
         del context
-        wanted = _filter(request)
+        wanted = replace(
+            _filter(request),
+            persons=await calls.person_tags(
+                self._desk,
+                {
+                    PersonKind.SUBJECT: request.subject,
+                    PersonKind.USER: request.user,
+                    PersonKind.ISSUE: request.issue,
+                },
+            ),
+        )
         rows = await calls.list_calls(self._desk, wanted)
         following = None
         if len(rows) == wanted.limit:

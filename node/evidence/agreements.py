@@ -14,7 +14,7 @@ from node.evidence.parcels import ParcelSource, StoredParcel, all_of_call
 from node.home import NodeHome
 from node.journal.model import CallFilter, Outcome
 from node.journal.readonly import read_engine
-from node.store.agreement_lives import StoredStep, list_steps
+from node.store.agreement_lives import StoredStep, list_standings, list_steps
 from node.store.agreements import StoredAgreement, get_agreement, known_keys
 from node.store.engine import Store
 from security.agreement import parse_agreement
@@ -39,6 +39,8 @@ class FoundAgreement:
     stored: StoredAgreement
     pinned: tuple[PublicKey, ...]
     steps: tuple[StoredStep, ...] = ()
+    # The hash of the request that it counters; empty where it counters none.
+    counters: bytes = b""
 
     @property
     def shown(self) -> ShownAgreement:
@@ -66,7 +68,13 @@ def find_agreement(home: NodeHome, agreement_hash: bytes) -> FoundAgreement | No
     try:
         stored = get_agreement(store, agreement_hash)
         steps = list_steps(store, agreement_hash)
-        return FoundAgreement(stored, tuple(known_keys(store).values()), steps)
+        standing = list_standings(store).get(agreement_hash)
+        return FoundAgreement(
+            stored,
+            tuple(known_keys(store).values()),
+            steps,
+            b"" if standing is None else standing.counters or b"",
+        )
     except SimpulError as error:
         if error.code is Code.NOT_FOUND:
             return None
@@ -114,15 +122,17 @@ def _offer(
     for parcel in parcels:
         for index in parcel.mine:
             entry = parcel.entries[index]
-            payload = _payload(entry, parcel.salts[index][0], found.stored)
+            payload = _payload(entry, parcel.salts[index][0], found)
             if payload is not None:
                 payloads[entry] = payload
     # Both, or nothing: an offer without its answer proves no agreement.
     return FoundOffer(call_id, parcels, payloads) if len(payloads) == 2 else None  # noqa: PLR2004
 
 
-def _payload(entry: bytes, salt: bytes, stored: StoredAgreement) -> bytes | None:
-    parsed = parse_entry(entry)
+def _payload(entry: bytes, salt: bytes, found: FoundAgreement) -> bytes | None:
+    """What an entry of the offering call commits to, made again; None where it's another."""
+    parsed, stored = parse_entry(entry), found.stored
+    made: Sequence[agreement_pb2.OfferRequest | agreement_pb2.OfferResponse]
     signed = agreement_pb2.SignedAgreement(
         agreement=stored.agreement,
         provider_signature=stored.provider_signature,
@@ -130,18 +140,37 @@ def _payload(entry: bytes, salt: bytes, stored: StoredAgreement) -> bytes | None
     )
     if isinstance(parsed.kind, Open):
         signed.consumer_signature = b""
-        payload = agreement_pb2.OfferRequest(agreement=signed).SerializeToString()
+        made = _offers(signed, found)
     elif isinstance(parsed.kind, Close):
-        payload = agreement_pb2.OfferResponse(agreement=signed).SerializeToString()
+        made = [agreement_pb2.OfferResponse(agreement=signed)]
     else:
         return None
     if parsed.payload is None:
         return None
-    try:
-        check_payload(parsed.payload, salt, payload)
-    except SimpulError:
-        return None
-    return payload
+    for message in made:
+        payload = message.SerializeToString()
+        try:
+            check_payload(parsed.payload, salt, payload)
+        except SimpulError:
+            continue
+        return payload
+    return None
+
+
+def _offers(
+    half: agreement_pb2.SignedAgreement, found: FoundAgreement
+) -> list[agreement_pb2.OfferRequest]:
+    """The offers that may have been made: as the step of proposing remembers it, and a bare one.
+
+    A note stands there as it was told; the other side's operators have seen at most its first 1,000
+    characters, so of a longer one only the proposing side can make the offer again.
+    """
+    notes = [step.reason for step in found.steps if step.step is Step.PROPOSE]
+    return [
+        agreement_pb2.OfferRequest(agreement=half, counters=counters, note=note)
+        for note in dict.fromkeys((*notes, ""))
+        for counters in dict.fromkeys((found.counters, b""))
+    ]
 
 
 def needed_keys(found: FoundAgreement, listed: Iterable[PublicKey]) -> tuple[PublicKey, ...]:

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from cli.admin import ask_node
 from cli.demo.federation import PURPOSE
+from security.errors import SimpulError
+from simpul.node.v1 import admin_pb2
 from tests.scenario.harness import (
     KOMODO,
     LABUAN_BAJO,
@@ -44,6 +47,13 @@ def ask(federation: Federation, subject: str) -> str:
     told = federation.ask({"simpul-subject": subject, "authorization": BEARER})
     assert told.status == "OK"
     return told.call_id
+
+
+def by_admin(node: Place, subject: str = "", user: str = "", issue: str = "") -> set[str]:
+    """The calls that the running node lists for whom they concern."""
+    request = admin_pb2.ListCallsRequest(subject=subject, user=user, issue=issue)
+    listed = ask_node(node.home, lambda stub: stub.ListCalls(request))
+    return {call.call_id.hex() for call in listed.calls}
 
 
 def contents(node: Place, call_id: str) -> list[dict[str, object]]:
@@ -106,6 +116,10 @@ def test_a_citizens_call_is_found_erased_and_told(kept: Federation) -> None:
     spelled = f"{NIK[:6]}-{NIK[6:12]}-{NIK[12:]}"
     listed = done("journal", "list", "--subject", spelled, "--home", ours.home, "--json").json
     assert [call["call_id"] for call in listed["calls"]] == [mine]
+    assert by_admin(ours, subject=spelled) == {mine}
+    assert by_admin(ours, subject=spelled, user="nobody") == set()
+    with pytest.raises(SimpulError, match="names nobody"):
+        by_admin(ours, issue="  ")
     erased = done(
         "journal", "erase", "--subject", NIK, "--reason", "consent-withdrawn", "--yes",
         "--home", ours.home, "--json",

@@ -1692,6 +1692,9 @@ class ListCallsRequest(_message.Message):
     CALL_ID_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    ISSUE_FIELD_NUMBER: _builtins.int
     since_ms: _builtins.int
     """Milliseconds since the epoch; of the call's beginning, inclusive. 0: not asked for."""
     until_ms: _builtins.int
@@ -1717,6 +1720,12 @@ class ListCallsRequest(_message.Message):
     """16 bytes."""
     limit: _builtins.int
     """At most 10,000; 0: 100."""
+    subject: _builtins.str
+    """A person that the call concerns, as apps named them: the citizen, the end user, the case. Where
+    several are given, all must match. Looked up by the node's index keys; never stored.
+    """
+    user: _builtins.str
+    issue: _builtins.str
     @_builtins.property
     def after(self) -> Global___CallPosition:
         """Of the answer before: what follows it."""
@@ -1740,10 +1749,13 @@ class ListCallsRequest(_message.Message):
         call_id: _builtins.bytes = ...,
         limit: _builtins.int = ...,
         after: Global___CallPosition | None = ...,
+        subject: _builtins.str = ...,
+        user: _builtins.str = ...,
+        issue: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_status", b"_status", "after", b"after", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_status", b"_status", "after", b"after", "agreement", b"agreement", "call_id", b"call_id", "code", b"code", "consumer", b"consumer", "limit", b"limit", "method", b"method", "outcome", b"outcome", "peer", b"peer", "provider", b"provider", "purpose", b"purpose", "role", b"role", "service", b"service", "since_ms", b"since_ms", "status", b"status", "until_ms", b"until_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_status", b"_status", "after", b"after", "agreement", b"agreement", "call_id", b"call_id", "code", b"code", "consumer", b"consumer", "issue", b"issue", "limit", b"limit", "method", b"method", "outcome", b"outcome", "peer", b"peer", "provider", b"provider", "purpose", b"purpose", "role", b"role", "service", b"service", "since_ms", b"since_ms", "status", b"status", "subject", b"subject", "until_ms", b"until_ms", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015

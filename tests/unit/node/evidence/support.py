@@ -14,9 +14,11 @@ from node.journal.model import Direction, LinkEnd, ParcelRecord
 from node.journal.sql_checkpoints import SqlCheckpointStore
 from node.journal.sqlite_store import SqliteJournalStore
 from node.journal.store import Append
-from node.store.agreements import Pin, StoredAgreement, save_agreement
+from node.store.agreement_lives import Taken, take_step
+from node.store.agreements import Pin, StoredAgreement, get_agreement, save_agreement
 from node.store.engine import Store
 from security.agreement import agreement_hash
+from security.agreement_life import Party, Step
 from security.checkpoint import Checkpoint, sign_checkpoint
 from security.cosignature import cosign
 from security.keys import PrivateKey
@@ -103,6 +105,20 @@ class Home:
             fixed.NOW_MS,
         )
         save_agreement(store, stored, [pin])
+        store.close()
+
+    def proposed(self, note: str, counters: bytes) -> None:
+        """Take the steps by which the agreement was made, as operators do."""
+        signed = agreements.signed()
+        store = Store.open(self.home.state)
+        stored = get_agreement(store, agreement_hash(signed.agreement))
+        mine = self.side is not MINISTRY
+        at_ms = fixed.NOW_MS
+        step = Taken(
+            Step.PROPOSE, Party.PROVIDER, at_ms, mine, reason=note, counters=counters or None
+        )
+        take_step(store, stored, step)
+        take_step(store, stored, Taken(Step.ACCEPT, Party.CONSUMER, at_ms, not mine))
         store.close()
 
     def journal(

@@ -146,7 +146,9 @@ def test_a_call_that_nobody_witnessed_yet(scene: Scene, ours: Home) -> None:
     assert found["seals"] is Result.PROVEN
 
 
-def offer(scene: Scene, side: Side = REGENCY) -> list[Parcel]:
+def offer(
+    scene: Scene, side: Side = REGENCY, *, note: str = "", counters: bytes = b""
+) -> list[Parcel]:
     """The provider's offer, and the consumer's yes, on a link of their own."""
     first = Call().kind
     kind = replace(
@@ -163,9 +165,8 @@ def offer(scene: Scene, side: Side = REGENCY) -> list[Parcel]:
     )
     call = Call(OFFER_CALL_ID, kind)
     link = Link(scene.published[0].hash, fixed.fixed_bytes("offer link", 32))
-    asked = link.send(
-        side, call.open(agreement_pb2.OfferRequest(agreement=half).SerializeToString())
-    )
+    request = agreement_pb2.OfferRequest(agreement=half, note=note, counters=counters)
+    asked = link.send(side, call.open(request.SerializeToString()))
     answer = agreement_pb2.OfferResponse(agreement=signed).SerializeToString()
     return [asked, link.send(MINISTRY, call.close(answer), ack=asked)]
 
@@ -175,6 +176,30 @@ def test_the_offer_is_made_again_from_the_agreement_and_its_salts(scene: Scene, 
     done = export(ours)
     assert done.evidence.offer_call_id == OFFER_CALL_ID
     assert results(judge(done, scene))["offer"] is Result.PROVEN
+
+
+@pytest.mark.parametrize("counters", [b"", bytes(range(32))], ids=["first", "countering"])
+@pytest.mark.parametrize("side", [MINISTRY, REGENCY], ids=["consumer", "provider"])
+def test_an_offer_with_a_note_is_made_again_at_both_sides(
+    tmp_path: Path, scene: Scene, side: Side, counters: bytes
+) -> None:
+    home = make(tmp_path / "home", side, scene)
+    home.proposed("for the island's tourism office", counters)
+    parcels = offer(scene, note="for the island's tourism office", counters=counters)
+    home.journal([*parcels, *unary_parcels(scene.link)])
+    done = export(home)
+    assert done.evidence.offer_call_id == OFFER_CALL_ID
+    assert results(judge(done, scene))["offer"] is Result.PROVEN
+
+
+def test_an_offer_with_another_note_is_not_this_one(
+    tmp_path: Path, scene: Scene, ours: Home
+) -> None:
+    ours.proposed("one note", b"")
+    ours.journal([*offer(scene, note="another"), *unary_parcels(scene.link)])
+    done = export(ours)
+    assert done.evidence.offer_call_id is None
+    assert results(judge(done, scene))["offer"] is Result.NOT_PRESENT
 
 
 def test_a_directory_that_was_never_here_is_told(tmp_path: Path, scene: Scene, ours: Home) -> None:
