@@ -271,6 +271,15 @@ def _print_status(answer: "StatusResponse") -> None:
             ("links", str(len(answer.links))),
         )
     )
+    if answer.foreign_keys:
+        print_table(
+            ("KEY NOT MADE HERE", "KIND", "MEMBER", "NODE"),
+            (
+                (key.key_id.hex()[:16], key.kind, key.member, key.node or "-")
+                for key in answer.foreign_keys
+            ),
+            empty="",
+        )
     if not answer.links:
         return
     print_table(

@@ -10,6 +10,7 @@ import typer
 from cli import (
     registry_audit,
     registry_changes,
+    registry_log,
     registry_members,
     registry_nodes,
     registry_operators,
@@ -48,6 +49,7 @@ app.add_typer(registry_operators.app, name="operator")
 app.add_typer(registry_pending.app, name="pending")
 app.add_typer(registry_root.app, name="root")
 app.add_typer(registry_policy.app, name="policy")
+app.add_typer(registry_log.app, name="log")
 app.add_typer(registry_audit.app, name="audit")
 registry_store.add_to(app)
 

@@ -48,6 +48,14 @@ class KeyRing:
         """The keys of this node, the newest last."""
         return self._keys(KeyName.NODE)
 
+    def every_id(self, members: Sequence[MemberId]) -> frozenset[bytes]:
+        """The ids of all keys that these members and this node have here, old ones too."""
+        rings = (
+            ring(member) for ring in (self.identity_keys, self.seal_keys) for member in members
+        )
+        keys = (*self.node_keys(), *(key for ring in rings for key in ring))
+        return frozenset(key.public.key_id for key in keys)
+
     def identity_key(self, member: MemberId, listed: PublicKey) -> PrivateKey:
         """The identity key that the directory lists; raises SimpulError IDENTITY_ABSENT."""
         for key in self.identity_keys(member):

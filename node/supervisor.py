@@ -30,6 +30,7 @@ from node.checkpoints.opening import open_keeper
 from node.checkpoints.watch import CheckpointMetrics
 from node.config import NodeConfig, journal_place, load_config
 from node.directory.fetch import HttpFetcher
+from node.directory.foreign import ForeignKeys
 from node.directory.model import Generation
 from node.directory.replica import Replica
 from node.directory.serving import serve_directory
@@ -197,6 +198,7 @@ class Supervisor:
             os.urandom,
             on_notice=config.journal.erase_on_notice,
         )
+        self._foreign = ForeignKeys(config.member_ids, lambda: ring.every_id(config.member_ids))
         self._allowances = Allowances(self._desk)
         self._access = Access(self._desk)
         self._pushing: set[asyncio.Task[None]] = set()
@@ -326,6 +328,8 @@ class Supervisor:
     async def _on_generation(self, generation: Generation) -> None:
         self.metrics.directory(generation.version, generation.issued_at_ms)
         _log.info("directory", version=generation.version, hash=generation.hash.hex()[:16])
+        self._foreign.look(self._desk.directory)
+        self.metrics.foreign_keys(len(self._foreign.listed))
         await successions.follow(self._desk)
         await self._push()
 
@@ -395,6 +399,10 @@ class Supervisor:
             status.directory_version = current.version
             status.directory_hash = current.hash
             status.directory_issued_at_ms = current.issued_at_ms
+        for key in self._foreign.listed:
+            status.foreign_keys.add(
+                member=key.member, kind=key.kind, key_id=key.key_id, node=key.node
+            )
         return status
 
 

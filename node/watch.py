@@ -30,6 +30,16 @@ class NodeMetrics:
             registry=self.registry,
         )
 
+        self._foreign = Gauge(
+            "simpul_directory_foreign_keys",
+            "Keys in the name of this node's members that it didn't make",
+            registry=self.registry,
+        )
+
+    def foreign_keys(self, count: int) -> None:
+        """So many are listed now."""
+        self._foreign.set(count)
+
     def directory(self, version: int, issued_at_ms: int) -> None:
         """A directory is in use."""
         self._version.set(version)

@@ -4,17 +4,18 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, Final
 
 import grpc
 
 from registry import administration, audit, changes
+from registry.admin_log import LogAdmin
 from registry.admin_members import codes
 from registry.admin_operators import OperatorsPort
-from registry.admin_trust import TrustAdmin
 from registry.administration import NodeInfo, TokenRequest
 from registry.desk import Desk
+from registry.directory.folder import PublishedFolder
+from registry.directory.layout import Role, metadata_name
 from registry.directory.proposals import parse_root
 from registry.home import Endpoints
 from registry.membership import Act
@@ -41,9 +42,9 @@ class Facts:
     """What a running registry tells of itself, and puts into tokens."""
 
     endpoints: Endpoints
-    # The first root, and the folder in which its successors are published.
+    # The first root, and the folder in which its successors are published, with all else.
     root_file: str
-    roots: Path
+    published: PublishedFolder
     certificate_sha256: bytes
     token_life_s: int
     # What operators pin, and where they call; empty: nowhere.
@@ -51,7 +52,7 @@ class Facts:
     admin_public: str = ""
 
 
-class AdminService(TrustAdmin):
+class AdminService(LogAdmin):
     """simpul.registry.v1.RegistryAdmin."""
 
     def __init__(
@@ -64,6 +65,7 @@ class AdminService(TrustAdmin):
     ) -> None:
         super().__init__(registrar, desk, clock_ms)
         self._trust = trust
+        self._folder = facts.published
         self._port = OperatorsPort(facts.admin_public, facts.certificate_pem)
         self._facts = facts
 
@@ -88,11 +90,9 @@ class AdminService(TrustAdmin):
     def _root_file(self) -> str:
         """The newest root's: who starts from it need not trust the keys of those before."""
         version = parse_root(self._trust.show().root).version
-        return (
-            self._facts.root_file
-            if version == 1
-            else str(self._facts.roots / f"{version}.root.json")
-        )
+        if version == 1:
+            return self._facts.root_file
+        return str(self._folder.path / metadata_name(Role.ROOT, version))
 
     async def CreateEnrolment(  # noqa: N802  (the proto's name)
         self, request: admin_pb2.CreateEnrolmentRequest, context: Context

@@ -26,7 +26,6 @@ from registry.config import RegistryConfig
 from registry.desk import Desk
 from registry.directory import content, signers
 from registry.directory.http import DirectoryServer
-from registry.directory.layout import METADATA
 from registry.directory.publisher import Publisher, newest_root
 from registry.directory.roles import TOP_LEVEL
 from registry.directory.schedule import Press, Schedule, Timing
@@ -231,7 +230,7 @@ async def _start_servers(stack: AsyncExitStack, core: _Core) -> Endpoints:
     facts = Facts(
         endpoints=endpoints,
         root_file=str(place.root_file),
-        roots=place.directory.path / METADATA,
+        published=place.directory,
         certificate_sha256=identity.certificate_sha256,
         token_life_s=settings.tokens.life_s,
         certificate_pem=certificate.to_pem(identity.certificate_der).decode(),

@@ -95,6 +95,8 @@ TABLE: Final[Mapping[str, Row]] = MappingProxyType(
         f"{_ADMIN}/ListPending": _READ,
         f"{_ADMIN}/DecidePending": _GUARD,
         f"{_ADMIN}/ShowTrust": _READ,
+        f"{_ADMIN}/ListLog": _READ,
+        f"{_ADMIN}/ShowLogProof": _READ,
         f"{_ADMIN}/MakeOnlineKeys": _PEOPLE,
         f"{_ADMIN}/ChangeTrust": _PEOPLE,
     }

@@ -307,6 +307,7 @@ def _policy(new: NewRegistry, authority_der: bytes, witness: directory_pb2.Witne
         ),
         witnesses=[witness],
         witness_quorum=1,
+        logged=True,
     ).SerializeToString(deterministic=True)
 
 

@@ -35,6 +35,7 @@ from registry.store import members
 from runtime.files import write_durably
 from security.directory_records import parse_policy
 from security.errors import Code, SimpulError
+from security.public_log import Head
 
 # The snapshot is signed anew this long before its end, and must outlive an outage.
 MAX_DEAD_AFTER_MS: Final = LIVES[Role.SNAPSHOT].renew_before_days * MS_PER_DAY
@@ -75,6 +76,10 @@ class Trust:
         """What is in force."""
         publisher = self._publisher
         return InForce(publisher.root, publisher.targets, publisher.policy_file)
+
+    def log_head(self) -> Head | None:
+        """The public log's head, as the timestamp in force signs it."""
+        return self._publisher.log_head
 
     def next_keys(self) -> Mapping[Role, bytes]:
         """Public keys, in PEM, that a root may list for the online roles; made when first asked."""

@@ -93,6 +93,8 @@ class PolicyView:
     limits: Limits
     # Witnesses and time-stamp authorities.
     oversight: Oversight
+    # Whether every directory is in the public log.
+    logged: bool = False
 
 
 @dataclass(frozen=True)
@@ -221,6 +223,7 @@ def parse_policy(data: bytes) -> PolicyView:
         member_classes=classes,
         limits=limits,
         oversight=_read_oversight(message),
+        logged=message.logged,
     )
 
 

@@ -296,6 +296,11 @@ ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
             "Two directories have one version and differ.",
             "Stop and tell the registry's operator: somebody shows two views.",
         ),
+        Code.DIRECTORY_UNLOGGED: ErrorInfo(
+            Status.FAILED_PRECONDITION,
+            "A directory isn't the one that the registry's public log says.",
+            "Stop and tell the registry's operator: others don't see what is shown here.",
+        ),
         Code.DIRECTORY_UNTRUSTED: ErrorInfo(
             Status.FAILED_PRECONDITION,
             "A directory isn't what its signers may sign, or is inconsistent.",

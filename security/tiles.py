@@ -31,6 +31,7 @@ ENTRIES: Final = "entries"
 MAX_ENTRY_BYTES: Final = 2**16 - 1
 
 _THREE: Final = 1000
+_LENGTH_BYTES: Final = 2
 _PATH: Final = re.compile(
     r"tile/(entries|0|[1-9][0-9]?)/((?:x[0-9]{3}/)*)([0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?"
 )
@@ -121,8 +122,22 @@ def make_bundle(entries: Iterable[bytes]) -> bytes:
     for entry in entries:
         if len(entry) > MAX_ENTRY_BYTES:
             raise _invalid(f"an entry has at most {MAX_ENTRY_BYTES} bytes")
-        parts += (len(entry).to_bytes(2, "big"), entry)
+        parts += (len(entry).to_bytes(_LENGTH_BYTES, "big"), entry)
     return b"".join(parts)
+
+
+def parse_bundle(data: bytes) -> tuple[bytes, ...]:
+    """Read a bundle of entries; raises SimpulError REQUEST_MALFORMED for one that is cut."""
+    entries: list[bytes] = []
+    at = 0
+    while at < len(data):
+        start = at + _LENGTH_BYTES
+        end = start + int.from_bytes(data[at:start], "big")
+        if start > len(data) or end > len(data):
+            raise _invalid("a bundle of entries is cut")
+        entries.append(data[start:end])
+        at = end
+    return tuple(entries)
 
 
 def completed_nodes(frontier: Frontier, leaf: bytes) -> tuple[TreeNode, ...]:

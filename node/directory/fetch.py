@@ -20,17 +20,19 @@ import urllib3
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
 from tuf.ngclient import FetcherInterface
 
-from node.directory.model import METADATA, TARGETS
+from node.directory.model import LOG, METADATA, TARGETS
 from security.directory_records import MAX_CONTRACT_BYTES, MAX_POLICY_BYTES, MAX_RECORD_BYTES
 
 BASE_URL = "https://directory.invalid/"
 METADATA_URL = f"{BASE_URL}{METADATA}/"
 TARGETS_URL = f"{BASE_URL}{TARGETS}/"
+LOG_URL = f"{BASE_URL}{LOG}/"
 
 MAX_ROOT_BYTES = 512_000
 MAX_TIMESTAMP_BYTES = 16_384
 MAX_SNAPSHOT_BYTES = 2_000_000
 MAX_ROLE_BYTES = 5_000_000
+MAX_LEAVES_BYTES = 5_000_000
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 10.0
 RUN_TIMEOUT_S = 300.0
@@ -51,6 +53,8 @@ def cap(name: str) -> int:
             if rest == suffix or rest.endswith(f".{suffix}"):
                 return limit
         return MAX_ROLE_BYTES
+    if kind == LOG:
+        return MAX_LEAVES_BYTES
     if rest.startswith("members/"):
         return MAX_RECORD_BYTES
     return MAX_CONTRACT_BYTES if rest.startswith("contracts/") else MAX_POLICY_BYTES

@@ -45,6 +45,8 @@ class Index:
     issued_at_ms: int
     usable_until_ms: int
     targets: Mapping[str, str]
+    # The public log's frontier, with which this generation was checked; empty: it had no log.
+    log: bytes = b""
 
     def to_json(self) -> bytes:
         """As it is stored."""
@@ -56,6 +58,7 @@ class Index:
                 "issued_at_ms": self.issued_at_ms,
                 "usable_until_ms": self.usable_until_ms,
                 "targets": dict(sorted(self.targets.items())),
+                "log": self.log.hex(),
             },
             separators=(",", ":"),
         ).encode()
@@ -154,6 +157,8 @@ def read_index(path: Path) -> Index:
             issued_at_ms=_typed(tree["issued_at_ms"], int),
             usable_until_ms=_typed(tree["usable_until_ms"], int),
             targets={_typed(k, str): _blob_name(v) for k, v in tree["targets"].items()},
+            # An earlier version of this program wrote none.
+            log=bytes.fromhex(_typed(tree.get("log", ""), str)),
         )
         if len(index.hash) != HASH_BYTES:
             raise ValueError(INDEX)

@@ -7,6 +7,7 @@ from pathlib import Path
 METADATA = "metadata"
 TARGETS = "targets"
 POLICY = "policy"
+LOG = "log"
 FAMILIES = ("members", "contracts")
 ISSUED_AT = "x-issued-at"
 

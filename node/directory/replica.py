@@ -7,7 +7,8 @@ It does not decide when, or whence: `watch` does. Rules:
    any interruption leaves that copy whole.
 3. A copy becomes current only after its floors, its clock, its files and their meaning are checked.
 4. Floors are stored after the swap: a cut between the two leaves them low, never above the copy.
-5. A version is in the archive before it is used: no parcel names one that evidence lacks.
+5. A copy is what the registry's public log says, read leaf by leaf since the last one.
+6. A version is in the archive before it is used: no parcel names one that evidence lacks.
 
 Synchronous, and slow: call it through `asyncio.to_thread`. Calls queue behind one another.
 """
@@ -37,13 +38,15 @@ from node.directory.folder import (
 )
 from node.directory.load import make_view, read_targets
 from node.directory.model import METADATA, TARGETS, Generation
-from node.directory.rules import check_clock, check_floors, check_record_number
+from node.directory.replay import check_logged, check_replay, follow, replay_of
+from node.directory.rules import begins_anew, check_clock, check_floors, check_record_number
 from node.directory.verify import SHA256, Verified, verify
 from node.store.engine import Store
 from node.store.floors import load_floors, save_floors
 from security.directory import DirectoryView
 from security.errors import Code, SimpulError
 from security.hashing import sha256
+from security.public_log import Replay
 from simpul.v1 import directory_pb2
 
 
@@ -69,6 +72,8 @@ class Replica:
         self._floors: Floors | None = None
         # Blobs whose content was hashed by this process.
         self._whole: frozenset[str] = frozenset()
+        # Where the copy in use stands in the public log.
+        self._replay = Replay()
         self.current: Generation | None = None
         self.view: DirectoryView | None = None
 
@@ -87,10 +92,14 @@ class Replica:
             index = read_index(path)
             verified = self._verify_local(path)
             self._check(verified.floors, now_ms)
-            if index != _index(self._federation, verified):
+            if index != _index(self._federation, verified, index.log):
                 raise absent(path)
+            replayed = _replayed(path, index)
+            if verified.log is not None and index.log:
+                check_replay(replayed, verified.log, index)
             self._archive.keep(path, index)
             self._adopt(path, index, verified.floors, make_view(path, index))
+            self._replay = replayed
             return self.current
 
     def sync(self, fetcher: Fetcher, now_ms: int) -> Generation:
@@ -98,7 +107,8 @@ class Replica:
 
         Raises:
             SimpulError: REGISTRY_UNREACHABLE (try again); DIRECTORY_UNTRUSTED, DIRECTORY_ROLLBACK,
-                DIRECTORY_SPLIT, DIRECTORY_DEAD (alarm). The last good copy stays.
+                DIRECTORY_SPLIT, DIRECTORY_UNLOGGED, DIRECTORY_DEAD (alarm). The last good copy
+                stays.
             OSError: the disk is full or failing; likewise.
         """
         with self._lock:
@@ -113,7 +123,14 @@ class Replica:
                     return self.current
                 with mapped(fetcher.where, self._root_sha256):
                     self._fetch_targets(verified)
-                return self._commit(base, work, _index(self._federation, verified), verified.floors)
+                    replayed = self._follow(fetcher, verified)
+                log = b"" if verified.log is None else replayed.tree.to_bytes()
+                index = _index(self._federation, verified, log)
+                if verified.log is not None:
+                    check_replay(replayed, verified.log, index)
+                made = self._commit(base, work, index, verified)
+                self._replay = replayed
+                return made
             finally:
                 shutil.rmtree(work, ignore_errors=True)
 
@@ -140,12 +157,22 @@ class Replica:
         check_clock(new.issued_at_ms, now_ms)
         check_floors(load_floors(self._store), new)
 
-    def _commit(self, base: Path | None, work: Path, index: Index, floors: Floors) -> Generation:
+    def _follow(self, fetcher: Fetcher, verified: Verified) -> Replay:
+        if verified.log is None:
+            return Replay()
+        # Where root renewed both online keys the log may begin anew, as counts may.
+        anew = self._floors is not None and begins_anew(self._floors, verified.floors)
+        return follow(fetcher, Replay() if anew else self._replay, verified.log)
+
+    def _commit(
+        self, base: Path | None, work: Path, index: Index, verified: Verified
+    ) -> Generation:
         view = make_view(work, index, self.view)
+        check_logged(view.policy.logged, verified.log)
         _check_records(base, work, index)
         path = self._folder.commit(work, index)
         self._archive.keep(path, index)
-        adopted = self._adopt(path, index, floors, view)
+        adopted = self._adopt(path, index, verified.floors, view)
         self._folder.collect()
         return adopted
 
@@ -178,7 +205,14 @@ def _is_whole(blob: Path, file: TargetFile) -> bool:
     return True
 
 
-def _index(federation: str, verified: Verified) -> Index:
+def _replayed(path: Path, index: Index) -> Replay:
+    try:
+        return replay_of(index)
+    except SimpulError as error:
+        raise absent(path) from error
+
+
+def _index(federation: str, verified: Verified, log: bytes) -> Index:
     floors = verified.floors
     return Index(
         federation=federation,
@@ -187,6 +221,7 @@ def _index(federation: str, verified: Verified) -> Index:
         issued_at_ms=floors.issued_at_ms,
         usable_until_ms=verified.usable_until_ms,
         targets={path: file.hashes[SHA256] for path, file in verified.targets.items()},
+        log=log,
     )
 
 

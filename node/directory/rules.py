@@ -27,7 +27,7 @@ def check_floors(old: Floors | None, new: Floors) -> None:
     _check_version("root", old.versions["root"], new.versions["root"])
     # 2. A root that was verified and renewed both online keys starts all other counts anew: that is
     #    how a federation recovers from stolen keys that had counted far ahead.
-    if old.timestamp_keys != new.timestamp_keys and old.snapshot_keys != new.snapshot_keys:
+    if begins_anew(old, new):
         return
     # 3. No role goes back, and none disappears.
     for role, version in sorted(old.versions.items()):
@@ -41,6 +41,11 @@ def check_floors(old: Floors | None, new: Floors) -> None:
         )
     # 5. One number, one content.
     check_same(old.snapshot_version, old.snapshot_hash, new.snapshot_version, new.snapshot_hash)
+
+
+def begins_anew(old: Floors, new: Floors) -> bool:
+    """Whether a verified root replaced the keys of both timestamp and snapshot."""
+    return old.timestamp_keys != new.timestamp_keys and old.snapshot_keys != new.snapshot_keys
 
 
 def check_same(version: int, snapshot_hash: bytes, other_version: int, other_hash: bytes) -> None:

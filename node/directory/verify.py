@@ -44,6 +44,7 @@ from node.directory.floors import Floors
 from node.directory.model import FAMILIES, ISSUED_AT, POLICY
 from node.directory.rules import check_same
 from security.hashing import sha256
+from security.public_log import HEAD_FIELD, Head, read_head
 
 MAX_BINS = 1024
 MAX_TARGETS = 100_000
@@ -61,6 +62,8 @@ class Verified:
     timestamp_version: int
     usable_until_ms: int
     targets: dict[str, TargetFile]
+    # Of the public log, as the timestamp signs it; None: the directory has none.
+    log: Head | None
 
 
 def verify(root: bytes, metadata: Path, fetcher: Fetcher) -> Verified:
@@ -74,7 +77,7 @@ def verify(root: bytes, metadata: Path, fetcher: Fetcher) -> Verified:
     Raises:
         DownloadError: a file could not be had.
         RepositoryError: what was had is not to be trusted; python-tuf's subclasses say more.
-        SimpulError: DIRECTORY_SPLIT.
+        SimpulError: DIRECTORY_SPLIT; DIRECTORY_UNLOGGED for a head that can be none.
         OSError: the folder could not be written.
     """
     updater = Updater(
@@ -118,6 +121,7 @@ def verify(root: bytes, metadata: Path, fetcher: Fetcher) -> Verified:
         timestamp_version=timestamp.version,
         usable_until_ms=int(expires.timestamp() * 1000),
         targets=_listed(roles),
+        log=_log_head(timestamp),
     )
 
 
@@ -218,6 +222,11 @@ def _issued_at_ms(timestamp: Timestamp) -> int:
     if type(value) is not int or value <= 0:
         raise RepositoryError(f"the timestamp has no {ISSUED_AT}")
     return value
+
+
+def _log_head(timestamp: Timestamp) -> Head | None:
+    found = timestamp.unrecognized_fields.get(HEAD_FIELD)
+    return None if found is None else read_head(found)
 
 
 def _read(metadata: Path, name: str, kind: type[Signed]) -> Signed:

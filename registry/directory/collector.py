@@ -4,6 +4,7 @@ It reads only the folder. Rules: every root stays, for ever, because a node walk
 a file stays as long as a snapshot names it that was in force within the time to keep, as a slow
 node may be half-way through it; nothing is judged by a file's date, because an old bin can be
 current.
+Of the public log the leaves stay, for ever, and only shorter copies of them go.
 A snapshot was in force until the next one was issued, which the next one says itself.
 """
 
@@ -21,6 +22,8 @@ from registry.directory.layout import (
     metadata_name,
     target_name,
 )
+from registry.directory.log import LOG, outlived
+from security.public_log import HEAD_FIELD
 
 KEEP_MS = 7 * 24 * 60 * 60 * 1000
 
@@ -40,6 +43,8 @@ def collect(folder: PublishedFolder, now_ms: int, keep_ms: int = KEEP_MS) -> tup
         for name in sorted(folder.names(below))
         if name not in kept
     )
+    size = _load(folder, TIMESTAMP_NAME).get(HEAD_FIELD, {"size": 0})["size"]
+    removed += tuple(sorted(outlived(folder.names(LOG), size)))
     for name in removed:
         folder.retire(name)
     return removed

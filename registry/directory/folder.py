@@ -38,7 +38,7 @@ class PublishedFolder:
             ) from error
 
     def names(self, below: str) -> Iterator[str]:
-        """The names of all files in `metadata` or `targets`."""
+        """The names of all files in `metadata`, `targets` or `log`."""
         for path in (self.path / below).rglob("*"):
             if path.is_file() and not path.name.startswith("."):
                 yield path.relative_to(self.path).as_posix()

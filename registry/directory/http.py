@@ -26,7 +26,7 @@ MAX_PATH_CHARS: Final = 512
 CHUNK_BYTES: Final = 64 * 1024
 
 _PART: Final = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
-_NAME: Final = re.compile(rf"/((?:metadata/{_PART})|(?:targets(?:/{_PART}){{1,3}}))")
+_NAME: Final = re.compile(rf"/(metadata/{_PART}|targets(?:/{_PART}){{1,3}}|log(?:/{_PART}){{1,8}})")
 
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 _NEVER: Final = "no-cache"
@@ -39,7 +39,7 @@ class DirectoryServer:
         """Binds and starts.
 
         Args:
-            folder: What is served: holds `metadata/` and `targets/`.
+            folder: What is served: holds `metadata/`, `targets/` and `log/`.
             listen: Port 0 takes a free one.
             setting: The configuration's key of `listen`, for the error's text.
 

@@ -9,11 +9,13 @@ Rules:
 2. A publication that fails leaves what was published, and what is held here, as it was.
 3. Version numbers and issue times only rise, also where the clock doesn't.
 4. Only bytes that were hashed are written, and only by a key that the role above lists.
-5. Root and policy are signed here only where one key suffices and is here; otherwise what others
+5. What changes comes out together with its leaves in the public log, whose head is in the
+   timestamp.
+6. Root and policy are signed here only where one key suffices and is here; otherwise what others
    signed is staged, and goes out with the next publication, root last before the timestamp.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -31,11 +33,13 @@ from registry.directory.layout import (
     metadata_name,
     target_name,
 )
+from registry.directory.log import LOG, PublicLog, beyond
 from registry.directory.proposals import Accepted
 from registry.directory.renewal import MAX_PER_HOUR, due
 from registry.directory.roles import Signed
 from registry.directory.signers import Signers, public
 from security.errors import Code, SimpulError
+from security.public_log import Head, Kind, Leaf
 from simpul.v1 import directory_pb2
 
 MS_PER_HOUR = 60 * 60 * 1000
@@ -61,6 +65,16 @@ class _State:
     targets: Mapping[str, Signed[Targets]]
     snapshot: Signed[Snapshot]
     timestamp: Signed[Timestamp]
+    log: PublicLog
+
+
+@dataclass(frozen=True, slots=True)
+class _Next:
+    """A state to come, with the files of its log: what is pushed, and the rest."""
+
+    state: _State
+    segment: Mapping[str, bytes]
+    bundles: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +125,20 @@ class Publisher:
             roles.first_targets(signers, policy, now_ms),
         ]
         snapshot = roles.make_snapshot(1, {}, signed, signers[Role.SNAPSHOT], now_ms)
+        logged = PublicLog().append([_root_leaf(root), *_leaves(now_ms, signed, {}, snapshot)])
         timestamp = roles.make_timestamp(
-            1, snapshot, signers[Role.TIMESTAMP], now_ms, dead_after_ms
+            1, snapshot, signers[Role.TIMESTAMP], now_ms, dead_after_ms, logged.log.head
         )
         files = {
             target_name(POLICY, sha256(policy).hexdigest()): policy,
             root.name: root.data,
             **{role.name: role.data for role in signed},
             snapshot.name: snapshot.data,
+            **logged.segment,
+            **logged.bundles,
         }
         folder.commit(timestamp.data, files)
-        state = _State(root, {role.role: role for role in signed}, snapshot, timestamp)
+        state = _State(root, {role.role: role for role in signed}, snapshot, timestamp, logged.log)
         return cls(folder, signers, state)
 
     @classmethod
@@ -151,6 +168,11 @@ class Publisher:
     def targets(self) -> bytes:
         """The metadata of the top-level targets role in force."""
         return self._state.targets[Role.TARGETS].data
+
+    @property
+    def log_head(self) -> Head | None:
+        """The public log's head, as the timestamp in force signs it."""
+        return roles.log_head(self._state.timestamp.value)
 
     @property
     def _dead_after_ms(self) -> int:
@@ -218,12 +240,14 @@ class Publisher:
         ]
         changed += [staged.targets] if staged.targets else []
         files |= {role.name: role.data for role in changed}
-        state = self._next_state(changed, staged, issued_at_ms, now_ms)
+        coming = self._next_state(changed, staged, issued_at_ms, now_ms)
+        state = coming.state
         if state.snapshot is not self._state.snapshot:
             files[state.snapshot.name] = state.snapshot.data
+        files |= coming.segment
         if state.root is not self._state.root:
             files[state.root.name] = state.root.data
-        self._commit(state, files, staged)
+        self._commit(state, {**coming.bundles, **files}, staged)
         if renewed:
             self._last_renewal_ms = now_ms
         return _publication(state, {**files, TIMESTAMP_NAME: state.timestamp.data})
@@ -248,16 +272,20 @@ class Publisher:
             self._signers[Role.SNAPSHOT],
             issued_at_ms,
         )
+        logged = state.log.append(_leaves(issued_at_ms, [], {}, snapshot))
         timestamp = roles.make_timestamp(
             state.timestamp.value.version + by,
             snapshot,
             self._signers[Role.TIMESTAMP],
             issued_at_ms,
             self._dead_after_ms,
+            logged.log.head,
         )
         targets = {**state.targets, **{role.role: role for role in changed}}
         files = {**{role.name: role.data for role in changed}, snapshot.name: snapshot.data}
-        self._commit(_State(state.root, targets, snapshot, timestamp), files, _Staged())
+        files |= logged.segment
+        state = _State(state.root, targets, snapshot, timestamp, logged.log)
+        self._commit(state, {**logged.bundles, **files}, _Staged())
         return _publication(self._state, {**files, TIMESTAMP_NAME: timestamp.data})
 
     def follow(self, files: Mapping[str, bytes]) -> Publication:
@@ -279,7 +307,7 @@ class Publisher:
 
     def _next_state(
         self, changed: list[Signed[Targets]], staged: _Staged, issued_at_ms: int, now_ms: int
-    ) -> _State:
+    ) -> _Next:
         state = self._state
         signers = staged.signers or self._signers
         policy = staged.policy or self.policy_file
@@ -301,15 +329,25 @@ class Publisher:
         root_due = due({Role.ROOT: root.expires_at_ms}, now_ms, dead_after_ms, allowance=1)
         if root_due and self._signs_alone(Role.ROOT):
             root = roles.next_root(root, self._signers[Role.ROOT], now_ms)
+        targets = {**state.targets, **{role.role: role for role in changed}}
+        # A folder that an earlier version of this program made has no log: then all of it is new.
+        is_first = state.log.tree.size == 0
+        leaves = [] if root.value.version <= state.log.root_version else [_root_leaf(root)]
+        if is_first or snapshot is not state.snapshot:
+            before = {} if is_first else state.targets
+            now_listed = targets.values() if is_first else changed
+            leaves += _leaves(issued_at_ms, now_listed, before, snapshot)
+        logged = state.log.append(leaves)
         timestamp = roles.make_timestamp(
             state.timestamp.value.version + 1,
             snapshot,
             signers[Role.TIMESTAMP],
             issued_at_ms,
             dead_after_ms,
+            logged.log.head,
         )
-        targets = {**state.targets, **{role.role: role for role in changed}}
-        return _State(root, targets, snapshot, timestamp)
+        coming = _State(root, targets, snapshot, timestamp, logged.log)
+        return _Next(coming, logged.segment, logged.bundles)
 
     def _renewals(self, now_ms: int) -> set[str]:
         """The roles below the snapshot that are due and whose key is here."""
@@ -351,6 +389,8 @@ class Publisher:
             # A root is in force from the moment that its file is there.
             if role != Role.ROOT and version > versions.get(role, version):
                 self._folder.remove(name)
+        for name in list(beyond(self._folder.names(LOG), state.log.tree.size)):
+            self._folder.remove(name)
         self._clean = True
 
     def _bin_of(self, path: str) -> str:
@@ -377,7 +417,32 @@ def _load(folder: PublishedFolder) -> _State:
         data = folder.read(metadata_name(role, line.version))
         targets[role] = roles.parse(role, Targets, data, line)
     root = roles.parse(Role.ROOT, Root, folder.read(_newest_root(folder)))
-    return _State(root, targets, snapshot, timestamp)
+    log = PublicLog.load(folder, roles.log_head(timestamp.value))
+    return _State(root, targets, snapshot, timestamp, log)
+
+
+def _root_leaf(root: Signed[Root]) -> bytes:
+    return Leaf(Kind.ROOT, root.value.version, sha256(root.data).hexdigest()).to_bytes()
+
+
+def _leaves(
+    at_ms: int,
+    changed: Iterable[Signed[Targets]],
+    before: Mapping[str, Signed[Targets]],
+    snapshot: Signed[Snapshot],
+) -> list[bytes]:
+    """The files that a version changes, by path, and then the version itself."""
+    version = snapshot.value.version
+    files = {
+        path: file.hashes["sha256"]
+        for role in changed
+        for path, file in role.value.targets.items()
+        if role.role not in before or before[role.role].value.targets.get(path) != file
+    }
+    return [
+        *(Leaf(Kind.FILE, version, files[path], path).to_bytes() for path in sorted(files)),
+        Leaf(Kind.VERSION, version, sha256(snapshot.data).hexdigest(), at_ms=at_ms).to_bytes(),
+    ]
 
 
 def newest_root(folder: PublishedFolder) -> Root:

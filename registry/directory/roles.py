@@ -40,6 +40,7 @@ from registry.directory.layout import (
 )
 from registry.directory.signers import Signers, public
 from security.errors import Code, SimpulError
+from security.public_log import HEAD_FIELD, Head, read_head
 
 T = TypeVar("T", Root, Timestamp, Snapshot, Targets)
 
@@ -209,13 +210,17 @@ def make_timestamp(
     signer: CryptoSigner,
     issued_at_ms: int,
     dead_after_ms: int,
+    log: Head,
 ) -> Signed[Timestamp]:
-    """A timestamp that names `snapshot`, says when it was issued, and expires when that is dead."""
+    """A timestamp that names `snapshot` and the public log's head, and says when it was issued.
+
+    It expires when that is dead.
+    """
     value = Timestamp(
         version=version,
         expires=moment(issued_at_ms + dead_after_ms),
         snapshot_meta=snapshot.meta(),
-        unrecognized_fields={ISSUED_AT: issued_at_ms},
+        unrecognized_fields={ISSUED_AT: issued_at_ms, HEAD_FIELD: log.to_field()},
     )
     return sign(Role.TIMESTAMP, value, signer)
 
@@ -235,6 +240,16 @@ def issued_at_ms(value: Timestamp | Snapshot) -> int:
     if type(at) is not int:
         raise _damaged(value.type)
     return at
+
+
+def log_head(value: Timestamp) -> Head | None:
+    """The public log's signed head; None where there was no log yet.
+
+    Raises:
+        SimpulError: DIRECTORY_UNLOGGED, when it has another form.
+    """
+    found = value.unrecognized_fields.get(HEAD_FIELD)
+    return None if found is None else read_head(found)
 
 
 def moment(at_ms: int) -> datetime:

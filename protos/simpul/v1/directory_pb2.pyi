@@ -423,6 +423,7 @@ class FederationPolicy(_message.Message):
     WITNESSES_FIELD_NUMBER: _builtins.int
     WITNESS_QUORUM_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
+    LOGGED_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Of this format: 1."""
     federation: _builtins.str
@@ -431,6 +432,8 @@ class FederationPolicy(_message.Message):
     """Ages of the directory, from the signed issue time of its timestamp."""
     dead_after_ms: _builtins.int
     witness_quorum: _builtins.int
+    logged: _builtins.bool
+    """Every directory is in the registry's public log: a node refuses one without."""
     @_builtins.property
     def tls_authorities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """DER certificates of the authorities that issue the nodes' TLS certificates."""
@@ -460,10 +463,11 @@ class FederationPolicy(_message.Message):
         witnesses: _abc.Iterable[Global___Witness] | None = ...,
         witness_quorum: _builtins.int = ...,
         time: Global___TimePolicy | None = ...,
+        logged: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_after_ms", b"dead_after_ms", "federation", b"federation", "limits", b"limits", "member_classes", b"member_classes", "stale_after_ms", b"stale_after_ms", "time", b"time", "tls_authorities", b"tls_authorities", "version", b"version", "witness_quorum", b"witness_quorum", "witnesses", b"witnesses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_after_ms", b"dead_after_ms", "federation", b"federation", "limits", b"limits", "logged", b"logged", "member_classes", b"member_classes", "stale_after_ms", b"stale_after_ms", "time", b"time", "tls_authorities", b"tls_authorities", "version", b"version", "witness_quorum", b"witness_quorum", "witnesses", b"witnesses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

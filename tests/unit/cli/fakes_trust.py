@@ -57,3 +57,14 @@ class FakeTrust(FakeOperators):
     ) -> pb.ChangeTrustResponse:
         self.heard.take("ChangeTrust", request, context)
         return pb.ChangeTrustResponse(directory_version=7, root_version=1)
+
+    def ListLog(self, request: pb.ListLogRequest, context: Context) -> pb.ListLogResponse:
+        self.heard.take("ListLog", request, context)
+        leaf = pb.LogLeaf(number=4, kind="file", version=2, path=request.path, sha256=b"x" * 32)
+        return pb.ListLogResponse(size=5, root=b"r" * 32, leaves=[leaf])
+
+    def ShowLogProof(
+        self, request: pb.ShowLogProofRequest, context: Context
+    ) -> pb.ShowLogProofResponse:
+        self.heard.take("ShowLogProof", request, context)
+        return pb.ShowLogProofResponse(proof=b"{}")

@@ -173,3 +173,19 @@ def test_a_rotation_names_who_is_there(simpul: Simpul, tmp_path: Path) -> None:
     assert "NOT_FOUND" in gone.err
     assert "0 of 1" in simpul("registry", "root", "rotate", "--out", str(out)).ok().out
     assert "ROOT 1" in simpul("registry", "root", "show").ok().out
+
+
+def test_the_log_is_listed_and_proven(
+    simpul: Simpul, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    ran = simpul("registry", "log", "list", "--member", "ID/DAERAH/53.15").ok()
+    assert "members/DAERAH/53.15" in ran.out
+    assert not registry.heard.last().HasField("start")
+    assert simpul("registry", "log", "list", "--from", "3", "--json").ok().json()["size"] == 5
+    assert registry.heard.last().start == 3
+    out, root = tmp_path / "proof.json", tmp_path / "root.json"
+    simpul("registry", "log", "prove", "4", "--out", str(out)).ok()
+    assert registry.heard.last().number == 4
+    assert "ALREADY_EXISTS" in simpul("registry", "log", "prove", "4", "--out", str(out)).err
+    root.write_bytes(first_root(OWN, now_ms()).data)
+    assert "PROOF_INVALID" in simpul("registry", "log", "verify", str(out), "--root", str(root)).err

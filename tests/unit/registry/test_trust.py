@@ -8,7 +8,7 @@ import grpc
 import pytest
 from securesystemslib.signer import CryptoSigner
 
-from registry.directory import proposals, signers
+from registry.directory import log_proof, proposals, signers
 from registry.directory.layout import Role
 from registry.directory.proposals import Keys, Proposal
 from registry.directory.publisher import Publisher
@@ -211,3 +211,21 @@ async def test_a_root_with_online_keys_that_the_registry_lacks_is_refused(own_ho
             grpc.StatusCode.INVALID_ARGUMENT,
         )
         assert "no key for timestamp" in error.message
+
+
+async def test_the_log_of_a_running_registry_is_listed_and_proven(own_home: Path) -> None:
+    async with run(own_home) as registry:
+        await registry.joined()
+        listed = await registry.admin.ListLog(pb.ListLogRequest(path="members/DAERAH/53.15"))
+        assert [leaf.kind for leaf in listed.leaves] == ["file"] * len(listed.leaves)
+        every = await registry.admin.ListLog(pb.ListLogRequest(start=0, count=1000))
+        assert [leaf.number for leaf in every.leaves] == list(range(every.size))
+        assert (await registry.admin.ListLog(pb.ListLogRequest())).leaves == every.leaves
+        number = listed.leaves[-1].number
+        answer = await registry.admin.ShowLogProof(pb.ShowLogProofRequest(number=number))
+        proven = log_proof.verify(answer.proof, RegistryHome(own_home).root_file.read_bytes())
+        assert (proven.leaf.path, proven.size) == ("members/DAERAH/53.15", every.size)
+        error, _ = await refusal(
+            registry.admin.ShowLogProof(pb.ShowLogProofRequest(number=every.size))
+        )
+        assert error.code is Code.PROOF_INVALID

@@ -67,6 +67,7 @@ class StatusResponse(_message.Message):
     DIRECTORY_ISSUED_AT_MS_FIELD_NUMBER: _builtins.int
     WORKERS_READY_FIELD_NUMBER: _builtins.int
     LINKS_FIELD_NUMBER: _builtins.int
+    FOREIGN_KEYS_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     gateway: _builtins.str
     link: _builtins.str
@@ -79,6 +80,10 @@ class StatusResponse(_message.Message):
     def members(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def links(self) -> _containers.RepeatedCompositeFieldContainer[Global___LinkStatus]: ...
+    @_builtins.property
+    def foreign_keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___ForeignKey]:
+        """Keys that the directory lists in our members' names and that this node didn't make."""
+
     def __init__(
         self,
         *,
@@ -92,14 +97,44 @@ class StatusResponse(_message.Message):
         directory_issued_at_ms: _builtins.int = ...,
         workers_ready: _builtins.int = ...,
         links: _abc.Iterable[Global___LinkStatus] | None = ...,
+        foreign_keys: _abc.Iterable[Global___ForeignKey] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory_hash", b"directory_hash", "directory_issued_at_ms", b"directory_issued_at_ms", "directory_version", b"directory_version", "gateway", b"gateway", "link", b"link", "links", b"links", "members", b"members", "metrics", b"metrics", "node", b"node", "workers_ready", b"workers_ready"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory_hash", b"directory_hash", "directory_issued_at_ms", b"directory_issued_at_ms", "directory_version", b"directory_version", "foreign_keys", b"foreign_keys", "gateway", b"gateway", "link", b"link", "links", b"links", "members", b"members", "metrics", b"metrics", "node", b"node", "workers_ready", b"workers_ready"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StatusResponse: _TypeAlias = StatusResponse  # noqa: Y015
+
+@_typing.final
+class ForeignKey(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    kind: _builtins.str
+    """`identity`, `seal`, `node`."""
+    key_id: _builtins.bytes
+    node: _builtins.str
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        key_id: _builtins.bytes = ...,
+        node: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_id", b"key_id", "kind", b"kind", "member", b"member", "node", b"node"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForeignKey: _TypeAlias = ForeignKey  # noqa: Y015
 
 @_typing.final
 class LinkStatus(_message.Message):

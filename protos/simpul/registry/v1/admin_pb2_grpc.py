@@ -176,6 +176,16 @@ class RegistryAdminStub:
                 request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeTrustRequest.SerializeToString,
                 response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeTrustResponse.FromString,
                 _registered_method=True)
+        self.ListLog = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/ListLog',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListLogRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListLogResponse.FromString,
+                _registered_method=True)
+        self.ShowLogProof = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/ShowLogProof',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ShowLogProofRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ShowLogProofResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryAdminServicer:
@@ -365,6 +375,20 @@ class RegistryAdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListLog(self, request, context):
+        """The public log's leaves: every change of the directory.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShowLogProof(self, request, context):
+        """That a leaf is in the log, for anyone who has a root.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryAdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -507,6 +531,16 @@ def add_RegistryAdminServicer_to_server(servicer, server):
                     servicer.ChangeTrust,
                     request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeTrustRequest.FromString,
                     response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeTrustResponse.SerializeToString,
+            ),
+            'ListLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLog,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListLogRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListLogResponse.SerializeToString,
+            ),
+            'ShowLogProof': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowLogProof,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ShowLogProofRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ShowLogProofResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1267,6 +1301,60 @@ class RegistryAdmin:
             '/simpul.registry.v1.RegistryAdmin/ChangeTrust',
             simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeTrustRequest.SerializeToString,
             simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeTrustResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/ListLog',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ListLogRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ListLogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowLogProof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/ShowLogProof',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ShowLogProofRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ShowLogProofResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -77,6 +77,10 @@ class RegistryAdminStub:
     """Keys that a root may list for the roles that the registry signs alone, made when first asked."""
     ChangeTrust: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ChangeTrustRequest, _admin_pb2.ChangeTrustResponse]
     """Publishes a root or a policy that its holders signed; answers when it is in force."""
+    ListLog: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListLogRequest, _admin_pb2.ListLogResponse]
+    """The public log's leaves: every change of the directory."""
+    ShowLogProof: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ShowLogProofRequest, _admin_pb2.ShowLogProofResponse]
+    """That a leaf is in the log, for anyone who has a root."""
 
 @_typing.type_check_only
 class RegistryAdminAsyncStub(RegistryAdminStub):
@@ -127,6 +131,10 @@ class RegistryAdminAsyncStub(RegistryAdminStub):
     """Keys that a root may list for the roles that the registry signs alone, made when first asked."""
     ChangeTrust: _aio.UnaryUnaryMultiCallable[_admin_pb2.ChangeTrustRequest, _admin_pb2.ChangeTrustResponse]  # type: ignore[assignment]
     """Publishes a root or a policy that its holders signed; answers when it is in force."""
+    ListLog: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListLogRequest, _admin_pb2.ListLogResponse]  # type: ignore[assignment]
+    """The public log's leaves: every change of the directory."""
+    ShowLogProof: _aio.UnaryUnaryMultiCallable[_admin_pb2.ShowLogProofRequest, _admin_pb2.ShowLogProofResponse]  # type: ignore[assignment]
+    """That a leaf is in the log, for anyone who has a root."""
 
 class RegistryAdminServicer(metaclass=_abc_1.ABCMeta):
     """What the registry's operators do: the machine's administrator over the Unix socket in the
@@ -342,5 +350,21 @@ class RegistryAdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ChangeTrustResponse, _abc.Awaitable[_admin_pb2.ChangeTrustResponse]]:
         """Publishes a root or a policy that its holders signed; answers when it is in force."""
+
+    @_abc_1.abstractmethod
+    def ListLog(
+        self,
+        request: _admin_pb2.ListLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListLogResponse, _abc.Awaitable[_admin_pb2.ListLogResponse]]:
+        """The public log's leaves: every change of the directory."""
+
+    @_abc_1.abstractmethod
+    def ShowLogProof(
+        self,
+        request: _admin_pb2.ShowLogProofRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ShowLogProofResponse, _abc.Awaitable[_admin_pb2.ShowLogProofResponse]]:
+        """That a leaf is in the log, for anyone who has a root."""
 
 def add_RegistryAdminServicer_to_server(servicer: RegistryAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -39,7 +39,7 @@ MEMBER = MemberId.parse("ID/DAERAH/53.15")
 OTHER = MemberId.parse("ID/DAERAH/52.08")
 
 
-def policy(federation: str = FEDERATION) -> bytes:
+def policy(federation: str = FEDERATION, *, logged: bool = False) -> bytes:
     return directory_pb2.FederationPolicy(
         version=1,
         federation=federation,
@@ -54,6 +54,7 @@ def policy(federation: str = FEDERATION) -> bytes:
             max_metadata_bytes=1,
             max_call_ms=1,
         ),
+        logged=logged,
     ).SerializeToString()
 
 

@@ -78,7 +78,7 @@ def test_a_publication_names_all_its_files_and_the_timestamp_last(
     names = list(publication.files)
     assert names[0] == f"targets/members/DAERAH/{sha256(b'komodo').hexdigest()}.53.15"
     assert names[1].startswith("metadata/2.m-")
-    assert names[2:] == ["metadata/2.snapshot.json", "metadata/timestamp.json"]
+    assert names[2:] == ["metadata/2.snapshot.json", "log/3-5", "metadata/timestamp.json"]
     for name, data in publication.files.items():
         assert folder.read(name) == data
     assert publication.hash == sha256(publication.files["metadata/2.snapshot.json"]).digest()
