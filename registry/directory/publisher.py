@@ -290,7 +290,7 @@ class Publisher:
 
     def follow(self, files: Mapping[str, bytes]) -> Publication:
         """Goes on from what another registry published; `files` of it are in the folder by now."""
-        self._state = _load(self._folder)
+        self._state = _load(self._folder, self._state.log)
         self.policy_file = self._read_policy(self._state)
         self._clean = False
         self._is_others = True
@@ -381,7 +381,7 @@ class Publisher:
     def _drop_leftovers(self) -> None:
         """Removes what a publication that was cut short left: versions that nothing names yet."""
         # Read anew: an error may have come after the timestamp was replaced.
-        state = self._state = _load(self._folder)
+        state = self._state = _load(self._folder, self._state.log)
         versions = {name: role.value.version for name, role in state.targets.items()}
         versions[Role.SNAPSHOT] = state.snapshot.value.version
         for name in list(self._folder.names(METADATA)):
@@ -405,7 +405,7 @@ class Publisher:
         return self._folder.read(target_name(POLICY, listed.hashes["sha256"]))
 
 
-def _load(folder: PublishedFolder) -> _State:
+def _load(folder: PublishedFolder, known: PublicLog | None = None) -> _State:
     """All that is published, each file checked against what the role above says of it."""
     timestamp = roles.parse(Role.TIMESTAMP, Timestamp, folder.read(TIMESTAMP_NAME))
     meta = timestamp.value.snapshot_meta
@@ -417,7 +417,8 @@ def _load(folder: PublishedFolder) -> _State:
         data = folder.read(metadata_name(role, line.version))
         targets[role] = roles.parse(role, Targets, data, line)
     root = roles.parse(Role.ROOT, Root, folder.read(_newest_root(folder)))
-    log = PublicLog.load(folder, roles.log_head(timestamp.value))
+    head = roles.log_head(timestamp.value)
+    log = known if known is not None and known.head == head else PublicLog.load(folder, head)
     return _State(root, targets, snapshot, timestamp, log)
 
 

@@ -40,7 +40,9 @@ class SharedFolder(PublishedFolder):
             in_force = shelf.number(session)
             root = shelf.find(session, _FIRST_ROOT)
             if in_force == 0:
-                names = sorted({*self.names("metadata"), *self.names("targets")})
+                names = sorted(
+                    name for below in ("metadata", "targets", "log") for name in self.names(below)
+                )
                 files = {name: self.read(name) for name in names if name != TIMESTAMP_NAME}
                 shelf.put(session, 0, Head(self._number, self.read(TIMESTAMP_NAME)), files)
                 return

@@ -58,7 +58,7 @@ def test_a_key_that_appears_is_told_once_and_loudly() -> None:
     assert [(item["log_level"], item["node"]) for item in logs] == [("error", "ID/~labuan-bajo-9")]
     # It goes, and comes again.
     watch.look(directory())
-    assert watch.listed == ()
+    assert not watch.listed
     assert watch.look(directory(with_another_node())) == (key,)
 
 
