@@ -16,6 +16,7 @@ from cli import (
     registry_operators,
     registry_pending,
     registry_policy,
+    registry_revoke,
     registry_root,
     registry_store,
     registry_subsystems,
@@ -49,6 +50,7 @@ app.add_typer(registry_operators.app, name="operator")
 app.add_typer(registry_pending.app, name="pending")
 app.add_typer(registry_root.app, name="root")
 app.add_typer(registry_policy.app, name="policy")
+registry_revoke.add_to(app)
 app.add_typer(registry_log.app, name="log")
 app.add_typer(registry_audit.app, name="audit")
 registry_store.add_to(app)

@@ -151,6 +151,19 @@ class AdminService(LogAdmin):
         )
         return admin_pb2.RevokeNodeResponse(directory_version=version)
 
+    async def RevokeKey(  # noqa: N802  (the proto's name)
+        self, request: admin_pb2.RevokeKeyRequest, _context: Context
+    ) -> admin_pb2.RevokeKeyResponse:
+        """Revokes a key; answers when it is published."""
+        since_ms = request.suspected_since_ms if request.HasField("suspected_since_ms") else None
+        member, version = await self._desk.change(
+            lambda: administration.revoke_key(
+                self._registrar, request.key, since_ms, self._clock_ms()
+            ),
+            lambda member: Touched(frozenset({member})),
+        )
+        return admin_pb2.RevokeKeyResponse(directory_version=version, member=str(member))
+
     async def RemoveNode(  # noqa: N802  (the proto's name)
         self, request: admin_pb2.RemoveNodeRequest, _context: Context
     ) -> admin_pb2.RemoveNodeResponse:

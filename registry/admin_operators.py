@@ -24,6 +24,7 @@ from simpul.registry.v1 import admin_pb2
 _REQUESTS: Final[dict[str, Callable[[], Message]]] = {
     "SetMemberState": admin_pb2.SetMemberStateRequest,
     "RevokeNode": admin_pb2.RevokeNodeRequest,
+    "RevokeKey": admin_pb2.RevokeKeyRequest,
     "AddOperator": admin_pb2.AddOperatorRequest,
     "SetOperatorRole": admin_pb2.SetOperatorRoleRequest,
     "RemoveOperator": admin_pb2.RemoveOperatorRequest,

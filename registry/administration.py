@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlmodel import Session
 
 from registry import rules
+from registry.directory import content
 from registry.membership import Act, NewMember, add_within
 from registry.model import Node, RevokedKey, Token, Touched
 from registry.registrar import Registrar
@@ -119,6 +120,44 @@ def revoke_node(registrar: Registrar, node: NodeId, now_ms: int) -> Touched:
         nodes.revoke(session, node)
         members.revoke_keys(session, [RevokedKey(found.key.key_id, found.owner, now_ms)])
         return _out_of_service(session, found)
+
+
+def revoke_key(
+    registrar: Registrar, key_id: bytes, suspected_since_ms: int | None, now_ms: int
+) -> MemberId:
+    """Revokes one key that is listed for a member, for ever; returns whose it is.
+
+    Raises:
+        SimpulError: KEY_UNKNOWN, when no member lists it; CONFLICT, when it is revoked already;
+            CHANGE_INVALID for a time that is to come.
+    """
+    if suspected_since_ms is not None and not 0 < suspected_since_ms <= now_ms:
+        raise SimpulError(Code.CHANGE_INVALID, "a key is suspected since a time that has been")
+    with registrar.store.transaction() as session:
+        member = _lister(session, key_id)
+        if any(key.key_id == key_id for key in members.revoked_keys(session, member)):
+            raise SimpulError(Code.CONFLICT, f"key {key_id.hex()[:16]} is revoked already")
+        members.revoke_keys(session, [RevokedKey(key_id, member, now_ms, suspected_since_ms)])
+        members.changed(session, member)
+        content.read(session, registrar.policy, Touched(frozenset({member})))
+        return member
+
+
+def _lister(session: Session, key_id: bytes) -> MemberId:
+    """The member for which a key is listed: in its statement, or of a node that it runs."""
+    for node in nodes.every(session):
+        if node.key.key_id == key_id:
+            return node.owner
+    for member in members.every(session):
+        statement = rules.statement_in_force(member)
+        if statement is None:
+            continue
+        listed = {statement.identity_key.key_id, *(k.key.key_id for k in statement.seal_keys)}
+        if key_id in listed:
+            return member.id
+    raise SimpulError(
+        Code.KEY_UNKNOWN, f"no member lists key {key_id.hex()[:16]}: give the whole id, in hex"
+    )
 
 
 def remove_node(registrar: Registrar, node: NodeId) -> Touched:

@@ -83,6 +83,7 @@ TABLE: Final[Mapping[str, Row]] = MappingProxyType(
         f"{_ADMIN}/CreateEnrolment": _WORK,
         f"{_ADMIN}/ListNodes": _READ,
         f"{_ADMIN}/RevokeNode": _GUARD,
+        f"{_ADMIN}/RevokeKey": _GUARD,
         f"{_ADMIN}/RemoveNode": _GUARD,
         f"{_ADMIN}/ListChanges": _READ,
         f"{_ADMIN}/DecideChange": _GUARD,

@@ -237,7 +237,8 @@ def _continue_numbers(connection: Any, table: Any) -> None:  # noqa: ANN401  (Co
 def _published(home: RegistryHome) -> dict[str, Path]:
     """The published files: all that a snapshot may name, the timestamp first, as it names them."""
     folder = home.directory
-    names = [TIMESTAMP_NAME, *sorted({*folder.names("metadata"), *folder.names("targets")})]
+    below = ("metadata", "targets", "log")
+    names = [TIMESTAMP_NAME, *sorted(name for part in below for name in folder.names(part))]
     return {f"directory/{name}": folder.path / name for name in dict.fromkeys(names)}
 
 

@@ -102,7 +102,7 @@ def dangerous_kind(method: str, request: Message) -> str | None:
     match method.rpartition("/")[2]:
         case "SetMemberState" if getattr(request, "state", "") == "removed":
             return "remove_member"
-        case "RevokeNode":
+        case "RevokeNode" | "RevokeKey":
             return "revoke_node"
         case "AddOperator" | "SetOperatorRole" | "RemoveOperator":
             return "change_operators"

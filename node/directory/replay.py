@@ -9,19 +9,61 @@ Rules: a log that was there once isn't missing later, by the word of the offline
 an alarm.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from tuf.api.exceptions import DownloadHTTPError
 
 from node.directory.fetch import LOG_URL, MAX_LEAVES_BYTES, NOT_FOUND, Fetcher
 from node.directory.folder import Index
+from node.directory.model import LOG
+from runtime.files import make_private_folder, write_durably
 from security.errors import Code, SimpulError
 from security.merkle import Frontier
 from security.public_log import Head, Replay
-from security.tiles import TILE_WIDTH, Tile, parse_bundle
+from security.tiles import TILE_WIDTH, Tile, make_bundle, parse_bundle
 
 # 40 years at 300 changes a day.
 MAX_LEAVES = 5_000_000
+
+
+# A restored registry raises its versions by at least a thousand at once (docs/adr, 0018).
+LEAP = 1000
+
+
+class LeafFolder:
+    """The leaves that this node has read, by 256, for other nodes that ask it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path / LOG
+
+    def keep(self, start: int, leaves: Sequence[bytes]) -> None:
+        """Writes leaves from number `start` on; those before are there."""
+        make_private_folder(self._path)
+        at = start
+        while at < start + len(leaves):
+            index, offset = divmod(at, TILE_WIDTH)
+            count = min(TILE_WIDTH - offset, start + len(leaves) - at)
+            before = self.read(index)[:offset]
+            fresh = leaves[at - start : at - start + count]
+            write_durably(self._path / str(index), make_bundle((*before, *fresh)))
+            at += count
+
+    def read(self, index: int) -> tuple[bytes, ...]:
+        """The leaves of a bundle; as many as there are."""
+        try:
+            return parse_bundle((self._path / str(index)).read_bytes())
+        except (OSError, SimpulError):
+            return ()
+
+    def published(self, name: str) -> bytes | None:
+        """What stands below `log/` at the registry; None for what isn't here."""
+        try:
+            tile = Tile.parse(name)
+        except SimpulError:
+            return None
+        leaves = self.read(tile.index) if tile.level is None else ()
+        return make_bundle(leaves[: tile.width]) if len(leaves) >= tile.width else None
 
 
 def replay_of(index: Index) -> Replay:
@@ -32,8 +74,8 @@ def replay_of(index: Index) -> Replay:
     return Replay(tree, index.version, index.hash.hex(), index.targets)
 
 
-def follow(fetcher: Fetcher, before: Replay, head: Head) -> Replay:
-    """The log's state at `head`, by the leaves since `before`.
+def follow(fetcher: Fetcher, before: Replay, head: Head, keep: LeafFolder | None = None) -> Replay:
+    """The log's state at `head`, by the leaves since `before`; those are kept where it is said.
 
     Raises:
         DownloadError: leaves could not be had.
@@ -44,6 +86,8 @@ def follow(fetcher: Fetcher, before: Replay, head: Head) -> Replay:
         raise _refused("its log is shorter than it was, or too long")
     found = before
     for leaves in _leaves(fetcher, start, head.size):
+        if keep is not None:
+            keep.keep(found.tree.size, leaves)
         found = found.after(leaves)
     return found
 

@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
+import structlog
 from google.protobuf.message import DecodeError
 from tuf.api.exceptions import DownloadError, RepositoryError
 from tuf.api.metadata import TargetFile
@@ -38,7 +39,14 @@ from node.directory.folder import (
 )
 from node.directory.load import make_view, read_targets
 from node.directory.model import METADATA, TARGETS, Generation
-from node.directory.replay import check_logged, check_replay, follow, replay_of
+from node.directory.replay import (
+    LEAP,
+    LeafFolder,
+    check_logged,
+    check_replay,
+    follow,
+    replay_of,
+)
 from node.directory.rules import begins_anew, check_clock, check_floors, check_record_number
 from node.directory.verify import SHA256, Verified, verify
 from node.store.engine import Store
@@ -48,6 +56,8 @@ from security.errors import Code, SimpulError
 from security.hashing import sha256
 from security.public_log import Replay
 from simpul.v1 import directory_pb2
+
+_log = structlog.stdlib.get_logger(__name__)
 
 
 class Replica:
@@ -64,6 +74,7 @@ class Replica:
         """
         self._folder = ReplicaFolder(path)
         self._archive = DirectoryArchive(path)
+        self._leaves = LeafFolder(path)
         self._federation = federation
         self._root = root
         self._root_sha256 = sha256(root)
@@ -123,11 +134,10 @@ class Replica:
                     return self.current
                 with mapped(fetcher.where, self._root_sha256):
                     self._fetch_targets(verified)
-                    replayed = self._follow(fetcher, verified)
-                log = b"" if verified.log is None else replayed.tree.to_bytes()
-                index = _index(self._federation, verified, log)
+                    index = _index(self._federation, verified, b"")
+                    replayed = self._follow(fetcher, verified, index)
                 if verified.log is not None:
-                    check_replay(replayed, verified.log, index)
+                    index = replace(index, log=replayed.tree.to_bytes())
                 made = self._commit(base, work, index, verified)
                 self._replay = replayed
                 return made
@@ -157,12 +167,33 @@ class Replica:
         check_clock(new.issued_at_ms, now_ms)
         check_floors(load_floors(self._store), new)
 
-    def _follow(self, fetcher: Fetcher, verified: Verified) -> Replay:
-        if verified.log is None:
+    def _follow(self, fetcher: Fetcher, verified: Verified, index: Index) -> Replay:
+        head = verified.log
+        if head is None:
             return Replay()
         # Where root renewed both online keys the log may begin anew, as counts may.
-        anew = self._floors is not None and begins_anew(self._floors, verified.floors)
-        return follow(fetcher, Replay() if anew else self._replay, verified.log)
+        if self._floors is not None and begins_anew(self._floors, verified.floors):
+            return self._replayed(fetcher, Replay(), head, index)
+        try:
+            return self._replayed(fetcher, self._replay, head, index)
+        except SimpulError as error:
+            # A restored registry has lost its newest leaves, and its versions leap.
+            leaps = index.version - self._replay.version >= LEAP and self._replay.version > 0
+            if error.code is not Code.DIRECTORY_UNLOGGED or not leaps:
+                raise
+            found = self._replayed(fetcher, Replay(), head, index)
+        _log.error(
+            "the registry's public log is another one than before: unless the registry was "
+            "restored, somebody rewrites it",
+            version=index.version,
+            before=self._replay.version,
+        )
+        return found
+
+    def _replayed(self, fetcher: Fetcher, start: Replay, head: Head, index: Index) -> Replay:
+        found = follow(fetcher, start, head, self._leaves)
+        check_replay(found, head, index)
+        return found
 
     def _commit(
         self, base: Path | None, work: Path, index: Index, verified: Verified

@@ -20,7 +20,8 @@ from tuf.api.exceptions import DownloadHTTPError
 
 from node.directory.fetch import LocalFetcher
 from node.directory.folder import ReplicaFolder
-from node.directory.model import METADATA
+from node.directory.model import LOG, METADATA
+from node.directory.replay import LeafFolder
 from runtime.http_server import TIMEOUT_S, HttpServer
 from runtime.ports import TcpAddress
 
@@ -28,7 +29,7 @@ MAX_CONNECTIONS: Final = 64
 MAX_PATH_CHARS: Final = 512
 
 _PART: Final = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
-_NAME: Final = re.compile(rf"/((?:metadata/{_PART})|(?:targets(?:/{_PART}){{1,3}}))")
+_NAME: Final = re.compile(rf"/(metadata/{_PART}|targets(?:/{_PART}){{1,3}}|log(?:/{_PART}){{1,8}})")
 _VERSION: Final = re.compile(rf"{METADATA}/([0-9]+)\.[a-z0-9-]+\.json")
 
 
@@ -49,6 +50,8 @@ def published(folder: ReplicaFolder, path: str) -> bytes | None:
     if match is None or generation is None or len(path) > MAX_PATH_CHARS or ".." in path:
         return None
     name = match[1]
+    if name.startswith(f"{LOG}/"):
+        return LeafFolder(folder.path).published(name.removeprefix(f"{LOG}/"))
     try:
         data = b"".join(LocalFetcher(generation / METADATA, folder.blobs).open(name))
     except (DownloadHTTPError, OSError):

@@ -68,3 +68,7 @@ class FakeTrust(FakeOperators):
     ) -> pb.ShowLogProofResponse:
         self.heard.take("ShowLogProof", request, context)
         return pb.ShowLogProofResponse(proof=b"{}")
+
+    def RevokeKey(self, request: pb.RevokeKeyRequest, context: Context) -> pb.RevokeKeyResponse:
+        self.heard.take("RevokeKey", request, context)
+        return pb.RevokeKeyResponse(directory_version=8, member="ID/DAERAH/53.15")

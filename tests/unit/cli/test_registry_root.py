@@ -189,3 +189,15 @@ def test_the_log_is_listed_and_proven(
     assert "ALREADY_EXISTS" in simpul("registry", "log", "prove", "4", "--out", str(out)).err
     root.write_bytes(first_root(OWN, now_ms()).data)
     assert "PROOF_INVALID" in simpul("registry", "log", "verify", str(out), "--root", str(root)).err
+
+
+def test_one_command_revokes_a_node_a_key_or_a_member(
+    simpul: Simpul, registry: FakeRegistry
+) -> None:
+    simpul("registry", "revoke", "ID/~labuan-bajo-1").ok()
+    assert registry.heard.last().node == "ID/~labuan-bajo-1"
+    simpul("registry", "revoke", "ab" * 32, "--json").ok()
+    assert registry.heard.last().key == b"\xab" * 32
+    assert "CHANGE_INVALID" in simpul("registry", "revoke", "ID/DAERAH/53.15").err
+    simpul("registry", "revoke", "ID/DAERAH/53.15", "--reason", "captured").ok()
+    assert registry.heard.last().state == "suspended"

@@ -7,7 +7,8 @@ from registry.administration import TokenRequest
 from registry.life import Standing
 from registry.model import Touched
 from registry.registrar import Registrar
-from registry.store import tokens
+from registry.rules import statement_in_force
+from registry.store import members, tokens
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId, NodeId
 from security.token import secret_hash
@@ -75,3 +76,39 @@ def test_an_unknown_node_is_not_revoked(registrar: Registrar) -> None:
         administration.revoke_node(registrar, LABUAN, NOW)
 
     assert caught.value.code is Code.NODE_UNKNOWN
+
+
+def test_one_key_is_revoked_and_no_other(registrar: Registrar, enrolled: Actor) -> None:
+    with registrar.store.transaction() as session:
+        member = members.get(session, KOMODO)
+    statement = statement_in_force(member)
+    assert statement is not None
+    keys = {
+        enrolled.node_key.public.key_id,
+        enrolled.identity.public.key_id,
+        statement.seal_keys[0].key.key_id,
+    }
+    for key_id in sorted(keys):
+        assert administration.revoke_key(registrar, key_id, NOW - 5, NOW) == KOMODO
+    with registrar.store.transaction() as session:
+        revoked = members.revoked_keys(session, KOMODO)
+        assert members.get(session, KOMODO).number == member.number + 3
+    assert {(key.key_id, key.revoked_at_ms, key.suspected_since_ms) for key in revoked} == {
+        (key_id, NOW, NOW - 5) for key_id in keys
+    }
+    with pytest.raises(SimpulError) as caught:
+        administration.revoke_key(registrar, min(keys), None, NOW)
+    assert caught.value.code is Code.CONFLICT
+
+
+@pytest.mark.parametrize(
+    ("key_id", "since_ms", "code"),
+    [(b"x" * 32, None, Code.KEY_UNKNOWN), (b"x" * 32, NOW + 1, Code.CHANGE_INVALID)],
+)
+def test_a_key_that_nobody_lists_is_not_revoked(
+    registrar: Registrar, enrolled: Actor, key_id: bytes, since_ms: int | None, code: Code
+) -> None:
+    del enrolled
+    with pytest.raises(SimpulError) as caught:
+        administration.revoke_key(registrar, key_id, since_ms, NOW)
+    assert caught.value.code is code

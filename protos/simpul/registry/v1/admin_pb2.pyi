@@ -941,6 +941,53 @@ class Node(_message.Message):
 Global___Node: _TypeAlias = Node  # noqa: Y015
 
 @_typing.final
+class RevokeKeyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    SUSPECTED_SINCE_MS_FIELD_NUMBER: _builtins.int
+    key: _builtins.bytes
+    suspected_since_ms: _builtins.int
+    """When it may have leaked; absent: no earlier than now."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.bytes = ...,
+        suspected_since_ms: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_suspected_since_ms", b"_suspected_since_ms", "suspected_since_ms", b"suspected_since_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_suspected_since_ms", b"_suspected_since_ms", "key", b"key", "suspected_since_ms", b"suspected_since_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__suspected_since_ms: _TypeAlias = _typing.Literal["suspected_since_ms"]  # noqa: Y015
+    _WhichOneofArgType__suspected_since_ms: _TypeAlias = _typing.Literal["_suspected_since_ms", b"_suspected_since_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__suspected_since_ms) -> _WhichOneofReturnType__suspected_since_ms | None: ...
+
+Global___RevokeKeyRequest: _TypeAlias = RevokeKeyRequest  # noqa: Y015
+
+@_typing.final
+class RevokeKeyResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIRECTORY_VERSION_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    directory_version: _builtins.int
+    member: _builtins.str
+    def __init__(
+        self,
+        *,
+        directory_version: _builtins.int = ...,
+        member: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory_version", b"directory_version", "member", b"member"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeKeyResponse: _TypeAlias = RevokeKeyResponse  # noqa: Y015
+
+@_typing.final
 class RevokeNodeRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -106,6 +106,11 @@ class RegistryAdminStub:
                 request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RevokeNodeRequest.SerializeToString,
                 response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RevokeNodeResponse.FromString,
                 _registered_method=True)
+        self.RevokeKey = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/RevokeKey',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RevokeKeyRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RevokeKeyResponse.FromString,
+                _registered_method=True)
         self.RemoveNode = channel.unary_unary(
                 '/simpul.registry.v1.RegistryAdmin/RemoveNode',
                 request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RemoveNodeRequest.SerializeToString,
@@ -277,6 +282,13 @@ class RegistryAdminServicer:
 
     def RevokeNode(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeKey(self, request, context):
+        """An identity, seal or node key, for good, without what else its holder has.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -461,6 +473,11 @@ def add_RegistryAdminServicer_to_server(servicer, server):
                     servicer.RevokeNode,
                     request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RevokeNodeRequest.FromString,
                     response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RevokeNodeResponse.SerializeToString,
+            ),
+            'RevokeKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeKey,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RevokeKeyRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RevokeKeyResponse.SerializeToString,
             ),
             'RemoveNode': grpc.unary_unary_rpc_method_handler(
                     servicer.RemoveNode,
@@ -923,6 +940,33 @@ class RegistryAdmin:
             '/simpul.registry.v1.RegistryAdmin/RevokeNode',
             simpul_dot_registry_dot_v1_dot_admin__pb2.RevokeNodeRequest.SerializeToString,
             simpul_dot_registry_dot_v1_dot_admin__pb2.RevokeNodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/RevokeKey',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.RevokeKeyRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.RevokeKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,
