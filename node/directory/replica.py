@@ -54,7 +54,7 @@ from node.store.floors import load_floors, save_floors
 from security.directory import DirectoryView
 from security.errors import Code, SimpulError
 from security.hashing import sha256
-from security.public_log import Replay
+from security.public_log import Head, Replay
 from simpul.v1 import directory_pb2
 
 _log = structlog.stdlib.get_logger(__name__)

@@ -5,8 +5,12 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from node.directory.folder import ReplicaFolder
+from node.directory.replay import LEAP
 from node.directory.replica import Replica
+from node.directory.serving import published
 from node.store.engine import Store
 from security.errors import Code, SimpulError
 from security.merkle import Frontier, leaf_hash
@@ -246,3 +250,45 @@ def test_a_log_may_begin_anew_when_root_renewed_both_online_keys(
     change(registry, 2)
     made = replica.sync(DictFetcher(registry.files), NOW_MS)
     assert new_replica().open_local(NOW_MS) == made
+
+
+def test_a_restored_registrys_log_is_taken_and_told(
+    registry: LoggedRegistry, new_replica: NewReplica
+) -> None:
+    """Its newest leaves are lost, and every version leaps."""
+    replica = new_replica()
+    backup = list(registry.leaves)
+    change(registry)
+    replica.sync(DictFetcher(registry.files), NOW_MS)
+    registry.leaves = backup
+    for role in registry.roles.values():
+        role.version += LEAP
+    registry.snapshot.version += LEAP
+    registry.listed = {}
+    registry.put(PATH, record(MEMBER, 1 + LEAP))
+    registry.changed |= set(registry.roles)
+    registry.publish()
+    with capture_logs() as logs:
+        made = replica.sync(DictFetcher(registry.files), NOW_MS)
+    assert ["another one than before" in item["event"] for item in logs] == [True]
+    assert new_replica().open_local(NOW_MS) == made
+
+
+def test_another_node_can_read_the_log_here(
+    registry: LoggedRegistry, new_replica: NewReplica, tmp_path: Path
+) -> None:
+    replica = new_replica()
+    for number in range(2, 140):
+        change(registry, number)
+    replica.sync(DictFetcher(registry.files), NOW_MS)
+    change(registry, 140)
+    replica.sync(DictFetcher(registry.files), NOW_MS)
+    folder = ReplicaFolder(tmp_path / "directory")
+    served = {
+        name: published(folder, f"/{name}") for name in registry.files if name.startswith("log/")
+    }
+    whole = {f"log/{tile.path}" for tile in bundles_of(len(registry.leaves))}
+    assert {served[name] for name in whole} == {registry.files[name] for name in whole}
+    assert published(folder, "/log/tile/0/000") is None
+    assert published(folder, "/log/tile/entries/009") is None
+    assert published(folder, "/log/3-5") is None
