@@ -13,12 +13,16 @@ files are written.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Final
 
+from tuf.api.metadata import Root, Snapshot, Targets
+
 from registry.directory.folder import PublishedFolder
+from registry.directory.roles import Signed
 from security.errors import Code, SimpulError
 from security.merkle import Frontier, leaf_hash
-from security.public_log import Head, parse_leaf
+from security.public_log import Head, Kind, Leaf, parse_leaf
 from security.tiles import ENTRIES, TILE_WIDTH, Tile, bundles_of, make_bundle, parse_bundle
 
 LOG: Final = "log"
@@ -92,6 +96,31 @@ class PublicLog:
             bundles[f"{LOG}/{tile.path}"] = make_bundle(waiting)
         segment = {segment_name(self.tree.size, tree.size): make_bundle(leaves)} if leaves else {}
         return Appended(PublicLog(tree, tuple(waiting), root_version), segment, bundles)
+
+
+def root_leaf(root: Signed[Root]) -> bytes:
+    """That a root came out."""
+    return Leaf(Kind.ROOT, root.value.version, sha256(root.data).hexdigest()).to_bytes()
+
+
+def version_leaves(
+    at_ms: int,
+    changed: Iterable[Signed[Targets]],
+    before: Mapping[str, Signed[Targets]],
+    snapshot: Signed[Snapshot],
+) -> list[bytes]:
+    """The files that a version changes, by path, and then the version itself."""
+    version = snapshot.value.version
+    files = {
+        path: file.hashes["sha256"]
+        for role in changed
+        for path, file in role.value.targets.items()
+        if role.role not in before or before[role.role].value.targets.get(path) != file
+    }
+    return [
+        *(Leaf(Kind.FILE, version, files[path], path).to_bytes() for path in sorted(files)),
+        Leaf(Kind.VERSION, version, sha256(snapshot.data).hexdigest(), at_ms=at_ms).to_bytes(),
+    ]
 
 
 def segment_name(start: int, end: int) -> str:

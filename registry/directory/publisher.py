@@ -15,7 +15,7 @@ Rules:
    signed is staged, and goes out with the next publication, root last before the timestamp.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -33,13 +33,13 @@ from registry.directory.layout import (
     metadata_name,
     target_name,
 )
-from registry.directory.log import LOG, PublicLog, beyond
+from registry.directory.log import LOG, PublicLog, beyond, root_leaf, version_leaves
 from registry.directory.proposals import Accepted
 from registry.directory.renewal import MAX_PER_HOUR, due
 from registry.directory.roles import Signed
 from registry.directory.signers import Signers, public
 from security.errors import Code, SimpulError
-from security.public_log import Head, Kind, Leaf
+from security.public_log import Head
 from simpul.v1 import directory_pb2
 
 MS_PER_HOUR = 60 * 60 * 1000
@@ -125,7 +125,9 @@ class Publisher:
             roles.first_targets(signers, policy, now_ms),
         ]
         snapshot = roles.make_snapshot(1, {}, signed, signers[Role.SNAPSHOT], now_ms)
-        logged = PublicLog().append([_root_leaf(root), *_leaves(now_ms, signed, {}, snapshot)])
+        logged = PublicLog().append(
+            [root_leaf(root), *version_leaves(now_ms, signed, {}, snapshot)]
+        )
         timestamp = roles.make_timestamp(
             1, snapshot, signers[Role.TIMESTAMP], now_ms, dead_after_ms, logged.log.head
         )
@@ -272,7 +274,7 @@ class Publisher:
             self._signers[Role.SNAPSHOT],
             issued_at_ms,
         )
-        logged = state.log.append(_leaves(issued_at_ms, [], {}, snapshot))
+        logged = state.log.append(version_leaves(issued_at_ms, [], {}, snapshot))
         timestamp = roles.make_timestamp(
             state.timestamp.value.version + by,
             snapshot,
@@ -332,11 +334,11 @@ class Publisher:
         targets = {**state.targets, **{role.role: role for role in changed}}
         # A folder that an earlier version of this program made has no log: then all of it is new.
         is_first = state.log.tree.size == 0
-        leaves = [] if root.value.version <= state.log.root_version else [_root_leaf(root)]
+        leaves = [] if root.value.version <= state.log.root_version else [root_leaf(root)]
         if is_first or snapshot is not state.snapshot:
             before = {} if is_first else state.targets
             now_listed = targets.values() if is_first else changed
-            leaves += _leaves(issued_at_ms, now_listed, before, snapshot)
+            leaves += version_leaves(issued_at_ms, now_listed, before, snapshot)
         logged = state.log.append(leaves)
         timestamp = roles.make_timestamp(
             state.timestamp.value.version + 1,
@@ -420,30 +422,6 @@ def _load(folder: PublishedFolder, known: PublicLog | None = None) -> _State:
     head = roles.log_head(timestamp.value)
     log = known if known is not None and known.head == head else PublicLog.load(folder, head)
     return _State(root, targets, snapshot, timestamp, log)
-
-
-def _root_leaf(root: Signed[Root]) -> bytes:
-    return Leaf(Kind.ROOT, root.value.version, sha256(root.data).hexdigest()).to_bytes()
-
-
-def _leaves(
-    at_ms: int,
-    changed: Iterable[Signed[Targets]],
-    before: Mapping[str, Signed[Targets]],
-    snapshot: Signed[Snapshot],
-) -> list[bytes]:
-    """The files that a version changes, by path, and then the version itself."""
-    version = snapshot.value.version
-    files = {
-        path: file.hashes["sha256"]
-        for role in changed
-        for path, file in role.value.targets.items()
-        if role.role not in before or before[role.role].value.targets.get(path) != file
-    }
-    return [
-        *(Leaf(Kind.FILE, version, files[path], path).to_bytes() for path in sorted(files)),
-        Leaf(Kind.VERSION, version, sha256(snapshot.data).hexdigest(), at_ms=at_ms).to_bytes(),
-    ]
 
 
 def newest_root(folder: PublishedFolder) -> Root:
