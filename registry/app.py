@@ -188,7 +188,7 @@ async def _start_core(
     schedule = Schedule(press, writer, watchers, measures, timing)
     # What was stored and not published before the process ended.
     await schedule.start(await writer.run(lambda: content.everything(store)))
-    publishing = asyncio.create_task(schedule.run())
+    publishing = asyncio.create_task(_publish(schedule))
     stack.push_async_callback(_cancel, publishing)
     desk = Desk(writer, schedule, marks=marks)
     stack.push_async_callback(desk.close, STOP_GRACE_S)
@@ -313,6 +313,17 @@ async def _stop_nodes(server: grpc.aio.Server, watchers: Watchers) -> None:
     # Watches never end by themselves, and would take the whole grace.
     watchers.end()
     await server.stop(STOP_GRACE_S)
+
+
+async def _publish(schedule: Schedule) -> None:
+    """Publishing must never end: a registry that publishes nothing must not look as if it did."""
+    try:
+        await schedule.run()
+    except asyncio.CancelledError:
+        raise
+    except BaseException:  # noqa: BLE001 - logged, and then the process ends
+        _log.exception("publishing stopped, and so the registry ends")
+        os._exit(1)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -208,6 +208,28 @@ def test_python_m_registry_serves_until_it_is_told_to_stop(own_home: Path) -> No
     assert not (own_home / "run/endpoints.json").exists()
 
 
+def test_a_registry_that_can_publish_no_more_ends(own_home: Path) -> None:
+    program = (
+        "import asyncio, sys, pathlib\n"
+        "from registry import app\n"
+        "from registry.directory.schedule import Schedule\n"
+        "async def fails(self): raise RuntimeError('a fault of ours')\n"
+        "Schedule.run = fails\n"
+        "asyncio.run(app.serve(pathlib.Path(sys.argv[1])))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(own_home)],
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONPATH": f"{PROJECT}:{PROJECT / 'protos'}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "publishing stopped, and so the registry ends" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "text"),
     [([], 2, "usage"), (["--help"], 2, "usage"), (["/nowhere"], 1, "HOME_MISSING")],
