@@ -8,6 +8,8 @@ BIN   := .venv/bin
 STAMP := .venv/.synced
 # The rooms that exist: a new one is checked from its first day.
 TYPED := $(wildcard cli node registry runtime security tests bench examples tools)
+# Without compiled files every command that a test starts would compile all its modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 # More arguments for pytest: make test ARGS="-k seal"
 ARGS  ?=
 

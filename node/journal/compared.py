@@ -36,7 +36,7 @@ from security.statement import MAX_TIME_MS
 
 # Of one hour, at 32 bytes each in memory, twice while they are sorted.
 MAX_HOUR_PARCELS: Final = 4_000_000
-# A seal's time may be so much later than when it was recorded (docs/spec, "Links: checks").
+# A seal's time may be so much later than when it was recorded: docs/spec, "What a receiver checks".
 MAX_AHEAD_MS: Final = 60_000
 # Rows fetched from a server at a time.
 PAGE_ROWS: Final = 10_000
