@@ -28,8 +28,7 @@ ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
         Code.GATHER_METHOD: ErrorInfo(
             Status.FAILED_PRECONDITION,
             "This method can't be called at many regions in this way.",
-            "Gather a method with one request: a streamed answer by simpul-region, a single one by "
-            "simpul.v1.Gather/Call.",
+            "Gather streamed answers by simpul-region, single ones by simpul.v1.Gather/Call.",
         ),
         Code.GATHER_TOO_WIDE: ErrorInfo(
             Status.RESOURCE_EXHAUSTED,

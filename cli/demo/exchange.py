@@ -166,8 +166,10 @@ async def gathered(
     app: App, regencies: list[Participant], ministry: Participant
 ) -> tuple[str, tuple[Trip, ...]]:
     """The islands of all regencies in one call, and the way to each by the ministry."""
+    codes = [code for regency in regencies for code in regency.regions]
     wish = Wish(
-        regions=",".join(code for regency in regencies for code in regency.regions),
+        # A single code would be an ordinary call; its province is a gather of one.
+        regions=",".join(codes) if len(codes) > 1 else f"{codes[0][:2]}.*",
         airports=ministry.subsystem,
         common=(("simpul-token", app.token),),
         limit=ISLANDS_SHOWN,

@@ -103,7 +103,11 @@ def test_a_message_becomes_snake_case_hex_and_integers() -> None:
 
 
 def test_an_absent_message_is_null() -> None:
-    assert to_dict(admin_pb2.AllowAccessResponse()) == {"agreement": None, "untold": None}
+    assert to_dict(admin_pb2.AllowAccessResponse()) == {
+        "agreement": None,
+        "hints": [],
+        "untold": None,
+    }
 
 
 def test_times_are_utc_and_none_is_a_dash() -> None:

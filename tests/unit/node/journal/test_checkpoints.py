@@ -184,7 +184,8 @@ def test_a_journal_of_the_first_version_gets_its_nodes(path: Path) -> None:
         "DROP TABLE erasures; DROP TABLE erasure_tellings; DROP TABLE erasure_notices;"
         "DROP TABLE dropped; DROP TABLE leaf_tiles; DROP TABLE link_tails; DROP TABLE cut_calls;"
         "DROP TABLE archives; DROP INDEX parcels_peer; ALTER TABLE parcels DROP COLUMN peer;"
-        "ALTER TABLE calls DROP COLUMN settled;"
+        "ALTER TABLE calls DROP COLUMN settled; DROP INDEX calls_gather;"
+        "ALTER TABLE calls DROP COLUMN gather; ALTER TABLE calls DROP COLUMN region;"
         "UPDATE alembic_version SET version_num = '0001';"
     )
     connection.close()

@@ -197,7 +197,7 @@ class TestEachStepAlone:
             "UPDATE calls SET role = 1 - role WHERE id = 1",
             "DELETE FROM calls WHERE id = 5",
             # A call that no entry speaks of.
-            "INSERT INTO calls VALUES (99, x'00', 1, 0, 0, 1, NULL, 0, 1, NULL, NULL)",
+            "INSERT INTO calls VALUES (99, x'00', 1, 0, 0, 1, NULL, 0, 1, NULL, NULL, NULL, 0)",
         ],
     )
     def test_8_a_call_says_other_things_than_its_entries(self, honest: Path, change: str) -> None:
