@@ -194,6 +194,18 @@ def expires_at_ms(certificate_der: bytes) -> int:
     return int(_load_certificate(certificate_der).not_valid_after_utc.timestamp()) * _MS_PER_S
 
 
+def renewal_due_ms(certificate_der: bytes) -> int:
+    """Return when a certificate is to be renewed, at two thirds of its life.
+
+    Raises:
+        SimpulError: CERTIFICATE_MISMATCH, when it is none.
+    """
+    certificate = _load_certificate(certificate_der)
+    begun_ms = int(certificate.not_valid_before_utc.timestamp() * _MS_PER_S)
+    ends_ms = int(certificate.not_valid_after_utc.timestamp() * _MS_PER_S)
+    return begun_ms + (ends_ms - begun_ms) * 2 // 3
+
+
 def to_pem(*certificates_der: bytes) -> bytes:
     """Return certificates as PEM, in order; raises SimpulError CERTIFICATE_MISMATCH."""
     return b"".join(_load_certificate(item).public_bytes(Encoding.PEM) for item in certificates_der)

@@ -26,14 +26,15 @@ from runtime.ports import Address, TcpAddress, parse_address
 from security.certificate import to_pem
 from security.directory_records import NodeState, NodeView
 from security.errors import Code, SimpulError
+from security.limits import CLOCK_AHEAD_MS
 from security.oversight import WitnessView
 
 TIMEOUT_S: Final = 3.0
 AT_ONCE: Final = 16
 # Other nodes that are tried; a federation has hundreds.
 MAX_PEERS: Final = 50
-# What a peer seals more than 60 s ahead of another's clock is refused.
-CLOCK_FAULT_S: Final = 60.0
+# What a peer seals further ahead of another's clock is refused.
+CLOCK_FAULT_S: Final = CLOCK_AHEAD_MS / 1000
 CLOCK_WARNING_S: Final = 5.0
 
 _Thing = TypeVar("_Thing")
@@ -100,7 +101,9 @@ def check_files_and_clock(place: Place) -> Iterator[Finding]:
     if abs(ahead_s) > CLOCK_FAULT_S:
         yield fault("clock", off, "set the clock, and keep it by NTP", Code.PARCEL_TIME)
     elif abs(ahead_s) > CLOCK_WARNING_S:
-        yield warning("clock", off, "keep the clock by NTP: past 60 s parcels are refused")
+        yield warning(
+            "clock", off, f"keep the clock by NTP: past {CLOCK_FAULT_S:.0f} s parcels are refused"
+        )
     else:
         yield well("clock", "as the registry's machine has it")
 

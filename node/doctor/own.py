@@ -21,7 +21,7 @@ from node.doctor.model import Finding, fault, raised, warning, well
 from node.home import NodeHome
 from node.journal.reader import JournalReader
 from node.keyring import KeyRing
-from security.certificate import dns_names, expires_at_ms, from_pem
+from security.certificate import dns_names, expires_at_ms, from_pem, renewal_due_ms
 from security.directory import DirectoryView
 from security.directory_records import NodeState
 from security.errors import Code, SimpulError
@@ -33,8 +33,8 @@ NONE_BYTES: Final = 64 * 1024**2
 # A call waits for two of these in turn, one at each node.
 SLOW_SYNC_MS: Final = 25.0
 SYNCS: Final = 7
-# The node renews its certificate ten days before its end.
-LATE_DAYS: Final = 9
+# The node tries to renew its certificate every hour, once it is due.
+RENEWAL_GRACE_MS: Final = MS_PER_DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +222,8 @@ def check_certificate(place: Place) -> Iterator[Finding]:
         )
         return
     days = (expires_at_ms(certificate) - place.now_ms) / MS_PER_DAY
+    due_ms = renewal_due_ms(certificate)
+    till_due = (due_ms - place.now_ms) / MS_PER_DAY
     if days < 0:
         yield fault(
             "certificate",
@@ -229,14 +231,14 @@ def check_certificate(place: Place) -> Iterator[Finding]:
             "start the node where it reaches the registry: it renews the certificate by itself",
             Code.CERTIFICATE_MISMATCH,
         )
-    elif days < LATE_DAYS:
+    elif place.now_ms > due_ms + RENEWAL_GRACE_MS:
         yield warning(
             "certificate",
-            f"{days:.1f} days left, and it was not renewed at 10",
+            f"{days:.1f} days left, and it should have been renewed {-till_due:.0f} days ago",
             "let the node reach the registry; its log says why the renewal fails",
         )
     else:
-        yield well("certificate", f"{days:.0f} days left; it is renewed 10 days before its end")
+        yield well("certificate", f"{days:.0f} days left; renewed by itself in {till_due:.0f}")
 
 
 def check_journal(place: Place) -> Iterator[Finding]:

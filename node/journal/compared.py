@@ -30,14 +30,13 @@ from node.journal.model import Direction
 from node.journal.readonly import JournalReading
 from node.journal.tables import DIRECTIONS, LINKS, NAMES, PARCELS
 from security.errors import Code, SimpulError
+from security.limits import CLOCK_AHEAD_MS
 from security.parcel import HeaderFields, parse_header
 from security.reconcile import HOUR_MS, Gathering, HashSet, HourDigest, ParcelPlace
 from security.statement import MAX_TIME_MS
 
 # Of one hour, at 32 bytes each in memory, twice while they are sorted.
 MAX_HOUR_PARCELS: Final = 4_000_000
-# A seal's time may be so much later than when it was recorded: docs/spec, "What a receiver checks".
-MAX_AHEAD_MS: Final = 60_000
 # Rows fetched from a server at a time.
 PAGE_ROWS: Final = 10_000
 
@@ -110,7 +109,7 @@ class ComparedReader(JournalReading):
             times = [_dropped_before_ms(connection, row.slot, row.first) for row in dropped]
         if len(times) == 0:
             return 0
-        return -(-(max(times) + MAX_AHEAD_MS) // HOUR_MS) * HOUR_MS
+        return -(-(max(times) + CLOCK_AHEAD_MS) // HOUR_MS) * HOUR_MS
 
     def hour(self, span: Span, hour: int) -> HourSets:
         """The hashes of one hour of the span.

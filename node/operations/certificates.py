@@ -9,18 +9,16 @@ import asyncio
 from typing import Final
 
 import structlog
-from cryptography import x509
 
 from node.home import KeyName
 from node.operations.desk import Desk
 from runtime.files import write_durably
-from security.certificate import from_pem, make_request, to_pem
+from security.certificate import from_pem, make_request, renewal_due_ms, to_pem
 from security.errors import SimpulError
 
 _log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S: Final = 3600.0
-_MS_PER_S: Final = 1000
 
 
 async def keep_renewed(desk: Desk) -> None:
@@ -50,7 +48,4 @@ async def renew(desk: Desk) -> None:
 
 
 def _is_due(desk: Desk) -> bool:
-    certificate = x509.load_der_x509_certificate(from_pem(desk.home.chain.read_bytes())[0])
-    begun_ms = int(certificate.not_valid_before_utc.timestamp() * _MS_PER_S)
-    ends_ms = int(certificate.not_valid_after_utc.timestamp() * _MS_PER_S)
-    return desk.now_ms() >= begun_ms + (ends_ms - begun_ms) * 2 // 3
+    return desk.now_ms() >= renewal_due_ms(from_pem(desk.home.chain.read_bytes())[0])
