@@ -4,7 +4,6 @@
 its holder has read. What the other side's signature is worth is judged where it is imported.
 """
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +11,11 @@ import typer
 
 from cli.access_decide import AgreementArgument, print_agreement, print_untold
 from cli.access_terms import Note
-from cli.ceremony import PASSPHRASE, KeyFile, Yes, read
+from cli.ceremony import KeyFile, Yes
+from cli.files import key_passphrase, read_small, write_new
 from cli.options import AsJson, NodeHomeDir, examples, group
 from cli.output import print_done, print_json, print_line, print_next, print_pairs, refusal
-from security.errors import Code
+from security.errors import Code, SimpulError
 
 if TYPE_CHECKING:
     from security.agreement import AgreementTerms
@@ -73,7 +73,7 @@ def sign(file: Document, key: KeyFile, out: Out, yes: Yes = False, as_json: AsJs
     from security.agreement import agreement_hash, parse_agreement, sign_agreement
     from security.agreement_compare import describe
 
-    document = _parse(read(file))
+    document = _parse(read_small(file))
     terms, private = parse_agreement(document.agreement), _private_key(key)
     side = _side(terms, private)
     if not as_json:
@@ -92,7 +92,7 @@ def sign(file: Document, key: KeyFile, out: Out, yes: Yes = False, as_json: AsJs
         document.provider_signature = signature
     else:
         document.consumer_signature = signature
-    _write(out, document.SerializeToString())
+    write_new(out, document.SerializeToString())
     found = agreement_hash(document.agreement).hex()
     if as_json:
         print_json({"file": str(out), "agreement": found, "signed_as": side})
@@ -110,7 +110,7 @@ def import_signed(
     from cli.admin import ask_node
     from simpul.node.v1 import admin_pb2
 
-    request = admin_pb2.ImportAgreementRequest(document=read(file), note=note)
+    request = admin_pb2.ImportAgreementRequest(document=read_small(file), note=note)
     made = ask_node(home, lambda stub: stub.ImportAgreement(request))
     if as_json:
         print_agreement(made.agreement, made.untold)
@@ -124,7 +124,7 @@ def _exported(out: Path, document: bytes, *, as_json: bool) -> None:
     from security.agreement import agreement_hash
 
     found = agreement_hash(_parse(document).agreement).hex()
-    _write(out, document)
+    write_new(out, document)
     if as_json:
         print_json({"file": str(out), "agreement": found})
         return
@@ -144,26 +144,17 @@ def _parse(data: bytes) -> "SignedAgreement":
 
 
 def _private_key(file: Path) -> "PrivateKey":
-    from cryptography.hazmat.primitives.serialization import (
-        Encoding,
-        NoEncryption,
-        PrivateFormat,
-        load_pem_private_key,
-    )
-
     from security.keys import PrivateKey
+    from security.pem import decrypt_pem
 
-    data = read(file)
+    data = read_small(file)
     if b"ENCRYPTED" in data:
-        given = os.environ.get(PASSPHRASE)
-        text = typer.prompt("Passphrase", hide_input=True, err=True) if given is None else given
         try:
-            key = load_pem_private_key(data, text.encode())
-        except ValueError as error:
+            data = decrypt_pem(data, key_passphrase())
+        except SimpulError as error:
             raise refusal(
-                Code.KEY_MALFORMED, f"{file} is no key in PEM, or the passphrase is wrong"
+                error.code, f"{file} is no key in PEM, or the passphrase is wrong"
             ) from error
-        data = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return PrivateKey.from_pem(data)
 
 
@@ -177,15 +168,3 @@ def _side(terms: "AgreementTerms", key: "PrivateKey") -> str:
         f"the agreement names the key {key.public.key_id.hex()[:16]} for neither side: take the "
         "identity key of its provider or its consumer",
     )
-
-
-def _write(file: Path, data: bytes) -> None:
-    try:
-        with file.open("xb") as opened:
-            opened.write(data)
-    except FileExistsError as error:
-        raise refusal(
-            Code.ALREADY_EXISTS, f"{file} is there already: give another name with --out"
-        ) from error
-    except OSError as error:
-        raise refusal(Code.NOT_FOUND, f"{file} can't be written: {error.strerror}") from error

@@ -5,13 +5,13 @@ more signatures. A holder's key is read to sign, and never printed or copied.
 """
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.files import PASSPHRASE, key_passphrase, read_small
 from cli.output import print_done, print_hint, print_json, print_line, print_table, refusal
 from security.errors import Code
 
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from registry.directory.proposals import Proposal
     from simpul.registry.v1.admin_pb2 import ShowTrustResponse
 
-PASSPHRASE = "SIMPUL_KEY_PASSPHRASE"  # noqa: S105  (a variable's name)
 PUBLIC_SUFFIX = ".pub"
-MAX_FILE_BYTES = 1024 * 1024
 
 ProposalFile = Annotated[Path, typer.Argument(metavar="FILE", help="The proposal.")]
 Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the proposal is written.")]
@@ -38,23 +36,11 @@ KeyFile = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", help="Sign without being asked.")]
 
 
-def read(file: Path) -> bytes:
-    """A small file; raises SimpulError NOT_FOUND or REQUEST_MALFORMED."""
-    try:
-        with file.open("rb") as opened:
-            data = opened.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise refusal(Code.NOT_FOUND, f"{file} can't be read ({error.strerror})") from error
-    if len(data) > MAX_FILE_BYTES:
-        raise refusal(Code.REQUEST_MALFORMED, f"{file} is too long: it is another file")
-    return data
-
-
 def read_proposal(file: Path) -> "Proposal":
     """A proposal; raises SimpulError NOT_FOUND, REQUEST_MALFORMED or CHANGE_INVALID."""
     from registry.directory import proposals
 
-    return proposals.parse(read(file))
+    return proposals.parse(read_small(file))
 
 
 def write_proposal(file: Path, proposal: "Proposal", *, is_new: bool) -> None:
@@ -78,7 +64,7 @@ def read_holder(file: Path) -> "Key":
     from registry.directory import proposals
 
     try:
-        tree = json.loads(read(file))
+        tree = json.loads(read_small(file))
         holder, pem = str(tree["holder"]), str(tree["public_key"])
     except (ValueError, KeyError, TypeError) as error:
         raise refusal(
@@ -99,15 +85,13 @@ def read_signer(file: Path) -> "CryptoSigner":
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
     from securesystemslib.signer import CryptoSigner
 
-    data = read(file)
+    data = read_small(file)
     try:
         try:
             key = load_pem_private_key(data, None)
         except TypeError:
             # Encrypted.
-            given = os.environ.get(PASSPHRASE)
-            text = typer.prompt("Passphrase", hide_input=True, err=True) if given is None else given
-            key = load_pem_private_key(data, text.encode())
+            key = load_pem_private_key(data, key_passphrase())
         return CryptoSigner(key)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise refusal(
@@ -160,7 +144,7 @@ def publish_file(file: Path, home: Path, *, as_json: bool) -> None:
     from cli.admin import ask_registry
     from simpul.registry.v1 import admin_pb2
 
-    request = admin_pb2.ChangeTrustRequest(proposal=read(file))
+    request = admin_pb2.ChangeTrustRequest(proposal=read_small(file))
     answer = ask_registry(home, lambda stub: stub.ChangeTrust(request))
     if as_json:
         print_json(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.files import read_small
 from cli.options import AsJson, NodeHomeDir, examples
 from cli.output import (
     CommandError,
@@ -207,7 +208,7 @@ def verify(
     """
     if root is not None and home is not None:
         raise typer.BadParameter("give --root or --home", param_hint="--root")
-    known = None if root is None else _read_root(root)
+    known = None if root is None else read_small(root)
     files = list(_files(paths))
     if len(files) == 0:
         raise refusal(Code.NOT_FOUND, "no archives there: give files, or a folder that holds some")
@@ -303,13 +304,6 @@ def _verified(
         ) from error
     ends[head.origin] = report.next
     return _report(file, report)
-
-
-def _read_root(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise refusal(Code.NOT_FOUND, f"{path} can't be read: {error.strerror}") from error
 
 
 def _trust(home: Path | None, root: bytes | None, origin: str) -> "Trust | None":

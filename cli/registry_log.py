@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli import ceremony
+from cli.files import read_small, write_new
 from cli.options import AsJson, RegistryHomeDir, examples, group
 from cli.output import (
     print_done,
@@ -13,11 +13,9 @@ from cli.output import (
     print_json,
     print_pairs,
     print_table,
-    refusal,
     to_dict,
     when,
 )
-from security.errors import Code
 
 app = group("Show the public log of the directory's changes, and prove that one is in it.")
 
@@ -79,17 +77,11 @@ def log_prove(
 ) -> None:
     """Write a proof that a leaf is in the log: anyone verifies it who has root.json."""
     from cli.admin import ask_registry
-    from runtime.files import write_durably
     from simpul.registry.v1 import admin_pb2
 
-    if out.exists():
-        raise refusal(Code.ALREADY_EXISTS, f"{out} is there already: give another name with --out")
     request = admin_pb2.ShowLogProofRequest(number=number)
     answer = ask_registry(home, lambda stub: stub.ShowLogProof(request))
-    try:
-        write_durably(out, answer.proof)
-    except OSError as error:
-        raise refusal(Code.NOT_FOUND, f"{out} can't be written ({error.strerror})") from error
+    write_new(out, answer.proof)
     print_done(f"proof of leaf {number} in {out}")
 
 
@@ -104,7 +96,7 @@ def log_verify(
     """Verify a proof, without a network."""
     from registry.directory import log_proof
 
-    found = log_proof.verify(ceremony.read(file), ceremony.read(root))
+    found = log_proof.verify(read_small(file), read_small(root))
     row = {
         "number": found.number,
         "kind": str(found.leaf.kind),

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from cli.files import read_small
 from cli.options import AsJson, RegistryHomeDir, examples, group
 from cli.output import (
     print_done,
@@ -76,7 +77,7 @@ def operator_accept(
             Code.HOME_MISSING,
             f"{home} holds no operator's key: `simpul registry operator request` makes one",
         )
-    data = _read(grant)
+    data = read_small(grant, MAX_FILE_BYTES)
     profile = parse_profile(data, str(grant))
     write_durably(home / PROFILE_FILE, data)
     print_done(f"{profile.name} may work at {profile.registry}")
@@ -103,7 +104,7 @@ def operator_add(
     from simpul.registry.v1 import admin_pb2
 
     asked = admin_pb2.AddOperatorRequest(
-        operator=name, role=role, certificate_request=_read(request)
+        operator=name, role=role, certificate_request=read_small(request, MAX_FILE_BYTES)
     )
     answer = ask_registry(home, lambda stub: stub.AddOperator(asked))
     print_json(json.loads(answer.operator.grant))
@@ -181,14 +182,3 @@ def operator_remove(name: NameArgument, home: RegistryHomeDir, as_json: AsJson =
         print_json({"removed": name})
         return
     print_done(f"{name} is no operator any more")
-
-
-def _read(file: Path) -> bytes:
-    try:
-        with file.open("rb") as opened:
-            data = opened.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise refusal(Code.NOT_FOUND, f"{file} can't be read ({error.strerror})") from error
-    if len(data) > MAX_FILE_BYTES:
-        raise refusal(Code.REQUEST_MALFORMED, f"{file} is too long: it is another file")
-    return data

@@ -12,6 +12,7 @@ import typer
 
 from cli import ceremony
 from cli.ceremony import KeyFile, Out, ProposalFile, Yes
+from cli.files import read_small
 from cli.options import AsJson, RegistryHomeDir, examples, group
 from cli.output import print_done, print_hint, print_line, print_next, print_table, refusal
 from runtime.clock import now_ms
@@ -109,7 +110,7 @@ def _policy(file: Path) -> bytes:
     from simpul.v1 import directory_pb2
 
     try:
-        message = Parse(ceremony.read(file), directory_pb2.FederationPolicy())
+        message = Parse(read_small(file), directory_pb2.FederationPolicy())
     except (ParseError, UnicodeDecodeError) as error:
         raise refusal(
             Code.REQUEST_MALFORMED,

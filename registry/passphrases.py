@@ -9,14 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
-
 from security.errors import Code, SimpulError
+from security.pem import decrypt_pem
 
 CREDENTIAL: Final = "simpul-ca-passphrase"
 VARIABLE: Final = "SIMPUL_REGISTRY_CA_PASSPHRASE"
@@ -62,12 +56,11 @@ def opened(key_pem: bytes, where: Path, passphrase: Find) -> bytes:
             f"variable {VARIABLE}, or by systemd's credential {CREDENTIAL}",
         )
     try:
-        key = load_pem_private_key(key_pem, found.encode())
-    except ValueError as error:
+        return decrypt_pem(key_pem, found.encode())
+    except SimpulError as error:
         raise SimpulError(
             Code.CONFIG_INVALID, f"{where} does not open: its passphrase is another one"
         ) from error
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def _first_line(path: Path) -> str:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from securesystemslib.signer import CryptoSigner
 
-from cli import ceremony
+from cli import ceremony, files
 from registry.directory import proposals
 from registry.directory.layout import Role
 from registry.directory.proposals import Keys
@@ -91,9 +91,9 @@ def test_a_key_may_have_a_passphrase(
     )
     keys["anna"].write_bytes(locked)
     args = ("registry", "root", "sign", str(proposal), "--key", str(keys["anna"]), "--yes")
-    monkeypatch.setenv(ceremony.PASSPHRASE, "wrong")
+    monkeypatch.setenv(files.PASSPHRASE, "wrong")
     assert "KEY_MALFORMED" in simpul(*args).err
-    monkeypatch.setenv(ceremony.PASSPHRASE, "secret")
+    monkeypatch.setenv(files.PASSPHRASE, "secret")
     assert "1 of 2" in simpul(*args).ok().out
 
 
