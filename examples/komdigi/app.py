@@ -65,24 +65,29 @@ async def trips(channel: grpc.aio.Channel, question: Question) -> list[Trip]:
     room = asyncio.Semaphore(MAX_CALLS_AT_ONCE)
 
     async def trip(island: wisata_pb2.Island) -> Trip:
-        place = bandara_pb2.Coordinate(
-            latitude=island.position.latitude, longitude=island.position.longitude
-        )
         async with room:
-            answer = await bandara.Nearest(
-                bandara_pb2.NearestRequest(position=place),
-                metadata=question.ministry,
-                timeout=CALL_TIMEOUT_S,
-            )
-        nearest = answer.airports[0]
-        airport = nearest.airport
-        return Trip(island.name, airport.iata, airport.name, airport.city, nearest.distance_km)
+            return await way_to(bandara, island, question.ministry)
 
     islands = [
         answer.island
         async for answer in wisata.List(request, metadata=question.region, timeout=CALL_TIMEOUT_S)
     ]
     return await asyncio.gather(*(trip(island) for island in islands))
+
+
+async def way_to(
+    bandara: "bandara_pb2_grpc.BandaraAsyncStub", island: wisata_pb2.Island, metadata: Metadata
+) -> Trip:
+    """Ask for an island's nearest airport; raises AioRpcError."""
+    place = bandara_pb2.Coordinate(
+        latitude=island.position.latitude, longitude=island.position.longitude
+    )
+    answer = await bandara.Nearest(
+        bandara_pb2.NearestRequest(position=place), metadata=metadata, timeout=CALL_TIMEOUT_S
+    )
+    nearest = answer.airports[0]
+    airport = nearest.airport
+    return Trip(island.name, airport.iata, airport.name, airport.city, nearest.distance_km)
 
 
 def table(found: Iterable[Trip]) -> str:

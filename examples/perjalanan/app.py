@@ -18,11 +18,19 @@ from typing import Final
 
 import grpc
 
-from examples.gen.bandara.v1 import bandara_pb2, bandara_pb2_grpc
+from examples.gen.bandara.v1 import bandara_pb2_grpc
 from examples.gen.wisata.v1 import wisata_pb2, wisata_pb2_grpc
-from examples.komdigi.app import CALL_TIMEOUT_S, Metadata, Trip, metadata_pair, table
+from examples.komdigi.app import (
+    ADDRESSEE_KEY,
+    CALL_TIMEOUT_S,
+    MAX_CALLS_AT_ONCE,
+    Metadata,
+    Trip,
+    metadata_pair,
+    table,
+    way_to,
+)
 
-MAX_CALLS_AT_ONCE: Final = 16
 GATHER: Final = "simpul-gather-"
 
 
@@ -54,18 +62,8 @@ async def plan(channel: grpc.aio.Channel, wish: Wish) -> Plan:
     room = asyncio.Semaphore(MAX_CALLS_AT_ONCE)
 
     async def trip(island: wisata_pb2.Island) -> Trip:
-        place = bandara_pb2.Coordinate(
-            latitude=island.position.latitude, longitude=island.position.longitude
-        )
         async with room:
-            answer = await bandara.Nearest(
-                bandara_pb2.NearestRequest(position=place),
-                metadata=(*wish.common, ("simpul-to", wish.airports)),
-                timeout=CALL_TIMEOUT_S,
-            )
-        found = answer.airports[0]
-        airport = found.airport
-        return Trip(island.name, airport.iata, airport.name, airport.city, found.distance_km)
+            return await way_to(bandara, island, (*wish.common, (ADDRESSEE_KEY, wish.airports)))
 
     partial = (("simpul-partial", "ok"),) if wish.partial else ()
     islands = wisata_pb2_grpc.WisataStub(channel).List(
