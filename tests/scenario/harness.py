@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -364,3 +365,23 @@ def descendants_of(pid: int) -> list[int]:
     """The processes that a process has started, and those that these have."""
     found = children_of(pid)
     return found + [child for each in found for child in children_of(each)]
+
+
+class _Answers(grpc.GenericRpcHandler):
+    def __init__(self, answer: Callable[[bytes], bytes]) -> None:
+        self._answer = answer
+
+    def service(self, _details: Any) -> Any:
+        return grpc.unary_unary_rpc_method_handler(lambda request, _context: self._answer(request))
+
+
+@contextmanager
+def answering(answer: Callable[[bytes], bytes]) -> Iterator[str]:
+    """The address of a service that answers every unary call so."""
+    server = grpc.server(ThreadPoolExecutor(2), handlers=[_Answers(answer)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()

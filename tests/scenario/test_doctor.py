@@ -1,6 +1,7 @@
 """`simpul node doctor`: it is broken from a list, and each time it names what is broken."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -82,31 +83,24 @@ def other_key(home: Path) -> None:
     path.write_bytes(PrivateKey.generate(Algorithm.ED25519).to_pem())
 
 
-def other_registry(home: Path) -> None:
+def set_line(home: Path, key: str, value: str) -> None:
+    """Sets the one line of node.toml that has this key."""
     config = home / "node.toml"
-    lines = [
-        'certificate_sha256 = "' + "ab" * 32 + '"' if "certificate_sha256" in line else line
-        for line in config.read_text().splitlines()
-    ]
-    config.write_text("\n".join(lines))
+    text, lines = re.subn(rf"(?m)^{key} = .*$", f'{key} = "{value}"', config.read_text())
+    assert lines == 1
+    config.write_text(text)
+
+
+def other_registry(home: Path) -> None:
+    set_line(home, "certificate_sha256", "ab" * 32)
 
 
 def other_address(home: Path) -> None:
-    config = home / "node.toml"
-    lines = [
-        'advertise = "node.example:1"' if line.startswith("advertise") else line
-        for line in config.read_text().splitlines()
-    ]
-    config.write_text("\n".join(lines))
+    set_line(home, "advertise", "node.example:1")
 
 
 def no_registry(home: Path) -> None:
-    config = home / "node.toml"
-    lines = [
-        'address = "127.0.0.1:1"' if line.startswith("address") else line
-        for line in config.read_text().splitlines()
-    ]
-    config.write_text("\n".join(lines))
+    set_line(home, "address", "127.0.0.1:1")
 
 
 def no_directory(home: Path) -> None:

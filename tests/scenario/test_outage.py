@@ -4,17 +4,14 @@ Days pass by the clock of the processes that are started then (`days_later`).
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-import grpc
 import pytest
 
 from examples.gen.wisata.v1 import wisata_pb2 as pb
 from registry.config import free_addresses
-from tests.scenario.harness import Process, done, refused, serving, until
+from tests.scenario.harness import Process, answering, done, refused, serving, until
 from tests.scenario.world import ASKER, CONSUMER, FIRST, REGENCY, World
 
 DAYS_LATER = Path(__file__).parent / "days_later"
@@ -24,19 +21,11 @@ def later(days: int) -> dict[str, str]:
     return {"PYTHONPATH": str(DAYS_LATER), "TEST_DAYS_LATER": str(days)}
 
 
-class _Service(grpc.GenericRpcHandler):
-    def service(self, _details: Any) -> Any:
-        answer = pb.GetResponse(island=pb.Island(name="one")).SerializeToString()
-        return grpc.unary_unary_rpc_method_handler(lambda _request, _context: answer)
-
-
 @pytest.fixture
 def target() -> Iterator[str]:
-    server = grpc.server(ThreadPoolExecutor(2), handlers=[_Service()])
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    yield f"127.0.0.1:{port}"
-    server.stop(None).wait()
+    answer = pb.GetResponse(island=pb.Island(name="one")).SerializeToString()
+    with answering(lambda _: answer) as address:
+        yield address
 
 
 def start_registry(world: World, **env: str) -> Process:

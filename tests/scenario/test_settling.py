@@ -7,16 +7,24 @@ an answer, is on its way. Neither node stops.
 import sqlite3
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 
 from tests.interop.federation import free_port
-from tests.scenario.harness import PROTOSET, SUPERAPP, Federation, Told, done, serving, until
+from tests.scenario.harness import (
+    PROTOSET,
+    SUPERAPP,
+    Federation,
+    Told,
+    answering,
+    done,
+    serving,
+    until,
+)
 from tests.support import slow_line
 from tests.support.slow_line import Line, Running
 
@@ -28,18 +36,10 @@ SLOW, QUICK = Line(delay_s=0.5), Line(delay_s=0.0)
 PARCEL_BYTES = 600
 
 
-class _Echo(grpc.GenericRpcHandler):
-    def service(self, _details: Any) -> Any:
-        return grpc.unary_unary_rpc_method_handler(lambda request, _context: request)
-
-
 @pytest.fixture
 def target() -> Iterator[str]:
-    server = grpc.server(ThreadPoolExecutor(2), handlers=[_Echo()])
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    yield f"127.0.0.1:{port}"
-    server.stop(0)
+    with answering(lambda request: request) as address:
+        yield address
 
 
 def test_both_nodes_say_what_became_of_calls_on_a_link_that_broke(

@@ -6,12 +6,10 @@ Its tests build on each other, in the order of the file.
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import grpc
 import pytest
 
 from examples.gen.wisata.v1 import wisata_pb2 as pb
@@ -20,6 +18,7 @@ from registry.home import NewRegistry
 from simpul.registry.v1 import admin_pb2
 from tests.scenario.harness import (
     Process,
+    answering,
     done,
     refused,
     until,
@@ -38,27 +37,18 @@ PROVINCE = "ID/PROVINSI/53"
 IN_TIME_S = 2.0
 
 
-class _Service(grpc.GenericRpcHandler):
-    """Answers every call with its own name."""
-
-    def __init__(self, name: str) -> None:
-        self._answer = pb.GetResponse(island=pb.Island(name=name)).SerializeToString()
-
-    def service(self, _details: Any) -> Any:
-        return grpc.unary_unary_rpc_method_handler(lambda _request, _context: self._answer)
-
-
 @pytest.fixture(scope="module")
 def services() -> Iterator[dict[str, str]]:
-    servers, found = [], {}
-    for name in ("one", "two", "province"):
-        server = grpc.server(ThreadPoolExecutor(2), handlers=[_Service(name)])
-        found[name] = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-        server.start()
-        servers.append(server)
-    yield found
-    for server in servers:
-        server.stop(0)
+    """Each answers every call with its own name."""
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(answering(partial(_named, name)))
+            for name in ("one", "two", "province")
+        }
+
+
+def _named(name: str, _request: bytes) -> bytes:
+    return pb.GetResponse(island=pb.Island(name=name)).SerializeToString()
 
 
 @pytest.fixture(scope="module")

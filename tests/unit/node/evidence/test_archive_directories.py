@@ -25,13 +25,6 @@ Show = Callable[[Iterable[Checkpoint]], Directories | None]
 
 
 @pytest.fixture
-def scene() -> Scene:
-    made = Scene()
-    made.later()
-    return made
-
-
-@pytest.fixture
 def place(tmp_path: Path) -> ArchivePlace:
     return parse_archive_place(str(tmp_path / "archives"), {})
 

@@ -40,13 +40,6 @@ def s3() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def scene() -> Scene:
-    made = Scene()
-    made.later()
-    return made
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> ArchivePlace:
     return parse_archive_place(str(tmp_path / "archives"), {})
 
