@@ -28,7 +28,8 @@ from tests.scenario.harness import (
 from tests.support import slow_line
 from tests.support.slow_line import Line, Running
 
-REGENCY = "ID/DAERAH/53.06"
+# No other test on the shared federation has a node of it.
+REGENCY = "ID/DAERAH/53.19"
 # One way, and longer than whoever cuts takes to see what was recorded.
 SLOW, QUICK = Line(delay_s=0.5), Line(delay_s=0.0)
 
