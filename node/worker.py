@@ -444,7 +444,10 @@ def _tell(settled: Settled, metrics: LinkMetrics, notes: Notes) -> None:
     for what, number in counts.items():
         metrics.settled(what, number)
     _log.info("broken link settled", peer=str(settled.peer), link=settled.link_id.hex(), **counts)
-    notes.put(settled.note())
+    note = settled.note()
+    # Most links that end so had no call under way: nothing is written of them.
+    if note.calls:
+        notes.put(note)
 
 
 def _unwanted(view: DirectoryView, node: NodeId) -> SimpulError | None:

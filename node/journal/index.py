@@ -225,10 +225,7 @@ class IndexGroup:
             case LinkNote():
                 self._link_ended(note)
             case SettledNote():
-                link = self.link(note.link_id, note.end)
-                self._settled += [
-                    (SETTLEMENTS.index(what), call_id, link) for call_id, what in note.calls
-                ]
+                self._settle(note)
 
     def _refused(self, note: CallNote) -> None:
         """Takes up a call that our own node refused, before there was a link."""
@@ -262,6 +259,13 @@ class IndexGroup:
             # What this very group ends isn't written yet, and so is still found open.
             if key not in self.ended:
                 self._end(key, call, lost)
+
+    def _settle(self, note: SettledNote) -> None:
+        link = self.link(note.link_id, note.end)
+        if link == NO_LINK:
+            # Nothing of it was ever recorded; and what was refused here has no link either.
+            return
+        self._settled += [(SETTLEMENTS.index(what), call_id, link) for call_id, what in note.calls]
 
     def slot_taken(self, slot: int, status: int, code: str) -> None:
         """Marks the calls that the slot's last holder left open: their links died with it."""

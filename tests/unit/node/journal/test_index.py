@@ -136,6 +136,14 @@ def test_what_a_greeting_tells_of_a_broken_links_calls_stands_beside_how_they_en
     }
 
 
+def test_a_link_that_is_not_recorded_settles_no_call_that_was_refused_here(path: Path) -> None:
+    told = SettledNote(Link().link_id, LinkEnd.DIALLER, ((call_id(1), Settlement.NOT_STARTED),))
+    append(path, Append(notes=(refused(1), told)))
+    with JournalReader(path) as reader:
+        (row,) = reader.list_calls(CallFilter())
+    assert (row.outcome, row.settled) == (Outcome.REFUSED, None)
+
+
 LOST = (Outcome.LOST, 14, "OUTCOME_UNKNOWN", NOW_MS + 500)
 
 
