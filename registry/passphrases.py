@@ -5,24 +5,19 @@ In this order: systemd's credential `simpul-ca-passphrase` (LoadCredentialEncryp
 and held nowhere; the key itself is in memory, in the clear, for as long as the registry runs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from runtime.key_stores import secrets_found
+from runtime.key_stores.secrets_found import Find, Places, nothing
 from security.errors import Code, SimpulError
-from security.pem import decrypt_pem
+from security.pem import decrypt_pem, is_encrypted
+
+__all__ = ["CREDENTIAL", "VARIABLE", "Find", "find", "nothing", "opened"]
 
 CREDENTIAL: Final = "simpul-ca-passphrase"
 VARIABLE: Final = "SIMPUL_REGISTRY_CA_PASSPHRASE"
-
-_ENCRYPTED: Final = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
-
-Find = Callable[[], str | None]
-
-
-def nothing() -> str | None:
-    """No passphrase is known."""
-    return None
 
 
 def find(file: str, env: Mapping[str, str]) -> str | None:
@@ -31,13 +26,7 @@ def find(file: str, env: Mapping[str, str]) -> str | None:
     Raises:
         SimpulError: CONFIG_INVALID, when `file` is named and can't be read.
     """
-    if folder := env.get("CREDENTIALS_DIRECTORY"):
-        credential = Path(folder) / CREDENTIAL
-        if credential.is_file():
-            return _first_line(credential)
-    if file:
-        return _first_line(Path(file))
-    return env.get(VARIABLE)
+    return secrets_found.find(Places(CREDENTIAL, VARIABLE), file, env)
 
 
 def opened(key_pem: bytes, where: Path, passphrase: Find) -> bytes:
@@ -46,7 +35,7 @@ def opened(key_pem: bytes, where: Path, passphrase: Find) -> bytes:
     Raises:
         SimpulError: CONFIG_INVALID, when it is encrypted and the passphrase is absent or another.
     """
-    if not key_pem.lstrip().startswith(_ENCRYPTED):
+    if not is_encrypted(key_pem):
         return key_pem
     found = passphrase()
     if not found:
@@ -60,13 +49,4 @@ def opened(key_pem: bytes, where: Path, passphrase: Find) -> bytes:
     except SimpulError as error:
         raise SimpulError(
             Code.CONFIG_INVALID, f"{where} does not open: its passphrase is another one"
-        ) from error
-
-
-def _first_line(path: Path) -> str:
-    try:
-        return path.read_text().splitlines()[0]
-    except (OSError, UnicodeDecodeError, IndexError) as error:
-        raise SimpulError(
-            Code.CONFIG_INVALID, f"{path} holds no passphrase in its first line"
         ) from error

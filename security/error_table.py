@@ -200,6 +200,21 @@ ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
             "The registry has suspended or removed this subsystem.",
             "Ask the registry's operator why.",
         ),
+        Code.HSM_KEY: ErrorInfo(
+            Status.FAILED_PRECONDITION,
+            "The token holds no such key, another one, or one that it can't sign with.",
+            "See what the token holds; put the right token back, or rotate to another key.",
+        ),
+        Code.HSM_PIN: ErrorInfo(
+            Status.FAILED_PRECONDITION,
+            "The token's PIN is absent, refused or locked.",
+            "Put the right PIN where it is read from; a wrong one is never tried twice.",
+        ),
+        Code.HSM_UNAVAILABLE: ErrorInfo(
+            Status.UNAVAILABLE,
+            "The token that holds a key doesn't answer.",
+            "See that it is there and on; the node tries again by itself.",
+        ),
         Code.IDENTITY_ABSENT: ErrorInfo(
             Status.FAILED_PRECONDITION,
             "This node holds no identity key of the member, so it can't sign for it.",

@@ -114,6 +114,11 @@ class PrivateKey:
         self._signer = signer
         self.public = PublicKey(signer.algorithm, signer.public_bytes())
 
+    @property
+    def on_device(self) -> bool:
+        """Whether signing waits for something beside this machine: not to do in an event loop."""
+        return False
+
     @classmethod
     def generate(cls, algorithm: Algorithm) -> Self:
         """Make a new key. Draws randomness, inside the cryptography library."""

@@ -1,0 +1,1 @@
+"""Where private keys are kept: in files, and in tokens (PKCS#11). Sources: docs/adr/0029."""
