@@ -15,8 +15,9 @@ from typing import Any, Final
 import node.processes
 from node.entry import start_worker
 from node.gateway.asgi import GatewayApp, GatewayHost
-from node.home import KeyName, NodeHome
+from node.keyring import KeyRing
 from node.supervisor import serve
+from security.identifiers import MemberId
 from security.keys import PrivateKey
 
 SIGNATURES_PER_S: Final = 100
@@ -27,6 +28,11 @@ class SlowKey(PrivateKey):
 
     __slots__ = ()
 
+    @property
+    def on_device(self) -> bool:
+        """As one in an HSM is."""
+        return True
+
     def sign(self, domain: bytes, data: bytes) -> bytes:
         """As it is done, later."""
         time.sleep(1 / SIGNATURES_PER_S)
@@ -34,15 +40,14 @@ class SlowKey(PrivateKey):
 
 
 async def _start() -> GatewayHost:
-    """Start the worker, with a home that gives the slow key."""
-    read = NodeHome.read_key
+    """Start the worker, with a ring that gives the slow key."""
+    read = KeyRing.seal_keys
 
-    def read_slow(home: NodeHome, name: KeyName) -> PrivateKey:
-        key = read(home, name)
-        return SlowKey.from_pem(key.to_pem()) if name is KeyName.SEAL else key
+    def read_slow(ring: KeyRing, member: MemberId) -> tuple[PrivateKey, ...]:
+        return tuple(SlowKey.from_pem(key.to_pem()) for key in read(ring, member))
 
-    patched: Any = NodeHome
-    patched.read_key = read_slow
+    patched: Any = KeyRing
+    patched.seal_keys = read_slow
     return await start_worker()
 
 

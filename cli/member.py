@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.key_options import KeyAlgorithm, TokenKeyUri
 from cli.options import AsJson, NodeHomeDir, examples, group
 from cli.output import (
     print_done,
@@ -104,12 +105,24 @@ def drop(
     )
 
 
-@app.command("rotate-seal", epilog=examples(f"simpul member rotate-seal {EXAMPLE} --home N"))
-def rotate_seal(member: MemberArgument, home: NodeHomeDir, as_json: AsJson = False) -> None:
+@app.command(
+    "rotate-seal",
+    epilog=examples(
+        f"simpul member rotate-seal {EXAMPLE} --home N",
+        f"simpul member rotate-seal {EXAMPLE} --home N --key 'pkcs11:token=simpul;object=seal-2'",
+    ),
+)
+def rotate_seal(
+    member: MemberArgument,
+    home: NodeHomeDir,
+    key: TokenKeyUri = None,
+    key_algorithm: KeyAlgorithm = "ed25519",
+    as_json: AsJson = False,
+) -> None:
     """Replace this node's seal key for a member, under traffic."""
     from simpul.node.v1 import admin_pb2
 
-    answer = rotate(home, admin_pb2.KEY_KIND_SEAL, member)
+    answer = rotate(home, admin_pb2.KEY_KIND_SEAL, member, key, key_algorithm)
     if as_json:
         print_json(to_dict(answer))
     elif answer.asked:
@@ -122,11 +135,17 @@ def rotate_seal(member: MemberArgument, home: NodeHomeDir, as_json: AsJson = Fal
 @app.command(
     "rotate-identity", epilog=examples(f"simpul member rotate-identity {EXAMPLE} --home N")
 )
-def rotate_identity(member: MemberArgument, home: NodeHomeDir, as_json: AsJson = False) -> None:
+def rotate_identity(
+    member: MemberArgument,
+    home: NodeHomeDir,
+    key: TokenKeyUri = None,
+    key_algorithm: KeyAlgorithm = "ed25519",
+    as_json: AsJson = False,
+) -> None:
     """Replace a member's identity key: the old one signs the new one, and partners follow."""
     from simpul.node.v1 import admin_pb2
 
-    answer = rotate(home, admin_pb2.KEY_KIND_IDENTITY, member)
+    answer = rotate(home, admin_pb2.KEY_KIND_IDENTITY, member, key, key_algorithm)
     if as_json:
         print_json(to_dict(answer))
         return
@@ -134,13 +153,26 @@ def rotate_identity(member: MemberArgument, home: NodeHomeDir, as_json: AsJson =
 
 
 def rotate(
-    home: NodeHomeDir, kind: "admin_pb2.KeyKind.ValueType", member: str = ""
+    home: NodeHomeDir,
+    kind: "admin_pb2.KeyKind.ValueType",
+    member: str = "",
+    uri: str | None = None,
+    algorithm: str = "ed25519",
 ) -> "RotateKeyResponse":
     """Has the node of `home` replace a key."""
     from cli.admin import ask_node
+    from cli.key_options import ALGORITHMS
+    from cli.key_options import algorithm as named
     from simpul.node.v1 import admin_pb2
+    from simpul.v1 import keys_pb2
 
-    request = admin_pb2.RotateKeyRequest(kind=kind, member=member)
+    named(algorithm)
+    request = admin_pb2.RotateKeyRequest(
+        kind=kind,
+        member=member,
+        key_uri=uri or "",
+        algorithm=keys_pb2.KeyAlgorithm.Value(f"KEY_ALGORITHM_{ALGORITHMS[algorithm]}"),
+    )
     return ask_node(home, lambda stub: stub.RotateKey(request))
 
 

@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import doctor
+from cli.key_options import (
+    HsmModule,
+    HsmPinFile,
+    IdentityKeyUri,
+    KeyAlgorithm,
+    SealKeyUri,
+    new_keys,
+)
 from cli.options import AsJson, NodeHomeDir, examples, group
 from cli.output import (
     listed,
@@ -40,6 +48,9 @@ MAX_ROOT_BYTES = 1024 * 1024
         "simpul node init --home N --registry 127.0.0.1:8440 --root root.json --token TOKEN",
         "simpul node init --home N --registry registry.example.go.id:8440 --root root.json"
         " --token TOKEN --listen 0.0.0.0:8442 --advertise node.example.go.id:8442",
+        "simpul node init --home N --registry 127.0.0.1:8440 --root root.json --token TOKEN"
+        " --seal-key 'pkcs11:token=simpul;object=seal' --hsm-module /usr/lib/p11.so"
+        " --hsm-pin-file /etc/simpul/pin",
     ),
 )
 def init(
@@ -93,6 +104,11 @@ def init(
         int | None,
         typer.Option(min=1, help="Journals, which bound the workers; none: as many as cores."),
     ] = None,
+    seal_key: SealKeyUri = None,
+    identity_key: IdentityKeyUri = None,
+    key_algorithm: KeyAlgorithm = "ed25519",
+    hsm_module: HsmModule = None,
+    hsm_pin_file: HsmPinFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a node's keys and join it to a federation.
@@ -114,6 +130,13 @@ def init(
         link_advertise=found.advertise,
         gateway_listen=found.gateway,
         metrics_listen=found.metrics,
+        keys=new_keys(
+            identity=identity_key,
+            seal=seal_key,
+            of=key_algorithm,
+            module=hsm_module,
+            pin_file=hsm_pin_file,
+        ),
     )
     joined = asyncio.run(enrol(options, now_ms))
     row = _joined(joined, found.gateway, found.advertise)
@@ -163,6 +186,9 @@ def host(
             help="From the registry's operator: simpul registry enrol MEMBER --node NAME --host.",
         ),
     ],
+    seal_key: SealKeyUri = None,
+    identity_key: IdentityKeyUri = None,
+    key_algorithm: KeyAlgorithm = "ed25519",
     as_json: AsJson = False,
 ) -> None:
     """Have a node that is stopped seal for a further member, with keys of its own."""
@@ -175,7 +201,8 @@ def host(
         raise refusal(
             Code.REQUEST_MALFORMED, f"the token is for another member than {member}: look again"
         )
-    done = asyncio.run(host_member(NodeHome.open(home), token, now_ms))
+    keys = new_keys(identity=identity_key, seal=seal_key, of=key_algorithm)
+    done = asyncio.run(host_member(NodeHome.open(home), token, now_ms, keys))
     if as_json:
         print_json(
             {

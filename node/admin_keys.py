@@ -10,9 +10,12 @@ from grpc import aio
 
 from node.operations import address, keys
 from node.operations.desk import Desk
+from runtime.key_stores.uri import TokenUri
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId, NodeId
+from security.keys import Algorithm
 from simpul.node.v1 import admin_pb2, admin_pb2_grpc
+from simpul.v1 import keys_pb2
 
 Context = aio.ServicerContext[Message, Message]
 
@@ -58,15 +61,18 @@ class KeyAdmin(admin_pb2_grpc.NodeAdminServicer):
         """Replace a key."""
         del context
         match request.kind:
-            case admin_pb2.KEY_KIND_NODE:
+            case admin_pb2.KEY_KIND_NODE if not request.key_uri:
                 done = await keys.rotate_node(self._desk)
             case admin_pb2.KEY_KIND_SEAL:
-                done = await keys.rotate_seal(self._desk, MemberId.parse(request.member))
+                member = MemberId.parse(request.member)
+                done = await keys.rotate_seal(self._desk, member, _place(request))
             case admin_pb2.KEY_KIND_IDENTITY:
-                done = await keys.rotate_identity(self._desk, MemberId.parse(request.member))
+                member = MemberId.parse(request.member)
+                done = await keys.rotate_identity(self._desk, member, _place(request))
             case _:
                 raise SimpulError(
-                    Code.REQUEST_MALFORMED, "no kind of key: name node, seal or identity"
+                    Code.REQUEST_MALFORMED,
+                    "no kind of key: name node, seal or identity; a node's own is never in a token",
                 )
         return admin_pb2.RotateKeyResponse(
             key_id=done.key.key_id,
@@ -90,6 +96,13 @@ class KeyAdmin(admin_pb2_grpc.NodeAdminServicer):
         del context
         await self._desk.changes.withdraw_change(request.number, self._desk.now_ms())
         return admin_pb2.WithdrawChangeResponse()
+
+
+def _place(request: admin_pb2.RotateKeyRequest) -> keys.Place:
+    uri = TokenUri.parse(request.key_uri) if request.key_uri else None
+    if request.algorithm == keys_pb2.KEY_ALGORITHM_UNSPECIFIED:
+        return keys.Place(uri)
+    return keys.Place(uri, Algorithm(request.algorithm))
 
 
 def _member(shown: keys.ShownMember) -> admin_pb2.MemberKeys:

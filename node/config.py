@@ -250,6 +250,31 @@ class AppsSection(Section):
     )
 
 
+class KeysSection(Section):
+    """How the keys in HOME/keys are opened: those in tokens, and encrypted ones."""
+
+    module: str = Field(
+        default="",
+        description="The PKCS#11 library of the token that holds keys, an HSM's or SoftHSM2's "
+        "libsofthsm2.so; none: no key is in a token. Needs the extra simpul[hsm].",
+    )
+    pin_file: str = Field(
+        default="",
+        description="Its first line is the token's PIN; relative to the home. Before it comes "
+        "systemd's credential simpul-hsm-pin, after it the variable SIMPUL_HSM_PIN.",
+    )
+    passphrase_file: str = Field(
+        default="",
+        description="Its first line opens and closes key files; relative to the home. Before it "
+        "comes systemd's credential simpul-key-passphrase, after it SIMPUL_KEY_PASSPHRASE.",
+    )
+    variables: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...] = Field(
+        default=("SOFTHSM2_CONF",),
+        description="Variables of the environment that the token's library reads: workers get "
+        "these, too.",
+    )
+
+
 class AgreementsSection(Section):
     """What the node does with agreements that providers offer."""
 
@@ -322,6 +347,7 @@ class NodeConfig(Section):
     services: ServicesSection = ServicesSection()
     apps: AppsSection = AppsSection()
     agreements: AgreementsSection = AgreementsSection()
+    keys: KeysSection = KeysSection()
     tracing: TracingSection = TracingSection()
     log: LogSection = LogSection()
 

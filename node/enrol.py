@@ -19,10 +19,11 @@ A try that fails before step 6 leaves nothing that is in the way of the next wit
 
 import asyncio
 import hmac
+import os
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
@@ -34,6 +35,7 @@ from node.directory.model import Generation
 from node.directory.replica import Replica
 from node.home import KeyName, NodeHome
 from node.journal.writable import open_to_write
+from node.new_keys import NewKeys, first_key
 from node.registry_client import FORMAT_VERSION, RegistryClient, addresses
 from node.store.engine import Store
 from runtime.files import write_durably
@@ -41,7 +43,7 @@ from runtime.ports import TcpAddress, parse_address
 from security import certificate
 from security.errors import Code, SimpulError
 from security.hashing import sha256
-from security.keys import Algorithm, PrivateKey, PublicKey, generate
+from security.keys import PrivateKey, PublicKey
 from security.seal_request import SealKeyRequestView, make_seal_key_request
 from security.statement import MemberStatementView, SealKeyView, make_statement
 from security.token import EnrolmentToken, fingerprint, parse_token
@@ -70,6 +72,7 @@ class EnrolOptions:
     link_advertise: str | None = None
     gateway_listen: str | None = None
     metrics_listen: str | None = None
+    keys: NewKeys = field(default_factory=NewKeys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,9 @@ async def enrol(options: EnrolOptions, clock: Callable[[], int]) -> Enrolled:
         # 4. Certificate.
         shown = await asyncio.to_thread(_first_shown, registries, token)
         # 5. Keys.
-        keys = _make_keys(home, with_identity=not token.has_statement)
+        keys = await asyncio.to_thread(
+            _make_keys, home, options.keys, with_identity=not token.has_statement
+        )
         # 6. Enrolment.
         pem = certificate.to_pem(shown)
         answer = await _send(options, token, keys, pem, str(advertise), clock())
@@ -209,11 +214,11 @@ def _shown_certificate(address: TcpAddress, token: EnrolmentToken) -> bytes:
     return shown
 
 
-def _make_keys(home: NodeHome, *, with_identity: bool) -> _Keys:
+def _make_keys(home: NodeHome, new: NewKeys, *, with_identity: bool) -> _Keys:
+    store = new.store(home, os.environ)
+
     def key(name: KeyName) -> PrivateKey:
-        if not home.key_file(name).exists():
-            home.write_key(name, generate(Algorithm.ED25519).to_pem())
-        return home.read_key(name)
+        return first_key(home, name, new, store)
 
     if not home.key_file(KeyName.TLS).exists():
         home.write_key(KeyName.TLS, certificate.make_key())
@@ -264,7 +269,9 @@ async def _send(
         asked = SealKeyRequestView(token.member, token.node, keys.seal.public, now_ms)
         enrolment.seal_key_request.CopyFrom(make_seal_key_request(asked, keys.node))
     else:
-        statement = first_statement(token, keys.identity, keys.seal, now_ms)
+        statement = await asyncio.to_thread(
+            first_statement, token, keys.identity, keys.seal, now_ms
+        )
         enrolment.statement.CopyFrom(statement)
     client = RegistryClient(options.registry, certificate_pem, token.federation)
     try:
@@ -309,6 +316,7 @@ def _write_config(
             "link": {"listen": options.link_listen, "advertise": advertise},
             "metrics": {"listen": options.metrics_listen},
             "journal": {"slots": options.slots},
+            **({"keys": section} if (section := options.keys.section()) else {}),
         },
     )
 

@@ -22,12 +22,14 @@ from node.config_edit import replace_value
 from node.directory.replica import Replica
 from node.enrol import first_statement
 from node.home import KeyName, NodeHome
-from node.keyring import KeyRing
+from node.keyring import KeyRing, key_store
+from node.new_keys import NewKeys, new_key
 from node.registry_client import NodeChanges, RegistryClient
 from node.store.engine import Store
+from runtime.key_stores.store import KeyStore
 from security.directory import DirectoryView
 from security.errors import Code, SimpulError
-from security.keys import Algorithm, PrivateKey, generate
+from security.keys import PrivateKey
 from security.seal_request import SealKeyRequestView, make_seal_key_request
 from security.token import EnrolmentToken, fingerprint, parse_token
 from simpul.v1 import statement_pb2
@@ -46,13 +48,16 @@ class Hosted:
     version: int
 
 
-async def host(home: NodeHome, token_text: str, clock: Callable[[], int]) -> Hosted:
+async def host(
+    home: NodeHome, token_text: str, clock: Callable[[], int], keys: NewKeys | None = None
+) -> Hosted:
     """Takes on a member.
 
     Args:
         home: The node's.
         token_text: From the registry's operator.
         clock: Gives milliseconds since the epoch, UTC.
+        keys: Where the new keys are to lie; None: in files.
 
     Raises:
         SimpulError: TOKEN_MALFORMED, HOME_FOREIGN (1), HOME_LOCKED (2), ALREADY_EXISTS,
@@ -70,25 +75,34 @@ async def host(home: NodeHome, token_text: str, clock: Callable[[], int]) -> Hos
             config.registry.address, home.read_registry_certificate(), config.federation
         )
         try:
-            return await _host(home, config, token, client, store, clock())
+            place = _Place(home, config, keys or NewKeys())
+            return await _host(place, token, client, store, clock())
         finally:
             await client.close()
             store.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    home: NodeHome
+    config: NodeConfig
+    keys: NewKeys
+
+
 async def _host(
-    home: NodeHome,
-    config: NodeConfig,
+    place: _Place,
     token: EnrolmentToken,
     client: RegistryClient,
     store: Store,
     now_ms: int,
 ) -> Hosted:
+    home, config = place.home, place.config
     members = tuple(dict.fromkeys((*config.member_ids, token.member)))
-    ring, view = KeyRing(home, members), _directory(home, config, store, now_ms)
+    opening = key_store(home, config, os.environ)
+    ring, view = KeyRing(home, members, opening), _directory(home, config, store, now_ms)
     node_key = ring.node_key(view, config.node_id)
     # 3. Keys.
-    seal = _key(ring, KeyName.SEAL, token)
+    seal = _key(ring, KeyName.SEAL, token, place.keys, opening)
     listing: statement_pb2.SignedStatement | statement_pb2.SignedSealKeyRequest
     if token.has_statement:
         asked = SealKeyRequestView(token.member, token.node, seal.public, now_ms)
@@ -97,7 +111,7 @@ async def _host(
         statement = None if known is None else known.statement
         identity = None if statement is None else statement.identity_key
     else:
-        mine = _key(ring, KeyName.IDENTITY, token)
+        mine = _key(ring, KeyName.IDENTITY, token, place.keys, opening)
         listing, identity = first_statement(token, mine, seal, now_ms), mine.public
     # 4. Registry.
     changes = NodeChanges(client, config.node_id, lambda: node_key, store)
@@ -122,13 +136,16 @@ def _check_token(home: NodeHome, config: NodeConfig, token: EnrolmentToken) -> N
         )
 
 
-def _key(ring: KeyRing, name: KeyName, token: EnrolmentToken) -> PrivateKey:
+def _key(
+    ring: KeyRing, name: KeyName, token: EnrolmentToken, new: NewKeys, store: KeyStore
+) -> PrivateKey:
     def found() -> tuple[PrivateKey, ...]:
         keys = ring.seal_keys if name is KeyName.SEAL else ring.identity_keys
         return keys(token.member)
 
     if not found():
-        ring.make_next(name, token.member, generate(Algorithm.ED25519))
+        made = new_key(new.uri(name), new.algorithm, store)
+        ring.make_next(name, token.member, made)
     return found()[-1]
 
 

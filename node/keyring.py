@@ -4,6 +4,7 @@
     keys/seal.pem, seal-2.pem …
     keys/DAERAH-53.16-identity.pem, …-seal.pem …     of a further member that it hosts
     keys/node.pem, node-2.pem …
+    keys/seal-3.uri                                  a key in a token (`runtime.key_stores`)
 
 A key is replaced by making the next one beside it, having it listed, and using it from the moment
 that it is valid; so nothing stops, and a rotation that was cut short is taken up again. Rules: a
@@ -12,15 +13,17 @@ seals, once every peer's clock, too, must have passed its beginning.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from node.config import NodeConfig
 from node.home import KeyName, NodeHome
-from runtime.files import create_private
+from runtime.key_stores.store import SUFFIXES, KeyStore
+from runtime.key_stores.uri import TokenUri
 from security.directory import DirectoryView
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId, NodeId
-from security.keys import PrivateKey, PublicKey
+from security.keys import Algorithm, PrivateKey, PublicKey
 from security.statement import SealKeyView
 
 # Of the stale age: how far behind a peer's clock may be when a new key begins to seal.
@@ -30,10 +33,16 @@ CLOCK_SHARE = 10
 class KeyRing:
     """The keys in a home's folder, as they were when it was read last."""
 
-    def __init__(self, home: NodeHome, members: Sequence[MemberId]) -> None:
-        """`members` are those that the node hosts; the first is the one that runs it."""
+    def __init__(
+        self, home: NodeHome, members: Sequence[MemberId], store: KeyStore | None = None
+    ) -> None:
+        """`members` are those that the node hosts; the first is the one that runs it.
+
+        `store` opens the keys; None: those in the clear only.
+        """
         self._home = home
         self._own = members[0]
+        self._store = KeyStore() if store is None else store
         self._read: dict[Path, PrivateKey] = {}
 
     def identity_keys(self, member: MemberId) -> tuple[PrivateKey, ...]:
@@ -48,11 +57,13 @@ class KeyRing:
         """The keys of this node, the newest last."""
         return self._keys(KeyName.NODE)
 
+    def every_key(self, member: MemberId) -> tuple[PrivateKey, ...]:
+        """All keys that a member has here, old ones too."""
+        return (*self.identity_keys(member), *self.seal_keys(member))
+
     def every_id(self, members: Sequence[MemberId]) -> frozenset[bytes]:
         """The ids of all keys that these members and this node have here, old ones too."""
-        rings = (
-            ring(member) for ring in (self.identity_keys, self.seal_keys) for member in members
-        )
+        rings = map(self.every_key, members)
         keys = (*self.node_keys(), *(key for ring in rings for key in ring))
         return frozenset(key.public.key_id for key in keys)
 
@@ -115,7 +126,23 @@ class KeyRing:
         files = self._files(stem)
         number = 1 if not files else _number(files[-1]) + 1
         suffix = "" if number == 1 else f"-{number}"
-        create_private(self._home.keys / f"{stem}{suffix}.pem", key.to_pem())
+        self._store.write(self._home.keys / f"{stem}{suffix}", key)
+
+    def in_token(
+        self, uri: TokenUri, algorithm: Algorithm, known: Sequence[PrivateKey]
+    ) -> PrivateKey:
+        """A key in a token that is to be used next: the one of this name, or a new one.
+
+        Raises:
+            SimpulError: ALREADY_EXISTS, when it is one of `known`; as `KeyStore.in_token`.
+        """
+        key = self._store.in_token(uri, algorithm)
+        if any(key.public == other.public for other in known):
+            raise SimpulError(
+                Code.ALREADY_EXISTS,
+                f"{uri} is a key that is in use already: give another object= for the new one",
+            )
+        return key
 
     def _stem(self, name: KeyName, member: MemberId) -> str:
         if member == self._own:
@@ -128,13 +155,30 @@ class KeyRing:
     def _key(self, file: Path) -> PrivateKey:
         # A key's file never changes, so it is read once.
         if file not in self._read:
-            self._read[file] = PrivateKey.from_pem(file.read_bytes())
+            self._read[file] = self._store.read(file)
         return self._read[file]
 
     def _files(self, stem: str) -> list[Path]:
-        pattern = re.compile(re.escape(stem) + r"(?:-([0-9]+))?\.pem")
+        ends = "|".join(map(re.escape, SUFFIXES))
+        pattern = re.compile(re.escape(stem) + rf"(?:-([0-9]+))?(?:{ends})")
         found = [file for file in self._home.keys.iterdir() if pattern.fullmatch(file.name)]
         return sorted(found, key=_number)
+
+
+def key_store(home: NodeHome, config: NodeConfig, env: Mapping[str, str]) -> KeyStore:
+    """How a node's keys are opened, as its configuration and environment say."""
+    keys = config.keys
+    return KeyStore.configured(
+        keys.module,
+        str(home.path / keys.pin_file) if keys.pin_file else "",
+        str(home.path / keys.passphrase_file) if keys.passphrase_file else "",
+        env,
+    )
+
+
+def open_ring(home: NodeHome, config: NodeConfig, env: Mapping[str, str]) -> KeyRing:
+    """The keys of a home for the members that its configuration names."""
+    return KeyRing(home, config.member_ids, key_store(home, config, env))
 
 
 def choose(listed: Sequence[SealKeyView], now_ms: int, margin_ms: int) -> SealKeyView | None:
@@ -148,7 +192,7 @@ def choose(listed: Sequence[SealKeyView], now_ms: int, margin_ms: int) -> SealKe
 
 
 def _number(file: Path) -> int:
-    tail = re.search(r"-([0-9]+)\.pem$", file.name)
+    tail = re.search(r"-([0-9]+)\.[a-z]+$", file.name)
     return 1 if tail is None else int(tail.group(1))
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -49,7 +49,13 @@ LAST_SECONDS: Final = 3.0
 LOOK_EVERY_S: Final = 0.05
 
 # What of this process's environment a worker needs; `SIMPUL_…` overrides keys of the configuration.
-_KEPT: Final = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "TERM", "NO_COLOR"})
+_KEPT: Final = frozenset(
+    {
+        "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "TERM", "NO_COLOR",
+        # Where systemd puts the PIN and the passphrase of keys.
+        "CREDENTIALS_DIRECTORY",
+    }
+)  # fmt: skip
 _KEPT_PREFIX: Final = "SIMPUL_"
 
 
@@ -65,12 +71,17 @@ class WorkerCommand:
 Prepare = Callable[[int], WorkerCommand]
 
 
-def worker_environment(outer: Mapping[str, str], home: NodeHome, index: int) -> dict[str, str]:
-    """A worker's environment, but for what Envoy needs: no proxies, no preloads of others."""
+def worker_environment(
+    outer: Mapping[str, str], home: NodeHome, index: int, more: Collection[str] = ()
+) -> dict[str, str]:
+    """A worker's environment, but for what Envoy needs: no proxies, no preloads of others.
+
+    `more` are variables that are kept besides, for a token's library.
+    """
     kept = {
         name: value
         for name, value in outer.items()
-        if name in _KEPT or name.startswith(_KEPT_PREFIX)
+        if name in _KEPT or name in more or name.startswith(_KEPT_PREFIX)
     }
     return {
         **kept,
@@ -103,7 +114,7 @@ def prepare_worker(home: NodeHome, metrics_folder: Path, index: int) -> WorkerCo
     return WorkerCommand(
         tuple(command(file)),
         {
-            **worker_environment(os.environ, home, index),
+            **worker_environment(os.environ, home, index, config.keys.variables),
             **environment(),
             METRICS_VARIABLE: str(metrics_folder),
         },

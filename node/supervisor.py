@@ -46,7 +46,7 @@ from node.journal.kept.store import KeptStore
 from node.journal.place import Place
 from node.journal.upkeep import Upkeep, consumed_ms, upkeep_settings
 from node.journal.watch import JournalMetrics
-from node.keyring import KeyRing
+from node.keyring import open_ring
 from node.operations import successions
 from node.operations.access import Access
 from node.operations.allowances import Allowances
@@ -177,7 +177,7 @@ class Supervisor:
             now_ms,
             WatchTiming(refresh_every_s=config.registry.refresh_s),
         )
-        ring = KeyRing(home, config.member_ids)
+        ring = open_ring(home, config, os.environ)
         SecretRing(home).ensure(lambda: SecretKey(os.urandom(SECRET_BYTES)))
         changes = NodeChanges(
             client,

@@ -38,7 +38,7 @@ from node.gather.gather import Gather, GatherRooms
 from node.gather.watch import GatherMetrics
 from node.home import KeyName, NodeHome
 from node.journal.journal import Journal
-from node.keyring import KeyRing
+from node.keyring import open_ring
 from node.link.accept import LinkServer, link_server
 from node.link.dial import Dialler
 from node.link.greet import Greeter
@@ -124,7 +124,7 @@ class Worker:
         self._tasks: set[asyncio.Task[Any]] = set()
         registry = CollectorRegistry()
         metrics = CallMetrics(registry, self._tracing)
-        self._ring = KeyRing(place.home, config.member_ids)
+        self._ring = open_ring(place.home, config, os.environ)
         # By `_take_keys` only, in the event loop: within a round of the sealer it doesn't change.
         self._seal_keys: dict[MemberId, PrivateKey] = {}
         self._sealer = Sealer(self._seal_keys, journal)

@@ -86,7 +86,7 @@ async def accept(desk: PartyDesk, agreement: bytes) -> StoredAgreement:
     keys = await asyncio.to_thread(known_keys, desk.store)
     terms, _ = verify_proposal(signed(known), desk.directory, now_ms, keys)
     await asyncio.to_thread(check_contracts, terms, desk.directory)
-    both = _countersigned(desk, known, terms, party)
+    both = await asyncio.to_thread(_countersigned, desk, known, terms, party)
     taken = Taken(Step.ACCEPT, party, now_ms, own=True)
     await asyncio.to_thread(take_step, desk.store, both, taken, pins(desk, terms))
     await desk.push()
@@ -148,7 +148,9 @@ async def revoke(desk: PartyDesk, agreement: bytes, reason: str) -> StoredAgreem
     party = own_party(desk, terms, (Party.PROVIDER, Party.CONSUMER))
     member, now_ms = member_of(terms, party), desk.time_ms()
     key = await asyncio.to_thread(_revoking_key, desk, member)
-    revocation = sign_revocation(Revocation(agreement, member, now_ms, reason), key)
+    said = Revocation(agreement, member, now_ms, reason)
+    # A key in a token signs as slowly as its device.
+    revocation = await asyncio.to_thread(sign_revocation, said, key)
     taken = Taken(Step.REVOKE, party, now_ms, own=True, reason=reason)
     await asyncio.to_thread(take_step, desk.store, known, taken, (), revocation)
     await desk.push()
@@ -159,7 +161,7 @@ async def _propose(desk: PartyDesk, terms: AgreementTerms, taken: Taken) -> Stor
     data = make_agreement(terms)
     key = await asyncio.to_thread(_own_key, desk, terms, taken.party)
     mine = agreement_pb2.SignedAgreement(agreement=data)
-    _sign(mine, taken.party, key)
+    await asyncio.to_thread(_sign, mine, taken.party, key)
     proposal = stored(mine, taken.at_ms)
     await asyncio.to_thread(take_step, desk.store, proposal, taken, pins(desk, terms))
     if member_of(terms, other(taken.party)) in desk.members:

@@ -1,5 +1,6 @@
 """Puts a node's checkpoints together. The only module here that names the parts' kinds."""
 
+import os
 from collections.abc import Callable
 
 from node.checkpoints.authorities import HttpAuthorities
@@ -12,7 +13,7 @@ from node.checkpoints.witnesses import HttpWitnesses
 from node.config import NodeConfig, journal_place
 from node.home import NodeHome
 from node.journal.sql_checkpoints import SqlCheckpointStore
-from node.keyring import KeyRing
+from node.keyring import open_ring
 from security.directory import DirectoryView
 from security.errors import SimpulError
 
@@ -32,7 +33,7 @@ def open_keeper(
     Raises:
         SimpulError: as the journal's opening does; JOURNAL_FAILED.
     """
-    client, ring = HttpClient(), KeyRing(home, config.member_ids)
+    client, ring = HttpClient(), open_ring(home, config, os.environ)
     tools = Tools(
         node=config.node_id,
         # The one that witnesses and peers read in the directory.

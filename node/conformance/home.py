@@ -10,7 +10,7 @@ from node.conformance.probe import Parties
 from node.directory.folder import ReplicaFolder, absent
 from node.directory.load import load_view
 from node.home import KeyName, NodeHome
-from node.keyring import KeyRing
+from node.keyring import open_ring
 from runtime.grpc_options import refuse_old_tls
 from security.certificate import to_pem
 from security.directory import DirectoryView
@@ -39,7 +39,7 @@ def read_parties(
         raise SimpulError(
             Code.REQUEST_MALFORMED, f"{peer} is the node of this home; give another one's address"
         )
-    ring, member = KeyRing(home, config.member_ids), config.member_ids[0]
+    ring, member = open_ring(home, config, os.environ), config.member_ids[0]
     refuse_old_tls()
     return Parties(
         node=config.node_id,

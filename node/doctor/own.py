@@ -20,11 +20,13 @@ from node.directory.load import load_view
 from node.doctor.model import Finding, fault, raised, warning, well
 from node.home import NodeHome
 from node.journal.reader import JournalReader
-from node.keyring import KeyRing
+from node.keyring import open_ring
 from security.certificate import dns_names, expires_at_ms, from_pem, renewal_due_ms
 from security.directory import DirectoryView
 from security.directory_records import NodeState
 from security.errors import Code, SimpulError
+from security.identifiers import MemberId
+from security.keys import PrivateKey
 
 MS_PER_DAY: Final = 86_400_000
 # Below it SQLite and the directory's copy run into the end of the disk within hours.
@@ -185,7 +187,7 @@ def check_listing(place: Place) -> Iterator[Finding]:
 def check_keys(place: Place) -> Iterator[Finding]:
     """That this node has the keys that the directory lists for it."""
     view, config = place.directory, place.config
-    ring = KeyRing(place.home, config.member_ids)
+    ring = open_ring(place.home, config, os.environ)
     listed = None if view is None else view.nodes.get(config.node_id)
     if listed is not None and listed.node_key not in {key.public for key in ring.node_keys()}:
         yield fault(
@@ -207,6 +209,21 @@ def check_keys(place: Place) -> Iterator[Finding]:
             yield raised(what, error)
         else:
             yield well(what, "listed and valid")
+        for on_device in (*ring.identity_keys(member)[-1:], key):
+            if on_device.on_device:
+                yield _signs(member, on_device)
+
+
+def _signs(member: MemberId, key: PrivateKey) -> Finding:
+    """That a key in a token signs, and how long that takes."""
+    what = f"token of {member}"
+    begun = time.perf_counter()
+    try:
+        key.sign_plain(b"simpul doctor\n")
+    except SimpulError as error:
+        return raised(what, error)
+    took_ms = 1000 * (time.perf_counter() - begun)
+    return well(what, f"key {key.public.key_id.hex()[:16]} signs, in {took_ms:.0f} ms")
 
 
 def check_certificate(place: Place) -> Iterator[Finding]:

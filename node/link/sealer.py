@@ -5,8 +5,9 @@ Merkle root over all of a member's parcels, and hands them to the journal and to
 next round begins when this one is durable, so what gathers meanwhile goes out together: the more
 load, the larger the batches (docs/explanation/one-call.md, steps 3 and 4).
 
-The rule it keeps: what a provider says is durable before it is sent. What a consumer asks may
-travel while its own commit runs.
+The rules it keeps: what a provider says is durable before it is sent. What a consumer asks may
+travel while its own commit runs. A key in a token signs in a thread, for all that waits at once;
+where it can't, the links that need it end with its error, and the others go on.
 """
 
 from __future__ import annotations
@@ -127,8 +128,9 @@ class Sealer:
 
     async def _round(self, links: Sequence[Sealable]) -> None:
         drawn = [(link, _drawn(link)) for link in links]
-        seals = self._sign([each.parcel for _, of_link in drawn for each in of_link])
-        if not seals:
+        seals, failed = await self._sign([each.parcel for _, of_link in drawn for each in of_link])
+        drawn = _without(drawn, failed)
+        if not seals or not drawn:
             return
         durable = self._append(
             [
@@ -163,15 +165,32 @@ class Sealer:
             refused.set_exception(error)
             return refused
 
-    def _sign(self, parcels: Sequence[PreparedParcel]) -> dict[bytes, bytes]:
-        """One signature for each member; the seal of each header hash."""
+    async def _sign(
+        self, parcels: Sequence[PreparedParcel]
+    ) -> tuple[dict[bytes, bytes], dict[MemberId, SimpulError]]:
+        """One signature for each member: the seal of each header hash, and whose key failed."""
         by_member: dict[MemberId, list[bytes]] = {}
         for parcel in parcels:
             by_member.setdefault(parcel.fields.member, []).append(parcel.header_hash)
+        # Taken before anything waits: headers name the keys as they were when they were drawn.
+        keys = {member: self._key(member) for member in by_member}
         seals: dict[bytes, bytes] = {}
+        failed: dict[MemberId, SimpulError] = {}
+        waiting: dict[MemberId, asyncio.Future[list[bytes]]] = {}
         for member, hashes in by_member.items():
-            seals.update(zip(hashes, make_seals(self._key(member), hashes), strict=True))
-        return seals
+            if keys[member].on_device:
+                signing = asyncio.to_thread(make_seals, keys[member], hashes)
+                waiting[member] = asyncio.ensure_future(signing)
+            else:
+                seals.update(zip(hashes, make_seals(keys[member], hashes), strict=True))
+        for member, future in waiting.items():
+            try:
+                seals.update(zip(by_member[member], await future, strict=True))
+            except SimpulError as error:
+                _log.error("nothing is sealed", member=str(member), code=error.code,
+                           why=error.message)  # fmt: skip
+                failed[member] = error
+        return seals, failed
 
     def _key(self, member: MemberId) -> PrivateKey:
         key = self._keys.get(member)
@@ -191,6 +210,32 @@ def _drawn(link: Sealable) -> list[Drawn]:
         _log.exception("a link can't go on")
         link.cut(error if isinstance(error, SimpulError) else None)
         return []
+
+
+def _without(
+    drawn: Sequence[tuple[Sealable, list[Drawn]]], failed: Mapping[MemberId, SimpulError]
+) -> list[tuple[Sealable, list[Drawn]]]:
+    """What remains where some members' keys failed: a link with a gap ends, and its calls know."""
+    if not failed:
+        return list(drawn)
+    kept: list[tuple[Sealable, list[Drawn]]] = []
+    for link, of_link in drawn:
+        members = (each.parcel.fields.member for each in of_link)
+        error = next((failed[member] for member in members if member in failed), None)
+        if error is None:
+            kept.append((link, of_link))
+            continue
+        refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        refused.set_exception(error)
+        # Seen, whether or not anybody waits for it.
+        refused.exception()
+        for each in of_link:
+            for ticket in each.tickets:
+                ticket.durable = refused
+                if ticket.on_sealed is not None:
+                    ticket.on_sealed(refused)
+        link.cut(error)
+    return kept
 
 
 async def _recorded(durable: asyncio.Future[None], links: Sequence[Sealable]) -> bool:

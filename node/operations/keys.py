@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
@@ -23,6 +24,8 @@ from node.operations.statements import (
     with_key,
     without_node,
 )
+from runtime.key_stores.token import TokenKey
+from runtime.key_stores.uri import TokenUri
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId, NodeId
 from security.keys import Algorithm, PrivateKey, PublicKey, generate
@@ -59,6 +62,17 @@ class ShownMember:
     identity_here: bool
     seal_keys: tuple[ShownKey, ...]
     requests: tuple[ShownKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a new key is made, and of which algorithm: in a token, or in a file without a URI."""
+
+    uri: TokenUri | None = None
+    algorithm: Algorithm = Algorithm.ED25519
+
+
+IN_FILE: Final = Place()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +116,7 @@ async def approve_node(desk: Desk, member: MemberId, node: NodeId, said: str) ->
             "with that node's operator again, by voice",
         )
     keys = with_key(statement.seal_keys, request.key, node, _times(desk))
-    signed = next_statement(statement, keys, identity, desk.now_ms())
+    signed = await asyncio.to_thread(next_statement, statement, keys, identity, desk.now_ms())
     version = await desk.changes.replace_statement(signed, desk.now_ms())
     await desk.catch_up(version)
     return version
@@ -118,17 +132,17 @@ async def drop_node(desk: Desk, member: MemberId, node: NodeId) -> int:
     statement = statement_of(desk.directory.member(member))
     identity = await asyncio.to_thread(desk.identity_key, member)
     keys = without_node(statement.seal_keys, node, desk.now_ms())
-    signed = next_statement(statement, keys, identity, desk.now_ms())
+    signed = await asyncio.to_thread(next_statement, statement, keys, identity, desk.now_ms())
     version = await desk.changes.replace_statement(signed, desk.now_ms())
     await desk.catch_up(version)
     return version
 
 
-async def rotate_seal(desk: Desk, member: MemberId) -> Rotated:
+async def rotate_seal(desk: Desk, member: MemberId, place: Place = IN_FILE) -> Rotated:
     """Replace this node's seal key for a member; the old one serves until the new one is valid.
 
     Raises:
-        SimpulError: KEY_UNKNOWN; what the registry refuses.
+        SimpulError: KEY_UNKNOWN; what the registry refuses; what the token does.
     """
     desk.require_member(member)
     statement = statement_of(desk.directory.member(member))
@@ -136,7 +150,8 @@ async def rotate_seal(desk: Desk, member: MemberId) -> Rotated:
     waiting = [key for key in desk.ring.seal_keys(member) if key.public.key_id not in listed]
     # The newest only: an older one was listed once, and has ended.
     known = desk.ring.seal_keys(member)[-1:]
-    key = await _next_key(desk, KeyName.SEAL, member, [k for k in waiting if k in known])
+    left = [key for key in waiting if key in known]
+    key = await _next_key(desk, KeyName.SEAL, member, left, place)
     node, now_ms = desk.config.node_id, desk.now_ms()
     try:
         identity = await asyncio.to_thread(desk.identity_key, member)
@@ -149,29 +164,28 @@ async def rotate_seal(desk: Desk, member: MemberId) -> Rotated:
         await desk.catch_up(version)
         return Rotated(key.public, version, asked=True)
     keys = with_key(statement.seal_keys, key.public, node, _times(desk))
-    version = await desk.changes.replace_statement(
-        next_statement(statement, keys, identity, now_ms), now_ms
-    )
+    signed = await asyncio.to_thread(next_statement, statement, keys, identity, now_ms)
+    version = await desk.changes.replace_statement(signed, now_ms)
     await desk.catch_up(version)
     _log.info("seal key replaced", member=str(member), valid_from_ms=keys[-1].valid_from_ms)
     return Rotated(key.public, version, keys[-1].valid_from_ms)
 
 
-async def rotate_identity(desk: Desk, member: MemberId) -> Rotated:
+async def rotate_identity(desk: Desk, member: MemberId, place: Place = IN_FILE) -> Rotated:
     """Replace a member's identity key: the old one signs the new one, and partners follow.
 
     Raises:
-        SimpulError: KEY_UNKNOWN, IDENTITY_ABSENT; what the registry refuses.
+        SimpulError: KEY_UNKNOWN, IDENTITY_ABSENT; what the registry refuses; what the token does.
     """
     desk.require_member(member)
     statement = statement_of(desk.directory.member(member))
     identity = await asyncio.to_thread(desk.identity_key, member)
     newest = desk.ring.identity_keys(member)[-1]
     left = [] if newest.public == identity.public else [newest]
-    key = await _next_key(desk, KeyName.IDENTITY, member, left)
+    key = await _next_key(desk, KeyName.IDENTITY, member, left, place)
     now_ms = desk.now_ms()
     kept = tuple(item for item in statement.seal_keys if now_ms < item.valid_until_ms)
-    signed = next_statement(statement, kept, identity, now_ms, key)
+    signed = await asyncio.to_thread(next_statement, statement, kept, identity, now_ms, key)
     version = await desk.changes.replace_statement(signed, now_ms)
     await desk.catch_up(version)
     _log.info("identity key replaced", member=str(member))
@@ -187,7 +201,7 @@ async def rotate_node(desk: Desk) -> Rotated:
     listed = desk.node_key()
     newest = desk.ring.node_keys()[-1]
     left = [] if newest.public == listed.public else [newest]
-    key = await _next_key(desk, KeyName.NODE, None, left)
+    key = await _next_key(desk, KeyName.NODE, None, left, IN_FILE)
     version = await desk.changes.replace_node_key(key, desk.now_ms())
     await desk.catch_up(version)
     _log.info("node key replaced")
@@ -195,14 +209,22 @@ async def rotate_node(desk: Desk) -> Rotated:
 
 
 async def _next_key(
-    desk: Desk, name: KeyName, member: MemberId | None, left: list[PrivateKey]
+    desk: Desk, name: KeyName, member: MemberId | None, left: list[PrivateKey], place: Place
 ) -> PrivateKey:
-    """A key that is on the disk and not listed: one that was left over, or a new one."""
-    if left:
+    """A key that is here and not listed: one that was left over, or a new one."""
+    if left and place.uri == _uri(left[-1]):
         return left[-1]
-    key = generate(Algorithm.ED25519)
+    if place.uri is None:
+        key = generate(place.algorithm)
+    else:
+        known = () if member is None else desk.ring.every_key(member)
+        key = await asyncio.to_thread(desk.ring.in_token, place.uri, place.algorithm, known)
     await asyncio.to_thread(desk.ring.make_next, name, member, key)
     return key
+
+
+def _uri(key: PrivateKey) -> TokenUri | None:
+    return key.reference.uri if isinstance(key, TokenKey) else None
 
 
 def _request(desk: Desk, member: MemberId, node: NodeId) -> SealKeyRequestView:

@@ -1,9 +1,11 @@
 """A small federation of a test's own: a registry, and the nodes that the test starts and stops."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import grpc
@@ -53,15 +55,23 @@ class World:
             "registry", "enrol", member, "--node", node, "--home", self.registry, *more
         ).out.strip()
 
-    def join(self, member: str, node: str, *, slots: int = 1) -> Any:
+    def join(
+        self,
+        member: str,
+        node: str,
+        *more: object,
+        slots: int = 1,
+        env: Mapping[str, str] = MappingProxyType({}),
+    ) -> Any:
         token = self.enrol(member, node)
         return done(
             "node", "init", "--home", self.path(node), "--registry", self.endpoints["grpc"],
             "--root", self.registry / "root.json", "--token", token, "--slots", slots, "--json",
+            *more, **env,
         ).json  # fmt: skip
 
-    def serve(self, node: str) -> Place:
-        block = serving(self.path(node), self.home / f"{node}.log")
+    def serve(self, node: str, **env: str) -> Place:
+        block = serving(self.path(node), self.home / f"{node}.log", **env)
         self.nodes[node] = self.stack.enter_context(block)
         return self.nodes[node][0]
 

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from simpul.v1 import keys_pb2 as _keys_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -1586,18 +1587,26 @@ class RotateKeyRequest(_message.Message):
 
     KIND_FIELD_NUMBER: _builtins.int
     MEMBER_FIELD_NUMBER: _builtins.int
+    KEY_URI_FIELD_NUMBER: _builtins.int
+    ALGORITHM_FIELD_NUMBER: _builtins.int
     kind: Global___KeyKind.ValueType
     member: _builtins.str
     """For seal and identity keys."""
+    key_uri: _builtins.str
+    """A key in a token, as a PKCS#11 URI (RFC 7512) without a PIN; empty: in a file."""
+    algorithm: _keys_pb2.KeyAlgorithm.ValueType
+    """Unspecified: Ed25519."""
     def __init__(
         self,
         *,
         kind: Global___KeyKind.ValueType = ...,
         member: _builtins.str = ...,
+        key_uri: _builtins.str = ...,
+        algorithm: _keys_pb2.KeyAlgorithm.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "member", b"member"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm", b"algorithm", "key_uri", b"key_uri", "kind", b"kind", "member", b"member"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
