@@ -14,6 +14,7 @@ from grpc import aio
 
 from node.admin_access import AccessAdmin
 from node.admin_calls import CallAdmin
+from node.admin_contracts import ContractAdmin
 from node.admin_erasure import ErasureAdmin
 from node.admin_journal import JournalAdmin
 from node.operations import apps, services
@@ -26,7 +27,7 @@ from simpul.node.v1 import admin_pb2
 Context = aio.ServicerContext[Message, Message]
 
 
-class NodeAdmin(AccessAdmin, CallAdmin, ErasureAdmin, JournalAdmin):
+class NodeAdmin(AccessAdmin, CallAdmin, ContractAdmin, ErasureAdmin, JournalAdmin):
     """Thin: every method is a line or two of `operations`."""
 
     def __init__(

@@ -21,7 +21,12 @@ from runtime.grpc_errors import from_rpc_error
 from runtime.grpc_options import channel_options
 from security.certificate import registry_dns_name
 from security.errors import Code, SimpulError
-from security.hashing import CHANGE_SIGNATURE, ENROLMENT_SIGNATURE, NODE_KEY_SIGNATURE
+from security.hashing import (
+    CHANGE_SIGNATURE,
+    ENROLMENT_SIGNATURE,
+    NODE_KEY_SIGNATURE,
+    QUERY_SIGNATURE,
+)
 from security.identifiers import MemberId, NodeId, ServiceId
 from security.keys import PrivateKey
 from simpul.v1 import registry_pb2, registry_pb2_grpc, statement_pb2
@@ -87,6 +92,20 @@ class RegistryClient:
         signature = node_key.sign(CHANGE_SIGNATURE, data)
         request = registry_pb2.ChangeRequest(change=data, signature=signature)
         return await self._ask(lambda stub: stub.Change(request, timeout=TIMEOUT_S))
+
+    async def submissions(
+        self, query: registry_pb2.SubmissionQuery, node_key: PrivateKey
+    ) -> tuple[registry_pb2.Submission, ...]:
+        """Signs a query about contracts and sends it.
+
+        Raises:
+            SimpulError: what the registry refuses it for, REGISTRY_UNREACHABLE.
+        """
+        data = query.SerializeToString(deterministic=True)
+        signature = node_key.sign(QUERY_SIGNATURE, data)
+        request = registry_pb2.ListSubmissionsRequest(query=data, signature=signature)
+        answer = await self._ask(lambda stub: stub.ListSubmissions(request, timeout=TIMEOUT_S))
+        return tuple(answer.submissions)
 
     async def watch(self, version: int) -> AsyncGenerator[registry_pb2.WatchResponse, None]:
         """Each new version of the directory, until the stream ends.
@@ -222,6 +241,45 @@ class NodeChanges:
         change.replace_node_key.proof = proof
         return (await self._send(change)).directory_version
 
+    async def publish_contract(
+        self, message: registry_pb2.PublishContract, now_ms: int
+    ) -> registry_pb2.ChangeResponse:
+        """Submits a contract's revision; one that waits is no refusal: the answer says so."""
+        change = self._new(now_ms)
+        change.publish_contract.CopyFrom(message)
+        return await self._exchange(change)
+
+    async def set_contract(
+        self, message: registry_pb2.SetContract, now_ms: int
+    ) -> registry_pb2.ChangeResponse:
+        """Submits a contract's other terms; one that waits is no refusal: the answer says so."""
+        change = self._new(now_ms)
+        change.set_contract.CopyFrom(message)
+        return await self._exchange(change)
+
+    async def comment_submission(
+        self, submission: int, text: str, now_ms: int
+    ) -> registry_pb2.Submission:
+        """Says something about a submission; gives it with its thread."""
+        change = self._new(now_ms)
+        change.comment_submission.submission = submission
+        change.comment_submission.text = text
+        return (await self._exchange(change)).submission
+
+    async def submissions(
+        self, submission: int, now_ms: int, *, decided: bool
+    ) -> tuple[registry_pb2.Submission, ...]:
+        """What this node's members asked for about contracts; 0: all of it."""
+        query = registry_pb2.SubmissionQuery(
+            version=FORMAT_VERSION,
+            federation=self._node.federation,
+            node=str(self._node),
+            made_at_ms=now_ms,
+            submission=submission,
+            decided=decided,
+        )
+        return await self._client.submissions(query, self._key())
+
     async def withdraw_change(self, number: int, now_ms: int) -> None:
         """Takes back a change that waits for approval."""
         change = self._new(now_ms)
@@ -237,10 +295,14 @@ class NodeChanges:
             made_at_ms=now_ms,
         )
 
-    async def _send(self, change: registry_pb2.Change) -> registry_pb2.ChangeResponse:
+    async def _exchange(self, change: registry_pb2.Change) -> registry_pb2.ChangeResponse:
         number = await asyncio.to_thread(next_change_number, self._store, change.made_at_ms)
         change.number = number
-        response = await self._client.change(change, self._key())
+        return await self._client.change(change, self._key())
+
+    async def _send(self, change: registry_pb2.Change) -> registry_pb2.ChangeResponse:
+        response = await self._exchange(change)
+        number = change.number
         if response.waits:
             raise SimpulError(
                 Code.APPROVAL_PENDING,

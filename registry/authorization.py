@@ -69,6 +69,7 @@ TABLE: Final[Mapping[str, Row]] = MappingProxyType(
         f"{_NODES}/Enrol": Row(Listener.PUBLIC, Proof.TOKEN),
         f"{_NODES}/Change": Row(Listener.PUBLIC, Proof.NODE_SIGNATURE),
         f"{_NODES}/Watch": Row(Listener.PUBLIC, Proof.NONE),
+        f"{_NODES}/ListSubmissions": Row(Listener.PUBLIC, Proof.NODE_SIGNATURE),
         f"{_ADMIN}/Status": _READ,
         f"{_ADMIN}/AddMember": _WORK,
         f"{_ADMIN}/ListMembers": _READ,
@@ -100,6 +101,11 @@ TABLE: Final[Mapping[str, Row]] = MappingProxyType(
         f"{_ADMIN}/ShowLogProof": _READ,
         f"{_ADMIN}/MakeOnlineKeys": _PEOPLE,
         f"{_ADMIN}/ChangeTrust": _PEOPLE,
+        f"{_ADMIN}/ListContracts": _READ,
+        f"{_ADMIN}/SetContract": _WORK,
+        f"{_ADMIN}/ListSubmissions": _READ,
+        f"{_ADMIN}/CommentSubmission": _WORK,
+        f"{_ADMIN}/DecideSubmission": _WORK,
     }
 )
 

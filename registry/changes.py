@@ -11,17 +11,23 @@ from sqlmodel import Session
 
 from registry import requests, rules
 from registry.authority import Issued
+from registry.contracts import publishing, workflow
+from registry.contracts.model import Submission
 from registry.directory import content
-from registry.directory.records import contract_file
 from registry.membership import Act
-from registry.model import Contract, Member, Node, Service, Subsystem, Touched
+from registry.model import Member, Node, Service, Subsystem, Touched
 from registry.registrar import Registrar
-from registry.requests import MAX_CHANGE_BYTES, Change, parse_change
+from registry.requests import (
+    MAX_CHANGE_BYTES,
+    MAX_QUERY_BYTES,
+    Change,
+    parse_change,
+    parse_query,
+)
 from registry.rules import step
 from registry.statements import judge_listing, put_listing, put_statement
 from registry.store import (
     changes,
-    contracts,
     members,
     nodes,
     services,
@@ -46,6 +52,8 @@ class Applied:
     issued: Issued | None = None
     # Nothing is changed yet: an operator must decide.
     waits: bool = False
+    # Of a change about a contract.
+    submission: Submission | None = None
 
 
 def apply(registrar: Registrar, data: bytes, signature: bytes, now_ms: int) -> Applied:
@@ -79,7 +87,9 @@ def apply(registrar: Registrar, data: bytes, signature: bytes, now_ms: int) -> A
             nodes.take_number(session, node.id, change.number)
         sent = _Sent(change, data, signature)
         work = _Work(session, registrar, node, now_ms)
-        if change.kind_name not in registrar.decided_by_operators:
+        # What is about contracts waits in a thread of its own.
+        automatic = change.kind_name not in registrar.decided_by_operators
+        if automatic or change.kind_name in workflow.KINDS:
             return _apply_and_record(work, sent)
         # What would be refused is refused now, and not when an operator looks at it.
         with session.begin_nested() as tried:
@@ -178,11 +188,30 @@ def _apply(work: _Work, change: Change) -> Applied:
             return Applied(work.node.id, change.kind_name, _withdraw_change(work, kind))
         case requests.RequestSealKey() as kind:
             return Applied(work.node.id, change.kind_name, _request_seal_key(work, kind))
+        case _:
+            raise SimpulError(Code.INTERNAL, f"nothing applies a {change.kind_name}")
+
+
+def _apply_to_contract(work: _Work, sent: _Sent) -> Applied:
+    change, node = sent.change, work.node
+    if isinstance(change.kind, requests.CommentSubmission):
+        said = workflow.comment_by_node(
+            work.session, node, change.kind.submission, change.kind.text, work.now_ms
+        )
+        return Applied(node.id, change.kind_name, Touched(), submission=said)
+    given = workflow.Sent(change, sent.data, sent.signature, node)
+    done = workflow.submit(work.session, work.registrar, given, work.now_ms)
+    return Applied(
+        node.id, change.kind_name, done.touched, waits=done.waits, submission=done.submission
+    )
 
 
 def _apply_and_record(work: "_Work", sent: _Sent) -> Applied:
     change = sent.change
-    applied = _apply(work, change)
+    if change.kind_name in workflow.KINDS:
+        applied = _apply_to_contract(work, sent)
+    else:
+        applied = _apply(work, change)
     evidence = (sha256(sent.data).digest(), sent.signature)
     times_ms = (change.made_at_ms, work.now_ms)
     changes.add(work.session, work.node.id, change.number, change.kind_name, evidence, times_ms)
@@ -207,6 +236,32 @@ def _decide(session: Session, found: WaitingChange, state: WaitingState, act: Ac
     waiting.decide(session, found, state, reason=act.reason, actor=act.actor, now_ms=act.now_ms)
 
 
+def list_submissions(
+    registrar: Registrar, data: bytes, signature: bytes, now_ms: int
+) -> tuple[Submission, ...]:
+    """What a node may see of what was asked for about contracts: the steps of a change, to 9.
+
+    Raises:
+        SimpulError: of the step that refused.
+    """
+    with step(1):
+        rules.check_size(data, MAX_QUERY_BYTES)
+    with step(2):
+        query = parse_query(data)
+    with step(3):
+        rules.check_federation(query.federation, registrar.federation, Code.CHANGE_INVALID)
+    with registrar.store.transaction() as session:
+        with step(4):
+            node = nodes.get(session, query.node)
+            rules.check_node_active(node)
+        with step(5):
+            rules.verify_query_signature(node, data, signature)
+        with step(6):
+            rules.check_made_now(query.made_at_ms, now_ms)
+        with step(8):
+            return workflow.of_node(session, node, query.submission, now_ms, decided=query.decided)
+
+
 def _publish_service(work: _Work, kind: requests.PublishService) -> Touched:
     subsystem = kind.service.subsystem
     with step(8):
@@ -215,20 +270,19 @@ def _publish_service(work: _Work, kind: requests.PublishService) -> Touched:
         rules.check_lists_node(rules.statement_in_force(member), work.node.id, work.now_ms)
     with step(10):
         check_contract(kind.descriptor_set, kind.service.service)
-    contract = Contract(
-        service=kind.service.service,
-        descriptor_sha256=sha256(kind.descriptor_set).digest(),
-        descriptor_set=kind.descriptor_set,
-        publisher=member.id,
-    )
-    _, file = contract_file(contract)
     listed = subsystems.ensure(work.session, Subsystem(subsystem, subsystem.name))
     with step(8):
         rules.check_subsystem_active(listed)
-    kept = contracts.ensure(work.session, contract, sha256(file).digest(), work.now_ms)
-    services.put(work.session, Service(kind.service, kept))
-    key = (contract.service, contract.descriptor_sha256)
-    return work.touch(member.id) | Touched(contracts=frozenset({key}))
+    with step(10):
+        found = publishing.implement(
+            work.session,
+            kind.service,
+            kind.descriptor_set,
+            work.now_ms,
+            listed=services.find(work.session, kind.service) is not None,
+        )
+    services.put(work.session, Service(kind.service, found.file_sha256))
+    return work.touch(member.id) | found.touched
 
 
 def _withdraw_service(work: _Work, kind: requests.WithdrawService) -> Touched:
@@ -306,6 +360,10 @@ def _replace_node_key(work: _Work, kind: requests.ReplaceNodeKey) -> Touched:
 def _withdraw_change(work: _Work, kind: requests.WithdrawChange) -> Touched:
     with step(8):
         found = waiting.find(work.session, work.node.id, kind.number)
+        if found is None and workflow.withdraw(
+            work.session, work.node.id, kind.number, work.now_ms
+        ):
+            return Touched()
         if found is None:
             raise SimpulError(
                 Code.NOT_FOUND, f"change {kind.number} of {work.node.id} never waited: look again"

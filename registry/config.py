@@ -105,6 +105,14 @@ class ApprovalsSection(Section):
         "automatic", description="A further member on a node, beside the token for it."
     )
     replace_node_key: Decider = Field("automatic", description="A new key of a node.")
+    publish_contract: Decider = Field(
+        "automatic",
+        description="A contract's revision. One much like another's is always an operator's.",
+    )
+    set_contract: Decider = Field(
+        "automatic",
+        description="A contract's other terms. To recommend one is always an operator's.",
+    )
 
     two_persons: tuple[Dangerous, ...] = Field(
         ("remove_member", "revoke_node", "change_operators", "rotate_root", "change_policy"),

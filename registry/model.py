@@ -158,6 +158,8 @@ class Touched:
 
     members: frozenset[MemberId] = frozenset()
     contracts: frozenset[tuple[str, bytes]] = frozenset()
+    # Contracts' cards with their documentation, by package.
+    cards: frozenset[str] = frozenset()
     # Root or policy: what the publisher holds ready is published.
     trust: bool = False
 
@@ -165,8 +167,13 @@ class Touched:
         return Touched(
             self.members | other.members,
             self.contracts | other.contracts,
+            self.cards | other.cards,
             self.trust or other.trust,
         )
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to publish."""
+        return bool(self.members or self.contracts or self.cards or self.trust)
 
 
 @dataclass(frozen=True, slots=True)

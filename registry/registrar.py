@@ -1,8 +1,9 @@
 """What enrolments, changes and administration work with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from registry.authority import Authority
+from registry.contracts.model import Comparer, NoComparer
 from registry.store.database import Store
 from security.directory_records import PolicyView
 
@@ -19,6 +20,8 @@ class Registrar:
     authority: Authority
     # By their names in the proto: `publish_service`.
     decided_by_operators: frozenset[str] = frozenset()
+    # Finds contracts that are much like a new one.
+    comparer: Comparer = field(default_factory=NoComparer)
 
     @property
     def federation(self) -> str:

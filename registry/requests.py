@@ -9,6 +9,7 @@ from typing import Final
 
 from security import strict
 from security.contract import MAX_DESCRIPTOR_SET_BYTES
+from security.contract_card import ContractTermsView, check_package, read_terms
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId, NodeId, ServiceId, SubsystemId
 from security.keys import Algorithm, PublicKey
@@ -20,6 +21,8 @@ FORMAT_VERSION: Final = 1
 SECRET_BYTES: Final = 32
 MAX_CERTIFICATE_REQUEST_BYTES: Final = 16 * 1024
 MAX_ENROLMENT_BYTES: Final = MAX_STATEMENT_BYTES + MAX_CERTIFICATE_REQUEST_BYTES + 16 * 1024
+MAX_COMMENT_CHARS: Final = 4000
+MAX_QUERY_BYTES: Final = 4096
 MAX_CHANGE_BYTES: Final = MAX_DESCRIPTOR_SET_BYTES + 16 * 1024
 
 
@@ -112,6 +115,36 @@ class RequestSealKey:
     request: statement_pb2.SignedSealKeyRequest
 
 
+@dataclass(frozen=True, slots=True)
+class PublishContract:
+    """A contract's next revision, or its first; `terms` is None where they stay as they are."""
+
+    package: str
+    member: MemberId
+    descriptor_set: bytes
+    follows: int
+    terms: ContractTermsView | None
+    why_not: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetContract:
+    """Other terms for a contract."""
+
+    package: str
+    member: MemberId
+    card_number: int
+    terms: ContractTermsView
+
+
+@dataclass(frozen=True, slots=True)
+class CommentSubmission:
+    """A word in the thread of a submission."""
+
+    submission: int
+    text: str
+
+
 Kind = (
     PublishService
     | WithdrawService
@@ -122,6 +155,9 @@ Kind = (
     | ReplaceNodeKey
     | WithdrawChange
     | RequestSealKey
+    | PublishContract
+    | SetContract
+    | CommentSubmission
 )
 
 
@@ -184,6 +220,34 @@ def parse_change(data: bytes) -> Change:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a node asks about submissions; `submission` is 0 for all of its members."""
+
+    federation: str
+    node: NodeId
+    made_at_ms: int
+    submission: int
+    decided: bool
+
+
+def parse_query(data: bytes) -> Query:
+    """Reads a SubmissionQuery.
+
+    Raises:
+        SimpulError: REQUEST_MALFORMED or ID_MALFORMED.
+    """
+    message = strict.parse(registry_pb2.SubmissionQuery, data, MAX_QUERY_BYTES)
+    _check_version(message.version)
+    return Query(
+        message.federation,
+        NodeId.parse(message.node),
+        message.made_at_ms,
+        message.submission,
+        message.decided,
+    )
+
+
 def summary(change: Change) -> str:
     """What a change asks for, in one line for people."""
     match change.kind:
@@ -195,6 +259,8 @@ def summary(change: Change) -> str:
             return f"statement {parse_statement(signed.statement).number} of {member}"
         case HostMember(_, member):
             return f"host {member}"
+        case PublishContract(package) | SetContract(package):
+            return f"{change.kind_name.partition('_')[0]} contract {package}"
         case ReplaceNodeKey(key):
             return f"node key {key.key_id.hex()[:16]}"
         case _:
@@ -236,7 +302,40 @@ def _kind(message: registry_pb2.Change, name: str) -> Kind:
             asked = message.request_seal_key.seal_key_request
             return RequestSealKey(parse_seal_key_request(asked).member, asked)
         case _:
-            raise _malformed(f"a change of kind {name} is not known")
+            return _contract_kind(message, name)
+
+
+def _contract_kind(message: registry_pb2.Change, name: str) -> Kind:
+    if name == "comment_submission":
+        said = message.comment_submission
+        check_comment(said.text)
+        return CommentSubmission(said.submission, said.text)
+    if name == "set_contract":
+        other = message.set_contract
+        check_package(other.package)
+        terms = read_terms(other.terms, other.package)
+        return SetContract(other.package, MemberId.parse(other.member), other.card_number, terms)
+    if name != "publish_contract":
+        raise _malformed(f"a change of kind {name} is not known")
+    new = message.publish_contract
+    check_package(new.package)
+    if new.why_not:
+        check_comment(new.why_not)
+    return PublishContract(
+        package=new.package,
+        member=MemberId.parse(new.member),
+        descriptor_set=new.descriptor_set,
+        follows=new.follows,
+        terms=read_terms(new.terms, new.package) if new.HasField("terms") else None,
+        why_not=new.why_not,
+    )
+
+
+def check_comment(text: str) -> None:
+    """Pass a word in a thread; raises SimpulError REQUEST_MALFORMED."""
+    shown = text.replace("\n", "")
+    if not text.strip() or len(text) > MAX_COMMENT_CHARS or not shown.isprintable():
+        raise _malformed(f"a comment has 1 to {MAX_COMMENT_CHARS} characters that print")
 
 
 def _listing(message: registry_pb2.Enrolment | registry_pb2.HostMember) -> KeyListing:

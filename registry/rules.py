@@ -37,7 +37,12 @@ from registry.requests import Enrolment, ReplaceNodeKey
 from security import seal_request
 from security.directory_records import MAX_SLOTS, check_link_address
 from security.errors import Code, SimpulError
-from security.hashing import CHANGE_SIGNATURE, ENROLMENT_SIGNATURE, NODE_KEY_SIGNATURE
+from security.hashing import (
+    CHANGE_SIGNATURE,
+    ENROLMENT_SIGNATURE,
+    NODE_KEY_SIGNATURE,
+    QUERY_SIGNATURE,
+)
 from security.identifiers import MemberId, NodeId
 from security.keys import PublicKey
 from security.seal_request import SealKeyRequestView
@@ -266,6 +271,11 @@ def check_node_active(node: Node) -> None:
 def verify_change_signature(node: Node, data: bytes, signature: bytes) -> None:
     """The change is from the node that it names; raises SIGNATURE_INVALID."""
     node.key.verify(CHANGE_SIGNATURE, data, signature)
+
+
+def verify_query_signature(node: Node, data: bytes, signature: bytes) -> None:
+    """The query is from the node that it names; raises SIGNATURE_INVALID."""
+    node.key.verify(QUERY_SIGNATURE, data, signature)
 
 
 def check_made_now(made_at_ms: int, now_ms: int) -> None:

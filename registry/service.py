@@ -9,6 +9,7 @@ import structlog
 
 from registry import changes, enrolment
 from registry.changes import Applied
+from registry.contracts.wire import submission_message
 from registry.desk import Desk
 from registry.directory.watchers import Watchers, bundle, notice
 from registry.enrolment import Enrolled
@@ -74,7 +75,22 @@ class RegistryService(registry_pb2_grpc.RegistryServicer):
             directory_version=0 if applied.waits else version,
             certificate_chain=() if applied.issued is None else applied.issued.chain,
             waits=applied.waits,
+            submission=(
+                None if applied.submission is None else submission_message(applied.submission)
+            ),
         )
+
+    async def ListSubmissions(  # noqa: N802  (the proto's name)
+        self, request: registry_pb2.ListSubmissionsRequest, context: Context
+    ) -> registry_pb2.ListSubmissionsResponse:
+        """What a node's members asked for about contracts."""
+        with self._judged("ListSubmissions", context):
+            found = await self._desk.read(
+                lambda: changes.list_submissions(
+                    self._registrar, request.query, request.signature, self._clock_ms()
+                )
+            )
+        return registry_pb2.ListSubmissionsResponse(submissions=map(submission_message, found))
 
     async def Watch(  # noqa: N802  (the proto's name)
         self, request: registry_pb2.WatchRequest, context: Context

@@ -5,12 +5,14 @@ steps of building it:
 
 1. Every path is of one of the three families; the policy is there.
 2. The policy is well-formed and this federation's.
-3. Each contract is well-formed, and its path names its service and its content.
+3. Each contract is well-formed, and its path names its service and its content; so is each card,
+   and each revision's documentation.
 4. Each member record is well-formed and this federation's; its path names its member; its class is
    in the policy; subsystems, services and nodes are its own.
 5. Each statement is its member's, and signed by its own identity key.
 6. Every service's contract is there, and is a contract of that service.
 7. No node is listed by two members.
+8. Every revision that a card names is there.
 
 A statement may name a node that isn't listed: a member's word isn't the registry's to mend when it
 removes a node. Such a key is simply of no use.
@@ -27,6 +29,7 @@ from types import MappingProxyType
 from typing import Final, NoReturn, Self
 
 from security import directory_records as files
+from security.contract_card import Cards, is_card_path, read_cards
 from security.directory_records import (
     CONTRACTS_FOLDER,
     MEMBERS_FOLDER,
@@ -48,7 +51,7 @@ from security.errors import Code, SimpulError
 from security.hashing import sha256
 from security.identifiers import MemberId, NodeId, ServiceId, SubsystemId
 from security.keys import PublicKey
-from security.regions import RegionIndex, Speaker
+from security.regions import RegionIndex, RegionRules, Speaker
 from security.statement import SealKeyView, VerifiedStatement
 from simpul.v1 import statement_pb2
 
@@ -120,6 +123,8 @@ class DirectoryView:
     members: Mapping[MemberId, MemberView] = field(repr=False)
     # By the SHA-256 of the target file.
     contracts: Mapping[bytes, ContractView] = field(repr=False)
+    # Whose contracts are, and their revisions.
+    cards: Cards = field(repr=False)
     nodes: Mapping[NodeId, NodeView] = field(repr=False)
     # Who offers what for which region.
     regions: RegionIndex = field(repr=False)
@@ -145,7 +150,7 @@ class DirectoryView:
             SimpulError: DIRECTORY_UNTRUSTED, with the step and the path in its details.
         """
         # 1. Paths.
-        member_paths, contract_paths = _sort_paths(targets)
+        member_paths, contract_paths, card_paths = _sort_paths(targets)
         # 2. Policy.
         policy = files.parse_policy(targets[POLICY_PATH])
         if policy.federation != federation:
@@ -154,6 +159,9 @@ class DirectoryView:
         known = {} if previous is None or previous.policy != policy else previous.contracts
         parsed = (_contract(federation, at, targets[at], known) for at in contract_paths)
         contracts = {contract.hash: contract for contract in parsed}
+        # 3 and 8. Cards.
+        earlier = None if previous is None or previous.policy != policy else previous.cards
+        cards = read_cards(federation, targets, card_paths, contracts, earlier)
         # 4 and 5. Members, with their statements. 6. Services' contracts.
         before = {} if previous is None or previous.policy != policy else previous.records
         kept = {path: _record(policy, path, targets[path], before) for path in member_paths}
@@ -168,9 +176,10 @@ class DirectoryView:
             policy=policy,
             members=MappingProxyType(members),
             contracts=MappingProxyType(contracts),
+            cards=cards,
             # 7. Nodes.
             nodes=_nodes(members.values()),
-            regions=RegionIndex(map(_speaker, members.values())),
+            regions=RegionIndex(_speaker(member, cards) for member in members.values()),
             records=MappingProxyType(kept),
         )
 
@@ -373,8 +382,10 @@ class DirectoryView:
         )
 
 
-def _sort_paths(targets: Iterable[str]) -> tuple[list[str], list[str]]:
-    members, contracts = [], []
+def _sort_paths(targets: Iterable[str]) -> tuple[list[str], list[str], list[str]]:
+    members: list[str] = []
+    contracts: list[str] = []
+    cards: list[str] = []
     has_policy = False
     for path in sorted(targets):
         parts = path.split("/")
@@ -383,12 +394,12 @@ def _sort_paths(targets: Iterable[str]) -> tuple[list[str], list[str]]:
         elif len(parts) == _FAMILY_PARTS and parts[0] == MEMBERS_FOLDER:
             members.append(path)
         elif len(parts) == _FAMILY_PARTS and parts[0] == CONTRACTS_FOLDER:
-            contracts.append(path)
+            (cards if is_card_path(path) else contracts).append(path)
         else:
             raise refused(1, path, "no file may have this path")
     if not has_policy:
         raise refused(1, POLICY_PATH, "it is missing")
-    return members, contracts
+    return members, contracts, cards
 
 
 def _contract(
@@ -446,16 +457,21 @@ def _nodes(members: Iterable[MemberView]) -> Mapping[NodeId, NodeView]:
     return MappingProxyType(nodes)
 
 
-def _speaker(member: MemberView) -> Speaker:
-    return Speaker(
-        member.id,
-        member.state is MemberState.ACTIVE,
-        member.regions,
-        tuple(
-            (service.id.service, service.id.subsystem, service.contract)
-            for service in member.services.values()
-        ),
-    )
+@dataclass(frozen=True, slots=True)
+class _Ruled:
+    """A contract whose card says what holds for calls by region."""
+
+    region_rules: RegionRules
+
+
+def _speaker(member: MemberView, cards: Cards) -> Speaker:
+    services = []
+    for service in member.services.values():
+        name, rules = service.id.service, cards.rules(service.id.service)
+        ruled = service.contract if rules is None else _Ruled(rules)
+        services.append((name, service.id.subsystem, ruled))
+    active = member.state is MemberState.ACTIVE
+    return Speaker(member.id, active, member.regions, tuple(services))
 
 
 def _identity_revoked(member: MemberView) -> bool:

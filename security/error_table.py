@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from security.error_codes import Code, ErrorInfo, Status
+from security.error_table_contract import CONTRACT_ERRORS
 from security.error_table_wire import WIRE_ERRORS
 
 ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
@@ -480,6 +481,7 @@ ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
             "The protoset doesn't hold the service.",
             "Compile the file that defines the service, with its imports.",
         ),
+        **CONTRACT_ERRORS,
         **WIRE_ERRORS,
     }
 )

@@ -60,6 +60,11 @@ class RegionRules:
     enclosing: bool = False
     choice: Choice = Choice.ONE
 
+    def to_proto(self) -> annotations_pb2.RegionRules:
+        """As a contract's card carries it."""
+        choice = annotations_pb2.ProviderChoice.ValueType(self.choice.value)
+        return annotations_pb2.RegionRules(enclosing=self.enclosing, choice=choice)
+
 
 class Contract(Protocol):
     """What is asked of a contract (`directory_records.ContractView`)."""

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 import structlog
 from sqlmodel import Session
 
+from registry.contracts.model import RevisionFiles
+from registry.directory.contract_records import card_files
 from registry.directory.records import contract_file, member_file
 from registry.life import PUBLISHED
 from registry.model import Touched
-from registry.store import contracts, listings, members
+from registry.store import cards, contracts, listings, members
 from registry.store.database import Store
 from security.directory_records import PolicyView
 from security.errors import Code, SimpulError
@@ -30,6 +32,8 @@ def read(session: Session, policy: PolicyView, touched: Touched) -> Mapping[str,
             raise SimpulError(Code.INTERNAL, f"a contract of {key[0]} is not in the store")
         path, data = contract_file(contract)
         files[path] = data
+    for package in sorted(touched.cards):
+        files |= card_files(cards.get(session, package), revision_files(session, package))
     return files
 
 
@@ -42,6 +46,7 @@ def read_committed(store: Store, policy: PolicyView, touched: Touched) -> Mappin
     single = (
         *(Touched(members=frozenset({member})) for member in touched.members),
         *(Touched(contracts=frozenset({key})) for key in touched.contracts),
+        *(Touched(cards=frozenset({package})) for package in touched.cards),
     )
     files: dict[str, bytes] = {}
     with store.transaction() as session:
@@ -54,9 +59,20 @@ def read_committed(store: Store, policy: PolicyView, touched: Touched) -> Mappin
 
 
 def everything(store: Store) -> Touched:
-    """Every member and every contract: what is compared with what is published, at a start."""
+    """Every member, contract and card: what is compared with what is published, at a start."""
     with store.transaction() as session:
         return Touched(
             frozenset(member.id for member in members.every(session)),
             frozenset(contracts.every_key(session)),
+            frozenset(cards.packages(session)),
         )
+
+
+def revision_files(session: Session, package: str) -> tuple[RevisionFiles, ...]:
+    """A contract's revisions with their services' files, from 1 on."""
+    return tuple(
+        RevisionFiles(
+            revision, contracts.files_of_set(session, package, revision.descriptor_sha256)
+        )
+        for revision in cards.revisions(session, package)
+    )

@@ -79,7 +79,7 @@ def member_file(listing: Listing, policy: PolicyView) -> tuple[str, bytes]:
     try:
         parse_member(policy, path, data)
     except SimpulError as error:
-        raise _unacceptable(str(member.id), error) from error
+        raise unacceptable(str(member.id), error) from error
     return path, data
 
 
@@ -102,7 +102,7 @@ def contract_file(contract: Contract) -> tuple[str, bytes]:
     try:
         parse_contract(federation, path, data)
     except SimpulError as error:
-        raise _unacceptable(contract.service, error) from error
+        raise unacceptable(contract.service, error) from error
     return path, data
 
 
@@ -134,7 +134,8 @@ def _node(node: Node) -> directory_pb2.Node:
     )
 
 
-def _unacceptable(what: str, error: SimpulError) -> SimpulError:
+def unacceptable(what: str, error: SimpulError) -> SimpulError:
+    """The refusal of a file that nodes would refuse."""
     return SimpulError(
         Code.CHANGE_INVALID,
         f"nodes would refuse the directory's file of {what}: {error.message}",

@@ -90,7 +90,7 @@ class Schedule:
 
     async def publish(self, touched: Touched) -> int:
         """Waits until what was touched is published; returns the version that holds it."""
-        if not touched.members and not touched.contracts and not touched.trust:
+        if not touched:
             return self._current.version
         waiting: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._batch.touched |= touched
@@ -239,6 +239,7 @@ class Schedule:
                 files=len(publication.files),
                 members=len(touched.members),
                 contracts=len(touched.contracts),
+                cards=len(touched.cards),
             )
 
     @staticmethod

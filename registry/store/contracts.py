@@ -5,6 +5,7 @@ from sqlmodel import Field, Session, SQLModel, col, select
 
 from registry.model import Contract
 from registry.store.rows import BIG, BYTES
+from security.contract_card import package_of
 from security.identifiers import MemberId
 
 Key = tuple[str, bytes]
@@ -16,7 +17,7 @@ class ContractRow(SQLModel, table=True):
     __tablename__ = "contracts"
 
     service: str = Field(primary_key=True)
-    descriptor_sha256: bytes = Field(sa_column=Column(BYTES, primary_key=True))
+    descriptor_sha256: bytes = Field(sa_column=Column(BYTES, primary_key=True, index=True))
     descriptor_set: bytes = Field(sa_column=Column(BYTES, nullable=False))
     # Of the target file, which names the publisher too.
     file_sha256: bytes = Field(sa_column=Column(BYTES, nullable=False))
@@ -57,12 +58,34 @@ def find(session: Session, key: Key) -> Contract | None:
     return None if row is None else _contract(row)
 
 
+def of_set(session: Session, package: str, descriptor_sha256: bytes) -> tuple[Contract, ...]:
+    """What a descriptor set defines of a package, by service."""
+    return tuple(_contract(row) for row in _rows(session, package, descriptor_sha256))
+
+
+def files_of_set(
+    session: Session, package: str, descriptor_sha256: bytes
+) -> tuple[tuple[str, bytes], ...]:
+    """The same: each service with the SHA-256 of its target file."""
+    rows = _rows(session, package, descriptor_sha256)
+    return tuple((row.service, row.file_sha256) for row in rows)
+
+
 def every_key(session: Session) -> list[Key]:
     """The keys of all revisions, in order."""
     query = select(ContractRow.service, ContractRow.descriptor_sha256).order_by(
         col(ContractRow.service), col(ContractRow.descriptor_sha256)
     )
     return [(service, sha256) for service, sha256 in session.exec(query)]
+
+
+def _rows(session: Session, package: str, descriptor_sha256: bytes) -> list[ContractRow]:
+    query = (
+        select(ContractRow)
+        .where(col(ContractRow.descriptor_sha256) == descriptor_sha256)
+        .order_by(col(ContractRow.service))
+    )
+    return [row for row in session.exec(query) if package_of(row.service) == package]
 
 
 def _contract(row: ContractRow) -> Contract:

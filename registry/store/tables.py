@@ -4,6 +4,7 @@ from sqlmodel import SQLModel
 
 from registry.store import (
     audit,
+    cards,
     changes,
     contracts,
     lives,
@@ -14,6 +15,7 @@ from registry.store import (
     services,
     shelf,
     statements,
+    submissions,
     subsystems,
     tokens,
     under_way,
@@ -32,6 +34,10 @@ TABLES = (
     subsystems.SubsystemRow,
     services.ServiceRow,
     contracts.ContractRow,
+    cards.CardRow,
+    cards.RevisionRow,
+    submissions.SubmissionRow,
+    submissions.SubmissionEventRow,
     tokens.TokenRow,
     changes.ChangeRow,
     waiting.WaitingChangeRow,

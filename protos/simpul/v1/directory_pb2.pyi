@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from simpul.v1 import annotations_pb2 as _annotations_pb2
 from simpul.v1 import keys_pb2 as _keys_pb2
 from simpul.v1 import statement_pb2 as _statement_pb2
 import builtins as _builtins
@@ -81,6 +82,31 @@ NODE_STATE_REVOKED: NodeState.ValueType  # 2
 NODE_STATE_REMOVED: NodeState.ValueType  # 3
 """Taken out of service in good order."""
 Global___NodeState: _TypeAlias = NodeState  # noqa: Y015
+
+class _ContractMaturity:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ContractMaturityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ContractMaturity.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONTRACT_MATURITY_UNSPECIFIED: _ContractMaturity.ValueType  # 0
+    CONTRACT_MATURITY_DRAFT: _ContractMaturity.ValueType  # 1
+    CONTRACT_MATURITY_TRIAL: _ContractMaturity.ValueType  # 2
+    CONTRACT_MATURITY_RECOMMENDED: _ContractMaturity.ValueType  # 3
+    """The federation's word, not the owner's alone: an operator of the registry decides it."""
+    CONTRACT_MATURITY_RETIRED: _ContractMaturity.ValueType  # 4
+    """Who implements it goes on; nobody begins."""
+
+class ContractMaturity(_ContractMaturity, metaclass=_ContractMaturityEnumTypeWrapper): ...
+
+CONTRACT_MATURITY_UNSPECIFIED: ContractMaturity.ValueType  # 0
+CONTRACT_MATURITY_DRAFT: ContractMaturity.ValueType  # 1
+CONTRACT_MATURITY_TRIAL: ContractMaturity.ValueType  # 2
+CONTRACT_MATURITY_RECOMMENDED: ContractMaturity.ValueType  # 3
+"""The federation's word, not the owner's alone: an operator of the registry decides it."""
+CONTRACT_MATURITY_RETIRED: ContractMaturity.ValueType  # 4
+"""Who implements it goes on; nobody begins."""
+Global___ContractMaturity: _TypeAlias = ContractMaturity  # noqa: Y015
 
 class _TimeOverdue:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -369,6 +395,256 @@ class RevokedKey(_message.Message):
 Global___RevokedKey: _TypeAlias = RevokedKey  # noqa: Y015
 
 @_typing.final
+class ContractCard(_message.Message):
+    """The content of a contract's card, `contracts/<package>/card`: whose it is, how mature, and its
+    revisions. All that is not of the wire, and so may change while revisions stay as they are.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    FEDERATION_FIELD_NUMBER: _builtins.int
+    PACKAGE_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    REVISIONS_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Of this format: 1."""
+    federation: _builtins.str
+    package: _builtins.str
+    """`wisata.v1`; where a service has no package, the service's name."""
+    number: _builtins.int
+    """Higher in each newer card of this contract; never goes back."""
+    owner: _builtins.str
+    """The member that publishes revisions, and decides on this card."""
+    @_builtins.property
+    def terms(self) -> Global___ContractTerms: ...
+    @_builtins.property
+    def revisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___CardRevision]:
+        """By number, which counts from 1 without gaps."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        federation: _builtins.str = ...,
+        package: _builtins.str = ...,
+        number: _builtins.int = ...,
+        owner: _builtins.str = ...,
+        terms: Global___ContractTerms | None = ...,
+        revisions: _abc.Iterable[Global___CardRevision] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["federation", b"federation", "number", b"number", "owner", b"owner", "package", b"package", "revisions", b"revisions", "terms", b"terms", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContractCard: _TypeAlias = ContractCard  # noqa: Y015
+
+@_typing.final
+class ContractTerms(_message.Message):
+    """What the owner of a contract says of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TITLE_FIELD_NUMBER: _builtins.int
+    STEWARD_FIELD_NUMBER: _builtins.int
+    MATURITY_FIELD_NUMBER: _builtins.int
+    REGIONS_FIELD_NUMBER: _builtins.int
+    LICENCE_FIELD_NUMBER: _builtins.int
+    SUCCESSOR_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    title: _builtins.str
+    """For people: `Islands and how to reach them`."""
+    steward: _builtins.str
+    """The office that answers questions, as people call it."""
+    maturity: Global___ContractMaturity.ValueType
+    licence: _builtins.str
+    """An SPDX expression: `CC-BY-4.0`."""
+    successor: _builtins.str
+    """Once it is retired: the package that takes its place, `wisata.v2`."""
+    @_builtins.property
+    def regions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Codes of the regions whose members it is meant for, with those within them; none: everybody."""
+
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServiceRules]:
+        """What holds for calls by region. A service that isn't listed: what its own options say."""
+
+    def __init__(
+        self,
+        *,
+        title: _builtins.str = ...,
+        steward: _builtins.str = ...,
+        maturity: Global___ContractMaturity.ValueType = ...,
+        regions: _abc.Iterable[_builtins.str] | None = ...,
+        licence: _builtins.str = ...,
+        successor: _builtins.str = ...,
+        rules: _abc.Iterable[Global___ServiceRules] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["licence", b"licence", "maturity", b"maturity", "regions", b"regions", "rules", b"rules", "steward", b"steward", "successor", b"successor", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContractTerms: _TypeAlias = ContractTerms  # noqa: Y015
+
+@_typing.final
+class ServiceRules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    REGIONS_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    """`wisata.v1.Wisata`."""
+    @_builtins.property
+    def regions(self) -> _annotations_pb2.RegionRules: ...
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+        regions: _annotations_pb2.RegionRules | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["regions", b"regions"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["regions", b"regions", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServiceRules: _TypeAlias = ServiceRules  # noqa: Y015
+
+@_typing.final
+class CardRevision(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    PUBLISHER_FIELD_NUMBER: _builtins.int
+    PUBLISHED_AT_MS_FIELD_NUMBER: _builtins.int
+    SERVICES_FIELD_NUMBER: _builtins.int
+    DOCUMENTATION_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    publisher: _builtins.str
+    """The member that published it."""
+    published_at_ms: _builtins.int
+    documentation: _builtins.bytes
+    """SHA-256 of the target file `contracts/<package>/docs-<number>`; empty: it has no comments."""
+    @_builtins.property
+    def services(self) -> _containers.RepeatedCompositeFieldContainer[Global___CardService]:
+        """Of this package, by name."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        publisher: _builtins.str = ...,
+        published_at_ms: _builtins.int = ...,
+        services: _abc.Iterable[Global___CardService] | None = ...,
+        documentation: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documentation", b"documentation", "number", b"number", "published_at_ms", b"published_at_ms", "publisher", b"publisher", "services", b"services"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CardRevision: _TypeAlias = CardRevision  # noqa: Y015
+
+@_typing.final
+class CardService(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    CONTRACT_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    """`wisata.v1.Wisata`."""
+    contract: _builtins.bytes
+    """SHA-256 of the contract's target file."""
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+        contract: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CardService: _TypeAlias = CardService  # noqa: Y015
+
+@_typing.final
+class ContractDocumentation(_message.Message):
+    """The content of a revision's documentation, `contracts/<package>/docs-<number>`: what stands as
+    comments in the .proto files. No call goes by it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    FEDERATION_FIELD_NUMBER: _builtins.int
+    PACKAGE_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    COMMENTS_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Of this format: 1."""
+    federation: _builtins.str
+    package: _builtins.str
+    revision: _builtins.int
+    @_builtins.property
+    def comments(self) -> _containers.RepeatedCompositeFieldContainer[Global___ElementComment]:
+        """By the elements' names."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        federation: _builtins.str = ...,
+        package: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        comments: _abc.Iterable[Global___ElementComment] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comments", b"comments", "federation", b"federation", "package", b"package", "revision", b"revision", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContractDocumentation: _TypeAlias = ContractDocumentation  # noqa: Y015
+
+@_typing.final
+class ElementComment(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ELEMENT_FIELD_NUMBER: _builtins.int
+    LEADING_FIELD_NUMBER: _builtins.int
+    TRAILING_FIELD_NUMBER: _builtins.int
+    element: _builtins.str
+    """Full name of a message, field, enum, value, service or method: `wisata.v1.Island.name`. A package:
+    the comment above `package` or `syntax`.
+    """
+    leading: _builtins.str
+    """Above it, and behind it on its line."""
+    trailing: _builtins.str
+    def __init__(
+        self,
+        *,
+        element: _builtins.str = ...,
+        leading: _builtins.str = ...,
+        trailing: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["element", b"element", "leading", b"leading", "trailing", b"trailing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ElementComment: _TypeAlias = ElementComment  # noqa: Y015
+
+@_typing.final
 class ContractRevision(_message.Message):
     """The content of a contract's target file, `contracts/<service>/<SHA-256 of the descriptor set>`."""
 
@@ -385,7 +661,7 @@ class ContractRevision(_message.Message):
     service: _builtins.str
     """`wisata.v1.Wisata`."""
     descriptor_set: _builtins.bytes
-    """A google.protobuf.FileDescriptorSet with all imports."""
+    """A google.protobuf.FileDescriptorSet with all imports, without source_code_info."""
     publisher: _builtins.str
     """The member that published this revision first."""
     def __init__(

@@ -7,6 +7,8 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from simpul.v1 import directory_pb2 as _directory_pb2
 from simpul.v1 import keys_pb2 as _keys_pb2
 from simpul.v1 import statement_pb2 as _statement_pb2
 import builtins as _builtins
@@ -19,6 +21,31 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _SubmissionState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SubmissionStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SubmissionState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SUBMISSION_STATE_UNSPECIFIED: _SubmissionState.ValueType  # 0
+    SUBMISSION_STATE_SUBMITTED: _SubmissionState.ValueType  # 1
+    SUBMISSION_STATE_IN_DISCUSSION: _SubmissionState.ValueType  # 2
+    SUBMISSION_STATE_APPROVED: _SubmissionState.ValueType  # 3
+    SUBMISSION_STATE_DECLINED: _SubmissionState.ValueType  # 4
+    SUBMISSION_STATE_WITHDRAWN: _SubmissionState.ValueType  # 5
+    SUBMISSION_STATE_PUBLISHED: _SubmissionState.ValueType  # 6
+
+class SubmissionState(_SubmissionState, metaclass=_SubmissionStateEnumTypeWrapper): ...
+
+SUBMISSION_STATE_UNSPECIFIED: SubmissionState.ValueType  # 0
+SUBMISSION_STATE_SUBMITTED: SubmissionState.ValueType  # 1
+SUBMISSION_STATE_IN_DISCUSSION: SubmissionState.ValueType  # 2
+SUBMISSION_STATE_APPROVED: SubmissionState.ValueType  # 3
+SUBMISSION_STATE_DECLINED: SubmissionState.ValueType  # 4
+SUBMISSION_STATE_WITHDRAWN: SubmissionState.ValueType  # 5
+SUBMISSION_STATE_PUBLISHED: SubmissionState.ValueType  # 6
+Global___SubmissionState: _TypeAlias = SubmissionState  # noqa: Y015
 
 @_typing.final
 class EnrolmentToken(_message.Message):
@@ -212,6 +239,9 @@ class Change(_message.Message):
     REPLACE_NODE_KEY_FIELD_NUMBER: _builtins.int
     WITHDRAW_CHANGE_FIELD_NUMBER: _builtins.int
     REQUEST_SEAL_KEY_FIELD_NUMBER: _builtins.int
+    PUBLISH_CONTRACT_FIELD_NUMBER: _builtins.int
+    SET_CONTRACT_FIELD_NUMBER: _builtins.int
+    COMMENT_SUBMISSION_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Of this format: 1."""
     federation: _builtins.str
@@ -237,6 +267,12 @@ class Change(_message.Message):
     def withdraw_change(self) -> Global___WithdrawChange: ...
     @_builtins.property
     def request_seal_key(self) -> Global___RequestSealKey: ...
+    @_builtins.property
+    def publish_contract(self) -> Global___PublishContract: ...
+    @_builtins.property
+    def set_contract(self) -> Global___SetContract: ...
+    @_builtins.property
+    def comment_submission(self) -> Global___CommentSubmission: ...
     def __init__(
         self,
         *,
@@ -254,12 +290,15 @@ class Change(_message.Message):
         replace_node_key: Global___ReplaceNodeKey | None = ...,
         withdraw_change: Global___WithdrawChange | None = ...,
         request_seal_key: Global___RequestSealKey | None = ...,
+        publish_contract: Global___PublishContract | None = ...,
+        set_contract: Global___SetContract | None = ...,
+        comment_submission: Global___CommentSubmission | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["host_member", b"host_member", "kind", b"kind", "publish_service", b"publish_service", "renew_certificate", b"renew_certificate", "replace_node_key", b"replace_node_key", "replace_statement", b"replace_statement", "request_seal_key", b"request_seal_key", "set_link_address", b"set_link_address", "withdraw_change", b"withdraw_change", "withdraw_service", b"withdraw_service"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["comment_submission", b"comment_submission", "host_member", b"host_member", "kind", b"kind", "publish_contract", b"publish_contract", "publish_service", b"publish_service", "renew_certificate", b"renew_certificate", "replace_node_key", b"replace_node_key", "replace_statement", b"replace_statement", "request_seal_key", b"request_seal_key", "set_contract", b"set_contract", "set_link_address", b"set_link_address", "withdraw_change", b"withdraw_change", "withdraw_service", b"withdraw_service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["federation", b"federation", "host_member", b"host_member", "kind", b"kind", "made_at_ms", b"made_at_ms", "node", b"node", "number", b"number", "publish_service", b"publish_service", "renew_certificate", b"renew_certificate", "replace_node_key", b"replace_node_key", "replace_statement", b"replace_statement", "request_seal_key", b"request_seal_key", "set_link_address", b"set_link_address", "version", b"version", "withdraw_change", b"withdraw_change", "withdraw_service", b"withdraw_service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment_submission", b"comment_submission", "federation", b"federation", "host_member", b"host_member", "kind", b"kind", "made_at_ms", b"made_at_ms", "node", b"node", "number", b"number", "publish_contract", b"publish_contract", "publish_service", b"publish_service", "renew_certificate", b"renew_certificate", "replace_node_key", b"replace_node_key", "replace_statement", b"replace_statement", "request_seal_key", b"request_seal_key", "set_contract", b"set_contract", "set_link_address", b"set_link_address", "version", b"version", "withdraw_change", b"withdraw_change", "withdraw_service", b"withdraw_service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["publish_service", "renew_certificate", "set_link_address", "replace_statement", "withdraw_service", "host_member", "replace_node_key", "withdraw_change", "request_seal_key"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["publish_service", "renew_certificate", "set_link_address", "replace_statement", "withdraw_service", "host_member", "replace_node_key", "withdraw_change", "request_seal_key", "publish_contract", "set_contract", "comment_submission"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -479,12 +518,348 @@ class RequestSealKey(_message.Message):
 Global___RequestSealKey: _TypeAlias = RequestSealKey  # noqa: Y015
 
 @_typing.final
+class PublishContract(_message.Message):
+    """A new revision of a contract, or its first. It becomes a submission."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PACKAGE_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    DESCRIPTOR_SET_FIELD_NUMBER: _builtins.int
+    FOLLOWS_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    WHY_NOT_FIELD_NUMBER: _builtins.int
+    package: _builtins.str
+    """`wisata.v1`."""
+    member: _builtins.str
+    """The member that owns it, or will."""
+    descriptor_set: _builtins.bytes
+    """A google.protobuf.FileDescriptorSet with all imports, and source_code_info for the comments."""
+    follows: _builtins.int
+    """The last revision that the publisher knows; 0: none. If there is a newer one: CONFLICT."""
+    why_not: _builtins.str
+    """Why none of the contracts that are much like it is adopted."""
+    @_builtins.property
+    def terms(self) -> _directory_pb2.ContractTerms:
+        """Take the place of those on the card; absent: as they are."""
+
+    def __init__(
+        self,
+        *,
+        package: _builtins.str = ...,
+        member: _builtins.str = ...,
+        descriptor_set: _builtins.bytes = ...,
+        follows: _builtins.int = ...,
+        terms: _directory_pb2.ContractTerms | None = ...,
+        why_not: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["descriptor_set", b"descriptor_set", "follows", b"follows", "member", b"member", "package", b"package", "terms", b"terms", "why_not", b"why_not"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishContract: _TypeAlias = PublishContract  # noqa: Y015
+
+@_typing.final
+class SetContract(_message.Message):
+    """Other terms for a contract, without a new revision. It becomes a submission too."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PACKAGE_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    CARD_NUMBER_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    package: _builtins.str
+    member: _builtins.str
+    card_number: _builtins.int
+    """Of the card that these terms take the place of."""
+    @_builtins.property
+    def terms(self) -> _directory_pb2.ContractTerms: ...
+    def __init__(
+        self,
+        *,
+        package: _builtins.str = ...,
+        member: _builtins.str = ...,
+        card_number: _builtins.int = ...,
+        terms: _directory_pb2.ContractTerms | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["card_number", b"card_number", "member", b"member", "package", b"package", "terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetContract: _TypeAlias = SetContract  # noqa: Y015
+
+@_typing.final
+class CommentSubmission(_message.Message):
+    """A word in the thread of a submission."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBMISSION_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    submission: _builtins.int
+    text: _builtins.str
+    def __init__(
+        self,
+        *,
+        submission: _builtins.int = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["submission", b"submission", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommentSubmission: _TypeAlias = CommentSubmission  # noqa: Y015
+
+@_typing.final
+class Submission(_message.Message):
+    """What a member asked for about a contract, and what became of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    PACKAGE_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
+    CHANGE_NUMBER_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    SUBMITTED_AT_MS_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    SIMILAR_FIELD_NUMBER: _builtins.int
+    ADVICE_FIELD_NUMBER: _builtins.int
+    WHY_NOT_FIELD_NUMBER: _builtins.int
+    WAITS_BECAUSE_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    package: _builtins.str
+    member: _builtins.str
+    node: _builtins.str
+    """That sent it, and the number of its change."""
+    change_number: _builtins.int
+    kind: _builtins.str
+    """`publish_contract`, `set_contract`."""
+    revision: _builtins.int
+    """That it is, or would be."""
+    state: Global___SubmissionState.ValueType
+    submitted_at_ms: _builtins.int
+    why_not: _builtins.str
+    waits_because: _builtins.str
+    """Why an operator decides it; empty: nobody needs to."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubmissionEvent]:
+        """The oldest first."""
+
+    @_builtins.property
+    def similar(self) -> _containers.RepeatedCompositeFieldContainer[Global___SimilarContract]:
+        """The contracts that are most like it, the closest first."""
+
+    @_builtins.property
+    def advice(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What could be better; nothing that forbids it."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        package: _builtins.str = ...,
+        member: _builtins.str = ...,
+        node: _builtins.str = ...,
+        change_number: _builtins.int = ...,
+        kind: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        state: Global___SubmissionState.ValueType = ...,
+        submitted_at_ms: _builtins.int = ...,
+        events: _abc.Iterable[Global___SubmissionEvent] | None = ...,
+        similar: _abc.Iterable[Global___SimilarContract] | None = ...,
+        advice: _abc.Iterable[_builtins.str] | None = ...,
+        why_not: _builtins.str = ...,
+        waits_because: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "change_number", b"change_number", "events", b"events", "id", b"id", "kind", b"kind", "member", b"member", "node", b"node", "package", b"package", "revision", b"revision", "similar", b"similar", "state", b"state", "submitted_at_ms", b"submitted_at_ms", "waits_because", b"waits_because", "why_not", b"why_not"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Submission: _TypeAlias = Submission  # noqa: Y015
+
+@_typing.final
+class SubmissionEvent(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_MS_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    BY_REGISTRY_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    at_ms: _builtins.int
+    author: _builtins.str
+    """A node's id, or an operator's name."""
+    by_registry: _builtins.bool
+    """Said at the registry; otherwise by the member's node."""
+    state: Global___SubmissionState.ValueType
+    """After it."""
+    text: _builtins.str
+    def __init__(
+        self,
+        *,
+        at_ms: _builtins.int = ...,
+        author: _builtins.str = ...,
+        by_registry: _builtins.bool = ...,
+        state: Global___SubmissionState.ValueType = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "author", b"author", "by_registry", b"by_registry", "state", b"state", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmissionEvent: _TypeAlias = SubmissionEvent  # noqa: Y015
+
+@_typing.final
+class SimilarContract(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PACKAGE_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    LIKENESS_FIELD_NUMBER: _builtins.int
+    CLOSE_FIELD_NUMBER: _builtins.int
+    SHARED_FIELD_NUMBER: _builtins.int
+    USERS_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    package: _builtins.str
+    revision: _builtins.int
+    likeness: _builtins.float
+    """0 to 1."""
+    close: _builtins.bool
+    """Close enough that the publisher must say why it isn't adopted."""
+    owner: _builtins.str
+    @_builtins.property
+    def shared(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What they share, in words."""
+
+    @_builtins.property
+    def users(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Members that implement it."""
+
+    def __init__(
+        self,
+        *,
+        package: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        likeness: _builtins.float = ...,
+        close: _builtins.bool = ...,
+        shared: _abc.Iterable[_builtins.str] | None = ...,
+        users: _abc.Iterable[_builtins.str] | None = ...,
+        owner: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "likeness", b"likeness", "owner", b"owner", "package", b"package", "revision", b"revision", "shared", b"shared", "users", b"users"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimilarContract: _TypeAlias = SimilarContract  # noqa: Y015
+
+@_typing.final
+class ListSubmissionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    query: _builtins.bytes
+    """A SubmissionQuery, as it was signed."""
+    signature: _builtins.bytes
+    """By the node key, under "simpul/v1/query-signature"."""
+    def __init__(
+        self,
+        *,
+        query: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["query", b"query", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSubmissionsRequest: _TypeAlias = ListSubmissionsRequest  # noqa: Y015
+
+@_typing.final
+class SubmissionQuery(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    FEDERATION_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
+    MADE_AT_MS_FIELD_NUMBER: _builtins.int
+    SUBMISSION_FIELD_NUMBER: _builtins.int
+    DECIDED_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Of this format: 1."""
+    federation: _builtins.str
+    node: _builtins.str
+    made_at_ms: _builtins.int
+    submission: _builtins.int
+    """Only this one; 0: those of every member that the node speaks for."""
+    decided: _builtins.bool
+    """Also those that are decided."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        federation: _builtins.str = ...,
+        node: _builtins.str = ...,
+        made_at_ms: _builtins.int = ...,
+        submission: _builtins.int = ...,
+        decided: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided", b"decided", "federation", b"federation", "made_at_ms", b"made_at_ms", "node", b"node", "submission", b"submission", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmissionQuery: _TypeAlias = SubmissionQuery  # noqa: Y015
+
+@_typing.final
+class ListSubmissionsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBMISSIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def submissions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Submission]:
+        """The newest first."""
+
+    def __init__(
+        self,
+        *,
+        submissions: _abc.Iterable[Global___Submission] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["submissions", b"submissions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSubmissionsResponse: _TypeAlias = ListSubmissionsResponse  # noqa: Y015
+
+@_typing.final
 class ChangeResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DIRECTORY_VERSION_FIELD_NUMBER: _builtins.int
     CERTIFICATE_CHAIN_FIELD_NUMBER: _builtins.int
     WAITS_FIELD_NUMBER: _builtins.int
+    SUBMISSION_FIELD_NUMBER: _builtins.int
     directory_version: _builtins.int
     """The directory that holds the change."""
     waits: _builtins.bool
@@ -493,16 +868,21 @@ class ChangeResponse(_message.Message):
     def certificate_chain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """For a renewal."""
 
+    @_builtins.property
+    def submission(self) -> Global___Submission:
+        """Of a change about a contract."""
+
     def __init__(
         self,
         *,
         directory_version: _builtins.int = ...,
         certificate_chain: _abc.Iterable[_builtins.bytes] | None = ...,
         waits: _builtins.bool = ...,
+        submission: Global___Submission | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["submission", b"submission"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_chain", b"certificate_chain", "directory_version", b"directory_version", "waits", b"waits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_chain", b"certificate_chain", "directory_version", b"directory_version", "submission", b"submission", "waits", b"waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -50,6 +50,11 @@ class RegistryStub:
                 request_serializer=simpul_dot_v1_dot_registry__pb2.WatchRequest.SerializeToString,
                 response_deserializer=simpul_dot_v1_dot_registry__pb2.WatchResponse.FromString,
                 _registered_method=True)
+        self.ListSubmissions = channel.unary_unary(
+                '/simpul.v1.Registry/ListSubmissions',
+                request_serializer=simpul_dot_v1_dot_registry__pb2.ListSubmissionsRequest.SerializeToString,
+                response_deserializer=simpul_dot_v1_dot_registry__pb2.ListSubmissionsResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryServicer:
@@ -77,6 +82,14 @@ class RegistryServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSubmissions(self, request, context):
+        """What the members of a node submitted about contracts, and what was said about it; the query is
+        signed by the node key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +107,11 @@ def add_RegistryServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=simpul_dot_v1_dot_registry__pb2.WatchRequest.FromString,
                     response_serializer=simpul_dot_v1_dot_registry__pb2.WatchResponse.SerializeToString,
+            ),
+            'ListSubmissions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSubmissions,
+                    request_deserializer=simpul_dot_v1_dot_registry__pb2.ListSubmissionsRequest.FromString,
+                    response_serializer=simpul_dot_v1_dot_registry__pb2.ListSubmissionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +196,33 @@ class Registry:
             '/simpul.v1.Registry/Watch',
             simpul_dot_v1_dot_registry__pb2.WatchRequest.SerializeToString,
             simpul_dot_v1_dot_registry__pb2.WatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSubmissions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.v1.Registry/ListSubmissions',
+            simpul_dot_v1_dot_registry__pb2.ListSubmissionsRequest.SerializeToString,
+            simpul_dot_v1_dot_registry__pb2.ListSubmissionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

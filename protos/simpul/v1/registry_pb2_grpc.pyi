@@ -39,6 +39,10 @@ class RegistryStub:
     """A change that a node asks for, signed by its node key."""
     Watch: _grpc.UnaryStreamMultiCallable[_registry_pb2.WatchRequest, _registry_pb2.WatchResponse]
     """Tells at once of each new version of the directory, with the files that changed."""
+    ListSubmissions: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListSubmissionsRequest, _registry_pb2.ListSubmissionsResponse]
+    """What the members of a node submitted about contracts, and what was said about it; the query is
+    signed by the node key.
+    """
 
 @_typing.type_check_only
 class RegistryAsyncStub(RegistryStub):
@@ -51,6 +55,10 @@ class RegistryAsyncStub(RegistryStub):
     """A change that a node asks for, signed by its node key."""
     Watch: _aio.UnaryStreamMultiCallable[_registry_pb2.WatchRequest, _registry_pb2.WatchResponse]  # type: ignore[assignment]
     """Tells at once of each new version of the directory, with the files that changed."""
+    ListSubmissions: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListSubmissionsRequest, _registry_pb2.ListSubmissionsResponse]  # type: ignore[assignment]
+    """What the members of a node submitted about contracts, and what was said about it; the query is
+    signed by the node key.
+    """
 
 class RegistryServicer(metaclass=_abc_1.ABCMeta):
     """What nodes ask of the registry, over TLS; the node pins the registry's certificate by the token."""
@@ -78,5 +86,15 @@ class RegistryServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_registry_pb2.WatchResponse], _abc.AsyncIterator[_registry_pb2.WatchResponse]]:
         """Tells at once of each new version of the directory, with the files that changed."""
+
+    @_abc_1.abstractmethod
+    def ListSubmissions(
+        self,
+        request: _registry_pb2.ListSubmissionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.ListSubmissionsResponse, _abc.Awaitable[_registry_pb2.ListSubmissionsResponse]]:
+        """What the members of a node submitted about contracts, and what was said about it; the query is
+        signed by the node key.
+        """
 
 def add_RegistryServicer_to_server(servicer: RegistryServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -14,6 +14,7 @@ from security.errors import Code, SimpulError
 from simpul.node.v1 import admin_pb2 as node_pb
 from simpul.registry.v1 import admin_pb2 as registry_pb
 from tests.architecture.project import PROJECT
+from tests.unit.cli.fakes_contracts import FakeContracts, FakeSubmissions
 from tests.unit.cli.fakes_journal import FakeJournal
 from tests.unit.cli.fakes_life import FakeKeys, FakeLife
 from tests.unit.cli.heard import Heard, refuse
@@ -42,7 +43,7 @@ def serving(address: str, add: Callable[[grpc.Server], None]) -> Iterator[int]:
             server.stop(None).wait()
 
 
-class FakeNode(FakeKeys, FakeJournal):
+class FakeNode(FakeKeys, FakeJournal, FakeContracts):
     """A node's admin API."""
 
     def __init__(self) -> None:
@@ -336,7 +337,7 @@ class FakeGateway(grpc.GenericRpcHandler):
             yield wisata.ChatResponse(question=number, matches=[match]).SerializeToString()
 
 
-class FakeRegistry(FakeLife):
+class FakeRegistry(FakeLife, FakeSubmissions):
     """A registry's admin API."""
 
     def __init__(self) -> None:

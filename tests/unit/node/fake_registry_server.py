@@ -17,7 +17,7 @@ from runtime.grpc_errors import ErrorInterceptor
 from runtime.grpc_options import server_options
 from security import certificate
 from security.errors import Code, SimpulError
-from security.hashing import CHANGE_SIGNATURE, ENROLMENT_SIGNATURE, sha256
+from security.hashing import CHANGE_SIGNATURE, ENROLMENT_SIGNATURE, QUERY_SIGNATURE, sha256
 from security.identifiers import MemberId, NodeId
 from security.keys import PublicKey
 from security.statement import verify_statement
@@ -95,6 +95,16 @@ class FakeServer(registry_pb2_grpc.RegistryServicer):
             self.node_key.verify(CHANGE_SIGNATURE, request.change, request.signature)
         self.changes.append(registry_pb2.Change.FromString(request.change))
         return registry_pb2.ChangeResponse(directory_version=7, certificate_chain=[b"der"])
+
+    async def ListSubmissions(  # noqa: N802
+        self, request: registry_pb2.ListSubmissionsRequest, _context: Context
+    ) -> registry_pb2.ListSubmissionsResponse:
+        query = registry_pb2.SubmissionQuery.FromString(request.query)
+        if self.node_key is not None:
+            self.node_key.verify(QUERY_SIGNATURE, request.query, request.signature)
+        return registry_pb2.ListSubmissionsResponse(
+            submissions=[registry_pb2.Submission(id=query.submission, node=query.node)]
+        )
 
     async def Watch(  # noqa: N802
         self, request: registry_pb2.WatchRequest, _context: Context

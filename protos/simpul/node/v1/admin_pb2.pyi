@@ -8,7 +8,9 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from simpul.v1 import directory_pb2 as _directory_pb2
 from simpul.v1 import keys_pb2 as _keys_pb2
+from simpul.v1 import registry_pb2 as _registry_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -2470,3 +2472,405 @@ class ReconciliationSummary(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReconciliationSummary: _TypeAlias = ReconciliationSummary  # noqa: Y015
+
+@_typing.final
+class ContractSettings(_message.Message):
+    """A contract's terms, as far as they are said."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TITLE_FIELD_NUMBER: _builtins.int
+    STEWARD_FIELD_NUMBER: _builtins.int
+    MATURITY_FIELD_NUMBER: _builtins.int
+    REGIONS_FIELD_NUMBER: _builtins.int
+    LICENCE_FIELD_NUMBER: _builtins.int
+    SUCCESSOR_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    title: _builtins.str
+    steward: _builtins.str
+    maturity: _builtins.str
+    """`draft`, `trial`, `recommended`, `retired`."""
+    regions: _builtins.str
+    """Codes, with commas between; empty: everybody."""
+    licence: _builtins.str
+    successor: _builtins.str
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[_directory_pb2.ServiceRules]:
+        """Of the services that are listed; of all others, as they were."""
+
+    def __init__(
+        self,
+        *,
+        title: _builtins.str | None = ...,
+        steward: _builtins.str | None = ...,
+        maturity: _builtins.str | None = ...,
+        regions: _builtins.str | None = ...,
+        licence: _builtins.str | None = ...,
+        successor: _builtins.str | None = ...,
+        rules: _abc.Iterable[_directory_pb2.ServiceRules] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_licence", b"_licence", "_maturity", b"_maturity", "_regions", b"_regions", "_steward", b"_steward", "_successor", b"_successor", "_title", b"_title", "licence", b"licence", "maturity", b"maturity", "regions", b"regions", "steward", b"steward", "successor", b"successor", "title", b"title"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_licence", b"_licence", "_maturity", b"_maturity", "_regions", b"_regions", "_steward", b"_steward", "_successor", b"_successor", "_title", b"_title", "licence", b"licence", "maturity", b"maturity", "regions", b"regions", "rules", b"rules", "steward", b"steward", "successor", b"successor", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__licence: _TypeAlias = _typing.Literal["licence"]  # noqa: Y015
+    _WhichOneofArgType__licence: _TypeAlias = _typing.Literal["_licence", b"_licence"]  # noqa: Y015
+    _WhichOneofReturnType__maturity: _TypeAlias = _typing.Literal["maturity"]  # noqa: Y015
+    _WhichOneofArgType__maturity: _TypeAlias = _typing.Literal["_maturity", b"_maturity"]  # noqa: Y015
+    _WhichOneofReturnType__regions: _TypeAlias = _typing.Literal["regions"]  # noqa: Y015
+    _WhichOneofArgType__regions: _TypeAlias = _typing.Literal["_regions", b"_regions"]  # noqa: Y015
+    _WhichOneofReturnType__steward: _TypeAlias = _typing.Literal["steward"]  # noqa: Y015
+    _WhichOneofArgType__steward: _TypeAlias = _typing.Literal["_steward", b"_steward"]  # noqa: Y015
+    _WhichOneofReturnType__successor: _TypeAlias = _typing.Literal["successor"]  # noqa: Y015
+    _WhichOneofArgType__successor: _TypeAlias = _typing.Literal["_successor", b"_successor"]  # noqa: Y015
+    _WhichOneofReturnType__title: _TypeAlias = _typing.Literal["title"]  # noqa: Y015
+    _WhichOneofArgType__title: _TypeAlias = _typing.Literal["_title", b"_title"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__licence) -> _WhichOneofReturnType__licence | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__maturity) -> _WhichOneofReturnType__maturity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__regions) -> _WhichOneofReturnType__regions | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__steward) -> _WhichOneofReturnType__steward | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__successor) -> _WhichOneofReturnType__successor | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__title) -> _WhichOneofReturnType__title | None: ...
+
+Global___ContractSettings: _TypeAlias = ContractSettings  # noqa: Y015
+
+@_typing.final
+class PublishContractRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    DESCRIPTOR_SET_FIELD_NUMBER: _builtins.int
+    PACKAGE_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    WHY_NOT_FIELD_NUMBER: _builtins.int
+    FOLLOWS_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    """Hosted by this node."""
+    descriptor_set: _builtins.bytes
+    """A google.protobuf.FileDescriptorSet with all imports; with source_code_info for the comments."""
+    package: _builtins.str
+    """Empty: the only one that the set's own files are of."""
+    why_not: _builtins.str
+    follows: _builtins.int
+    """Absent: the last revision in this node's directory."""
+    @_builtins.property
+    def settings(self) -> Global___ContractSettings: ...
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        descriptor_set: _builtins.bytes = ...,
+        package: _builtins.str = ...,
+        settings: Global___ContractSettings | None = ...,
+        why_not: _builtins.str = ...,
+        follows: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_follows", b"_follows", "follows", b"follows", "settings", b"settings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_follows", b"_follows", "descriptor_set", b"descriptor_set", "follows", b"follows", "member", b"member", "package", b"package", "settings", b"settings", "why_not", b"why_not"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__follows: _TypeAlias = _typing.Literal["follows"]  # noqa: Y015
+    _WhichOneofArgType__follows: _TypeAlias = _typing.Literal["_follows", b"_follows"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__follows) -> _WhichOneofReturnType__follows | None: ...
+
+Global___PublishContractRequest: _TypeAlias = PublishContractRequest  # noqa: Y015
+
+@_typing.final
+class PublishContractResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBMISSION_FIELD_NUMBER: _builtins.int
+    DIRECTORY_VERSION_FIELD_NUMBER: _builtins.int
+    directory_version: _builtins.int
+    """0: an operator of the registry must decide first."""
+    @_builtins.property
+    def submission(self) -> _registry_pb2.Submission: ...
+    def __init__(
+        self,
+        *,
+        submission: _registry_pb2.Submission | None = ...,
+        directory_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["submission", b"submission"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory_version", b"directory_version", "submission", b"submission"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishContractResponse: _TypeAlias = PublishContractResponse  # noqa: Y015
+
+@_typing.final
+class SetContractRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PACKAGE_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    package: _builtins.str
+    @_builtins.property
+    def settings(self) -> Global___ContractSettings: ...
+    def __init__(
+        self,
+        *,
+        package: _builtins.str = ...,
+        settings: Global___ContractSettings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["package", b"package", "settings", b"settings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetContractRequest: _TypeAlias = SetContractRequest  # noqa: Y015
+
+@_typing.final
+class SetContractResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBMISSION_FIELD_NUMBER: _builtins.int
+    DIRECTORY_VERSION_FIELD_NUMBER: _builtins.int
+    directory_version: _builtins.int
+    @_builtins.property
+    def submission(self) -> _registry_pb2.Submission: ...
+    def __init__(
+        self,
+        *,
+        submission: _registry_pb2.Submission | None = ...,
+        directory_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["submission", b"submission"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory_version", b"directory_version", "submission", b"submission"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetContractResponse: _TypeAlias = SetContractResponse  # noqa: Y015
+
+@_typing.final
+class ListContractsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListContractsRequest: _TypeAlias = ListContractsRequest  # noqa: Y015
+
+@_typing.final
+class ListContractsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTRACTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def contracts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContractEntry]: ...
+    def __init__(
+        self,
+        *,
+        contracts: _abc.Iterable[Global___ContractEntry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contracts", b"contracts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListContractsResponse: _TypeAlias = ListContractsResponse  # noqa: Y015
+
+@_typing.final
+class ContractEntry(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CARD_FIELD_NUMBER: _builtins.int
+    USERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def card(self) -> _directory_pb2.ContractCard: ...
+    @_builtins.property
+    def users(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContractUser]: ...
+    def __init__(
+        self,
+        *,
+        card: _directory_pb2.ContractCard | None = ...,
+        users: _abc.Iterable[Global___ContractUser] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["card", b"card"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "users", b"users"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContractEntry: _TypeAlias = ContractEntry  # noqa: Y015
+
+@_typing.final
+class ContractUser(_message.Message):
+    """A service that implements a contract."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    revision: _builtins.int
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContractUser: _TypeAlias = ContractUser  # noqa: Y015
+
+@_typing.final
+class ShowContractRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """A package, or one of its services."""
+    revision: _builtins.int
+    """0: the newest."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShowContractRequest: _TypeAlias = ShowContractRequest  # noqa: Y015
+
+@_typing.final
+class ShowContractResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTRACT_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    DESCRIPTOR_SET_FIELD_NUMBER: _builtins.int
+    DOCUMENTATION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    descriptor_set: _builtins.bytes
+    """A FileDescriptorSet with the comments in its source_code_info."""
+    @_builtins.property
+    def contract(self) -> Global___ContractEntry: ...
+    @_builtins.property
+    def documentation(self) -> _directory_pb2.ContractDocumentation: ...
+    def __init__(
+        self,
+        *,
+        contract: Global___ContractEntry | None = ...,
+        revision: _builtins.int = ...,
+        descriptor_set: _builtins.bytes = ...,
+        documentation: _directory_pb2.ContractDocumentation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "documentation", b"documentation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "descriptor_set", b"descriptor_set", "documentation", b"documentation", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShowContractResponse: _TypeAlias = ShowContractResponse  # noqa: Y015
+
+@_typing.final
+class ListSubmissionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    ALL_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """Only this one; 0: every one."""
+    all: _builtins.bool
+    """Also those that are decided."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        all: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSubmissionsRequest: _TypeAlias = ListSubmissionsRequest  # noqa: Y015
+
+@_typing.final
+class ListSubmissionsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBMISSIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def submissions(self) -> _containers.RepeatedCompositeFieldContainer[_registry_pb2.Submission]: ...
+    def __init__(
+        self,
+        *,
+        submissions: _abc.Iterable[_registry_pb2.Submission] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["submissions", b"submissions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSubmissionsResponse: _TypeAlias = ListSubmissionsResponse  # noqa: Y015
+
+@_typing.final
+class CommentSubmissionRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    text: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommentSubmissionRequest: _TypeAlias = CommentSubmissionRequest  # noqa: Y015
+
+@_typing.final
+class CommentSubmissionResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBMISSION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def submission(self) -> _registry_pb2.Submission: ...
+    def __init__(
+        self,
+        *,
+        submission: _registry_pb2.Submission | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["submission", b"submission"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["submission", b"submission"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommentSubmissionResponse: _TypeAlias = CommentSubmissionResponse  # noqa: Y015

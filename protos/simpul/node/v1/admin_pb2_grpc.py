@@ -180,6 +180,36 @@ class NodeAdminStub:
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ReconcileJournalRequest.SerializeToString,
                 response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ReconcileJournalResponse.FromString,
                 _registered_method=True)
+        self.PublishContract = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/PublishContract',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.PublishContractRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.PublishContractResponse.FromString,
+                _registered_method=True)
+        self.SetContract = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/SetContract',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.SetContractRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.SetContractResponse.FromString,
+                _registered_method=True)
+        self.ListContracts = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/ListContracts',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListContractsRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListContractsResponse.FromString,
+                _registered_method=True)
+        self.ShowContract = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/ShowContract',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ShowContractRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ShowContractResponse.FromString,
+                _registered_method=True)
+        self.ListSubmissions = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/ListSubmissions',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListSubmissionsRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListSubmissionsResponse.FromString,
+                _registered_method=True)
+        self.CommentSubmission = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/CommentSubmission',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.CommentSubmissionRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.CommentSubmissionResponse.FromString,
+                _registered_method=True)
 
 
 class NodeAdminServicer:
@@ -383,6 +413,48 @@ class NodeAdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PublishContract(self, request, context):
+        """Submits a contract's next revision, or its first, to the registry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetContract(self, request, context):
+        """Submits other terms of a contract.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListContracts(self, request, context):
+        """Every contract of the directory, with who implements it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShowContract(self, request, context):
+        """One revision of a contract with its comments.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSubmissions(self, request, context):
+        """What this node's members asked the registry for about contracts, and what was said about it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CommentSubmission(self, request, context):
+        """Says something about one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NodeAdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -530,6 +602,36 @@ def add_NodeAdminServicer_to_server(servicer, server):
                     servicer.ReconcileJournal,
                     request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ReconcileJournalRequest.FromString,
                     response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ReconcileJournalResponse.SerializeToString,
+            ),
+            'PublishContract': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishContract,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.PublishContractRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.PublishContractResponse.SerializeToString,
+            ),
+            'SetContract': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetContract,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.SetContractRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.SetContractResponse.SerializeToString,
+            ),
+            'ListContracts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListContracts,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListContractsRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListContractsResponse.SerializeToString,
+            ),
+            'ShowContract': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowContract,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ShowContractRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ShowContractResponse.SerializeToString,
+            ),
+            'ListSubmissions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSubmissions,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListSubmissionsRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListSubmissionsResponse.SerializeToString,
+            ),
+            'CommentSubmission': grpc.unary_unary_rpc_method_handler(
+                    servicer.CommentSubmission,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.CommentSubmissionRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.CommentSubmissionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1316,6 +1418,168 @@ class NodeAdmin:
             '/simpul.node.v1.NodeAdmin/ReconcileJournal',
             simpul_dot_node_dot_v1_dot_admin__pb2.ReconcileJournalRequest.SerializeToString,
             simpul_dot_node_dot_v1_dot_admin__pb2.ReconcileJournalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishContract(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/PublishContract',
+            simpul_dot_node_dot_v1_dot_admin__pb2.PublishContractRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.PublishContractResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetContract(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/SetContract',
+            simpul_dot_node_dot_v1_dot_admin__pb2.SetContractRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.SetContractResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListContracts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/ListContracts',
+            simpul_dot_node_dot_v1_dot_admin__pb2.ListContractsRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.ListContractsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowContract(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/ShowContract',
+            simpul_dot_node_dot_v1_dot_admin__pb2.ShowContractRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.ShowContractResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSubmissions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/ListSubmissions',
+            simpul_dot_node_dot_v1_dot_admin__pb2.ListSubmissionsRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.ListSubmissionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CommentSubmission(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/CommentSubmission',
+            simpul_dot_node_dot_v1_dot_admin__pb2.CommentSubmissionRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.CommentSubmissionResponse.FromString,
             options,
             channel_credentials,
             insecure,

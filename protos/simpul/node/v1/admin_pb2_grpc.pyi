@@ -86,6 +86,18 @@ class NodeAdminStub:
     """Wraps a part of what is kept by the newest key; when nothing is left, destroys the older ones."""
     ReconcileJournal: _grpc.UnaryStreamMultiCallable[_admin_pb2.ReconcileJournalRequest, _admin_pb2.ReconcileJournalResponse]
     """Compares this node's record of the parcels between it and another node with that node's."""
+    PublishContract: _grpc.UnaryUnaryMultiCallable[_admin_pb2.PublishContractRequest, _admin_pb2.PublishContractResponse]
+    """Submits a contract's next revision, or its first, to the registry."""
+    SetContract: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetContractRequest, _admin_pb2.SetContractResponse]
+    """Submits other terms of a contract."""
+    ListContracts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListContractsRequest, _admin_pb2.ListContractsResponse]
+    """Every contract of the directory, with who implements it."""
+    ShowContract: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ShowContractRequest, _admin_pb2.ShowContractResponse]
+    """One revision of a contract with its comments."""
+    ListSubmissions: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListSubmissionsRequest, _admin_pb2.ListSubmissionsResponse]
+    """What this node's members asked the registry for about contracts, and what was said about it."""
+    CommentSubmission: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CommentSubmissionRequest, _admin_pb2.CommentSubmissionResponse]
+    """Says something about one."""
 
 @_typing.type_check_only
 class NodeAdminAsyncStub(NodeAdminStub):
@@ -145,6 +157,18 @@ class NodeAdminAsyncStub(NodeAdminStub):
     """Wraps a part of what is kept by the newest key; when nothing is left, destroys the older ones."""
     ReconcileJournal: _aio.UnaryStreamMultiCallable[_admin_pb2.ReconcileJournalRequest, _admin_pb2.ReconcileJournalResponse]  # type: ignore[assignment]
     """Compares this node's record of the parcels between it and another node with that node's."""
+    PublishContract: _aio.UnaryUnaryMultiCallable[_admin_pb2.PublishContractRequest, _admin_pb2.PublishContractResponse]  # type: ignore[assignment]
+    """Submits a contract's next revision, or its first, to the registry."""
+    SetContract: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetContractRequest, _admin_pb2.SetContractResponse]  # type: ignore[assignment]
+    """Submits other terms of a contract."""
+    ListContracts: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListContractsRequest, _admin_pb2.ListContractsResponse]  # type: ignore[assignment]
+    """Every contract of the directory, with who implements it."""
+    ShowContract: _aio.UnaryUnaryMultiCallable[_admin_pb2.ShowContractRequest, _admin_pb2.ShowContractResponse]  # type: ignore[assignment]
+    """One revision of a contract with its comments."""
+    ListSubmissions: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListSubmissionsRequest, _admin_pb2.ListSubmissionsResponse]  # type: ignore[assignment]
+    """What this node's members asked the registry for about contracts, and what was said about it."""
+    CommentSubmission: _aio.UnaryUnaryMultiCallable[_admin_pb2.CommentSubmissionRequest, _admin_pb2.CommentSubmissionResponse]  # type: ignore[assignment]
+    """Says something about one."""
 
 class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
     """What a node's operator does, over the Unix socket in the node's home folder."""
@@ -375,5 +399,53 @@ class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_admin_pb2.ReconcileJournalResponse], _abc.AsyncIterator[_admin_pb2.ReconcileJournalResponse]]:
         """Compares this node's record of the parcels between it and another node with that node's."""
+
+    @_abc_1.abstractmethod
+    def PublishContract(
+        self,
+        request: _admin_pb2.PublishContractRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.PublishContractResponse, _abc.Awaitable[_admin_pb2.PublishContractResponse]]:
+        """Submits a contract's next revision, or its first, to the registry."""
+
+    @_abc_1.abstractmethod
+    def SetContract(
+        self,
+        request: _admin_pb2.SetContractRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.SetContractResponse, _abc.Awaitable[_admin_pb2.SetContractResponse]]:
+        """Submits other terms of a contract."""
+
+    @_abc_1.abstractmethod
+    def ListContracts(
+        self,
+        request: _admin_pb2.ListContractsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListContractsResponse, _abc.Awaitable[_admin_pb2.ListContractsResponse]]:
+        """Every contract of the directory, with who implements it."""
+
+    @_abc_1.abstractmethod
+    def ShowContract(
+        self,
+        request: _admin_pb2.ShowContractRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ShowContractResponse, _abc.Awaitable[_admin_pb2.ShowContractResponse]]:
+        """One revision of a contract with its comments."""
+
+    @_abc_1.abstractmethod
+    def ListSubmissions(
+        self,
+        request: _admin_pb2.ListSubmissionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListSubmissionsResponse, _abc.Awaitable[_admin_pb2.ListSubmissionsResponse]]:
+        """What this node's members asked the registry for about contracts, and what was said about it."""
+
+    @_abc_1.abstractmethod
+    def CommentSubmission(
+        self,
+        request: _admin_pb2.CommentSubmissionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.CommentSubmissionResponse, _abc.Awaitable[_admin_pb2.CommentSubmissionResponse]]:
+        """Says something about one."""
 
 def add_NodeAdminServicer_to_server(servicer: NodeAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

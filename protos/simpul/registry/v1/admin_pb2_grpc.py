@@ -191,6 +191,31 @@ class RegistryAdminStub:
                 request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ShowLogProofRequest.SerializeToString,
                 response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ShowLogProofResponse.FromString,
                 _registered_method=True)
+        self.ListContracts = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/ListContracts',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListContractsRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListContractsResponse.FromString,
+                _registered_method=True)
+        self.SetContract = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/SetContract',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.SetContractRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.SetContractResponse.FromString,
+                _registered_method=True)
+        self.ListSubmissions = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/ListSubmissions',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListSubmissionsRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListSubmissionsResponse.FromString,
+                _registered_method=True)
+        self.CommentSubmission = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/CommentSubmission',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.CommentSubmissionRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.CommentSubmissionResponse.FromString,
+                _registered_method=True)
+        self.DecideSubmission = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/DecideSubmission',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.DecideSubmissionRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.DecideSubmissionResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryAdminServicer:
@@ -401,6 +426,39 @@ class RegistryAdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListContracts(self, request, context):
+        """Every contract's card.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetContract(self, request, context):
+        """A contract's terms or owner, by the registry's own decision.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSubmissions(self, request, context):
+        """What members asked for about contracts, with what was said about it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CommentSubmission(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecideSubmission(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryAdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -558,6 +616,31 @@ def add_RegistryAdminServicer_to_server(servicer, server):
                     servicer.ShowLogProof,
                     request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ShowLogProofRequest.FromString,
                     response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ShowLogProofResponse.SerializeToString,
+            ),
+            'ListContracts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListContracts,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListContractsRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListContractsResponse.SerializeToString,
+            ),
+            'SetContract': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetContract,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.SetContractRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.SetContractResponse.SerializeToString,
+            ),
+            'ListSubmissions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSubmissions,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListSubmissionsRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListSubmissionsResponse.SerializeToString,
+            ),
+            'CommentSubmission': grpc.unary_unary_rpc_method_handler(
+                    servicer.CommentSubmission,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.CommentSubmissionRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.CommentSubmissionResponse.SerializeToString,
+            ),
+            'DecideSubmission': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideSubmission,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.DecideSubmissionRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.DecideSubmissionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1399,6 +1482,141 @@ class RegistryAdmin:
             '/simpul.registry.v1.RegistryAdmin/ShowLogProof',
             simpul_dot_registry_dot_v1_dot_admin__pb2.ShowLogProofRequest.SerializeToString,
             simpul_dot_registry_dot_v1_dot_admin__pb2.ShowLogProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListContracts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/ListContracts',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ListContractsRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ListContractsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetContract(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/SetContract',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.SetContractRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.SetContractResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSubmissions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/ListSubmissions',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ListSubmissionsRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ListSubmissionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CommentSubmission(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/CommentSubmission',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.CommentSubmissionRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.CommentSubmissionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecideSubmission(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/DecideSubmission',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.DecideSubmissionRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.DecideSubmissionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -83,6 +83,14 @@ class RegistryAdminStub:
     """The public log's leaves: every change of the directory."""
     ShowLogProof: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ShowLogProofRequest, _admin_pb2.ShowLogProofResponse]
     """That a leaf is in the log, for anyone who has a root."""
+    ListContracts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListContractsRequest, _admin_pb2.ListContractsResponse]
+    """Every contract's card."""
+    SetContract: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetContractRequest, _admin_pb2.SetContractResponse]
+    """A contract's terms or owner, by the registry's own decision."""
+    ListSubmissions: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListSubmissionsRequest, _admin_pb2.ListSubmissionsResponse]
+    """What members asked for about contracts, with what was said about it."""
+    CommentSubmission: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CommentSubmissionRequest, _admin_pb2.CommentSubmissionResponse]
+    DecideSubmission: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DecideSubmissionRequest, _admin_pb2.DecideSubmissionResponse]
 
 @_typing.type_check_only
 class RegistryAdminAsyncStub(RegistryAdminStub):
@@ -139,6 +147,14 @@ class RegistryAdminAsyncStub(RegistryAdminStub):
     """The public log's leaves: every change of the directory."""
     ShowLogProof: _aio.UnaryUnaryMultiCallable[_admin_pb2.ShowLogProofRequest, _admin_pb2.ShowLogProofResponse]  # type: ignore[assignment]
     """That a leaf is in the log, for anyone who has a root."""
+    ListContracts: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListContractsRequest, _admin_pb2.ListContractsResponse]  # type: ignore[assignment]
+    """Every contract's card."""
+    SetContract: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetContractRequest, _admin_pb2.SetContractResponse]  # type: ignore[assignment]
+    """A contract's terms or owner, by the registry's own decision."""
+    ListSubmissions: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListSubmissionsRequest, _admin_pb2.ListSubmissionsResponse]  # type: ignore[assignment]
+    """What members asked for about contracts, with what was said about it."""
+    CommentSubmission: _aio.UnaryUnaryMultiCallable[_admin_pb2.CommentSubmissionRequest, _admin_pb2.CommentSubmissionResponse]  # type: ignore[assignment]
+    DecideSubmission: _aio.UnaryUnaryMultiCallable[_admin_pb2.DecideSubmissionRequest, _admin_pb2.DecideSubmissionResponse]  # type: ignore[assignment]
 
 class RegistryAdminServicer(metaclass=_abc_1.ABCMeta):
     """What the registry's operators do: the machine's administrator over the Unix socket in the
@@ -378,5 +394,43 @@ class RegistryAdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ShowLogProofResponse, _abc.Awaitable[_admin_pb2.ShowLogProofResponse]]:
         """That a leaf is in the log, for anyone who has a root."""
+
+    @_abc_1.abstractmethod
+    def ListContracts(
+        self,
+        request: _admin_pb2.ListContractsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListContractsResponse, _abc.Awaitable[_admin_pb2.ListContractsResponse]]:
+        """Every contract's card."""
+
+    @_abc_1.abstractmethod
+    def SetContract(
+        self,
+        request: _admin_pb2.SetContractRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.SetContractResponse, _abc.Awaitable[_admin_pb2.SetContractResponse]]:
+        """A contract's terms or owner, by the registry's own decision."""
+
+    @_abc_1.abstractmethod
+    def ListSubmissions(
+        self,
+        request: _admin_pb2.ListSubmissionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListSubmissionsResponse, _abc.Awaitable[_admin_pb2.ListSubmissionsResponse]]:
+        """What members asked for about contracts, with what was said about it."""
+
+    @_abc_1.abstractmethod
+    def CommentSubmission(
+        self,
+        request: _admin_pb2.CommentSubmissionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.CommentSubmissionResponse, _abc.Awaitable[_admin_pb2.CommentSubmissionResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def DecideSubmission(
+        self,
+        request: _admin_pb2.DecideSubmissionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.DecideSubmissionResponse, _abc.Awaitable[_admin_pb2.DecideSubmissionResponse]]: ...
 
 def add_RegistryAdminServicer_to_server(servicer: RegistryAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,169 @@
+"""How contracts come into the store: with a service, or as a revision of their own.
+
+Whoever lists a service of a contract that nobody published yet publishes it with that: revision 1,
+a draft, owned by its member. A contract that is there is not made anew: a service goes by the
+newest revision of the same shape, and only the owner's service may bring the next.
+
+Each function works within the transaction that it is handed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from sqlmodel import Session
+
+from registry.contracts.model import Card, Revision
+from registry.contracts.rules import check_breaks_nothing, services_in
+from registry.directory.records import contract_file
+from registry.model import Contract, Touched
+from registry.store import cards, contracts
+from security.contract import contract_pool
+from security.contract_card import Comment, ContractTermsView, Maturity, package_of
+from security.contract_comments import comments_of, without_comments
+from security.contract_shape import service_shape
+from security.errors import Code, SimpulError
+from security.identifiers import MemberId, ServiceId
+
+
+@dataclass(frozen=True, slots=True)
+class Implemented:
+    """By which revision a service goes: the SHA-256 of the contract's target file."""
+
+    file_sha256: bytes
+    revision: int
+    touched: Touched
+
+
+def implement(
+    session: Session, service: ServiceId, descriptor_set: bytes, now_ms: int, *, listed: bool
+) -> Implemented:
+    """Finds the revision that a service goes by, or publishes it.
+
+    Args:
+        session: The transaction.
+        service: Whose contract `descriptor_set` is; it was checked.
+        descriptor_set: What the service shows.
+        now_ms: The time.
+        listed: The service is listed already.
+
+    Raises:
+        SimpulError: CONTRACT_RETIRED; CONTRACT_DIFFERS, when the contract is another member's;
+            CONTRACT_BREAKING.
+    """
+    package, member = package_of(service.service), service.subsystem.member
+    card = cards.find(session, package)
+    if card is None:
+        new = Card(package, 1, member, ContractTermsView())
+        cards.add(session, new)
+        return _as_implemented(session, service, _first(session, new, descriptor_set, now_ms))
+    revisions = cards.revisions(session, package)
+    found = _of_shape(session, revisions, service.service, descriptor_set)
+    if found is not None:
+        if card.terms.maturity is Maturity.RETIRED and not listed:
+            raise _retired(card)
+        return _as_implemented(session, service, (found, Touched()))
+    if card.owner != member:
+        raise _differs(card, service, revisions[-1])
+    whole = _merged(session, revisions[-1], descriptor_set)
+    comments = comments_of(descriptor_set, package) or revisions[-1].comments
+    check_breaks_nothing(package, descriptor_set_of(session, revisions[-1]), whole)
+    made = add_revision(session, card, member, (without_comments(whole), comments), now_ms)
+    return _as_implemented(session, service, made)
+
+
+def add_revision(
+    session: Session,
+    card: Card,
+    publisher: MemberId,
+    content: tuple[bytes, tuple[Comment, ...]],
+    now_ms: int,
+) -> tuple[Revision, Touched]:
+    """Lists the next revision of a contract: its descriptor set without comments, and these."""
+    descriptor_set, comments = content
+    contract_pool(descriptor_set)
+    number = len(cards.revisions(session, card.package)) + 1
+    revision = Revision(
+        card.package, number, publisher, now_ms, sha256(descriptor_set).digest(), comments
+    )
+    touched = _keep_contracts(session, revision, descriptor_set)
+    cards.add_revision(session, revision)
+    if number > 1:
+        cards.touch(session, card)
+    return revision, touched
+
+
+def descriptor_set_of(session: Session, revision: Revision) -> bytes:
+    """A revision's descriptor set."""
+    found = contracts.of_set(session, revision.package, revision.descriptor_sha256)
+    if not found:
+        raise SimpulError(Code.INTERNAL, f"revision {revision.number} is not in the store")
+    return found[0].descriptor_set
+
+
+def _first(
+    session: Session, card: Card, descriptor_set: bytes, now_ms: int
+) -> tuple[Revision, Touched]:
+    comments = comments_of(descriptor_set, card.package)
+    content = (without_comments(descriptor_set), comments)
+    return add_revision(session, card, card.owner, content, now_ms)
+
+
+def _keep_contracts(session: Session, revision: Revision, descriptor_set: bytes) -> Touched:
+    """One file for each service of the package."""
+    keys = set()
+    for name in services_in(descriptor_set, revision.package):
+        contract = Contract(name, revision.descriptor_sha256, descriptor_set, revision.publisher)
+        _, file = contract_file(contract)
+        contracts.ensure(session, contract, sha256(file).digest(), revision.published_at_ms)
+        keys.add((name, revision.descriptor_sha256))
+    return Touched(contracts=frozenset(keys), cards=frozenset({revision.package}))
+
+
+def _of_shape(
+    session: Session, revisions: Sequence[Revision], service: str, descriptor_set: bytes
+) -> Revision | None:
+    """The newest revision in which a service is the same as in `descriptor_set`."""
+    wanted = service_shape(descriptor_set, service)
+    for revision in reversed(revisions):
+        kept = contracts.find(session, (service, revision.descriptor_sha256))
+        if kept is not None and service_shape(kept.descriptor_set, service) == wanted:
+            return revision
+    return None
+
+
+def _merged(session: Session, last: Revision, descriptor_set: bytes) -> bytes:
+    """What a service shows, with the last revision's files that it doesn't show."""
+    new = FileDescriptorSet.FromString(descriptor_set)
+    names = {file.name for file in new.file}
+    before = FileDescriptorSet.FromString(descriptor_set_of(session, last))
+    new.file.extend(file for file in before.file if file.name not in names)
+    return new.SerializeToString(deterministic=True)
+
+
+def _as_implemented(
+    session: Session, service: ServiceId, made: tuple[Revision, Touched]
+) -> Implemented:
+    revision, touched = made
+    files = dict(contracts.files_of_set(session, revision.package, revision.descriptor_sha256))
+    return Implemented(files[service.service], revision.number, touched)
+
+
+def _retired(card: Card) -> SimpulError:
+    instead = f"take {card.terms.successor}" if card.terms.successor else "ask its owner"
+    return SimpulError(
+        Code.CONTRACT_RETIRED,
+        f"{card.package} is retired, and nobody begins to implement it: {instead}",
+        package=card.package,
+    )
+
+
+def _differs(card: Card, service: ServiceId, newest: Revision) -> SimpulError:
+    return SimpulError(
+        Code.CONTRACT_DIFFERS,
+        f"{service.service} as this service shows it is no revision of {card.package}, which "
+        f"{card.owner} owns (the newest is {newest.number}): implement one of them, ask the owner "
+        "for a new one, or publish yours as a package of your own",
+        package=card.package,
+    )
