@@ -15,6 +15,7 @@ from cli import (
     apps,
     call,
     conformance,
+    contract,
     evidence,
     explain,
     gather,
@@ -29,8 +30,8 @@ from cli.options import examples
 
 # In the order in which a newcomer needs them.
 ORDER = (
-    "registry", "node", "member", "service", "access", "app", "call", "journal", "evidence",
-    "conformance", "explain", "demo",
+    "registry", "node", "member", "contract", "service", "access", "app", "call", "journal",
+    "evidence", "conformance", "explain", "demo",
 )  # fmt: skip
 
 
@@ -92,6 +93,7 @@ def _mount() -> None:
     app.add_typer(registry.app, name="registry")
     app.add_typer(node.app, name="node")
     app.add_typer(member.app, name="member")
+    app.add_typer(contract.app, name="contract")
     app.add_typer(service.app, name="service")
     app.add_typer(access.app, name="access")
     app.add_typer(apps.app, name="app")

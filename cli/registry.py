@@ -10,6 +10,7 @@ import typer
 from cli import (
     registry_audit,
     registry_changes,
+    registry_contracts,
     registry_log,
     registry_members,
     registry_nodes,
@@ -46,6 +47,7 @@ app.add_typer(registry_members.app, name="member")
 app.add_typer(registry_subsystems.app, name="subsystem")
 app.add_typer(registry_nodes.app, name="node")
 app.add_typer(registry_changes.app, name="change")
+app.add_typer(registry_contracts.app, name="contract")
 app.add_typer(registry_operators.app, name="operator")
 app.add_typer(registry_pending.app, name="pending")
 app.add_typer(registry_root.app, name="root")
