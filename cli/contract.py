@@ -269,7 +269,7 @@ def submissions(
     """List what this node's members asked the registry for, or show one with its thread."""
     found = _submissions(home, submission, every)
     if as_json:
-        print_json([to_dict(item) for item in found])
+        print_json({"submissions": [to_dict(item) for item in found]})
     elif submission:
         print_submission(found[0])
     else:
