@@ -89,7 +89,8 @@ DEPRECATE = "; keep it, and mark it deprecated"
     [
         (
             message("string f = 1;"), message("int32 f = 1;"),
-            "M.f: field 1 is of type int32 and no longer string", KEEP, "FIELD_WIRE_COMPATIBLE_TYPE",
+            "M.f: field 1 is of type int32 and no longer string", KEEP,
+            "FIELD_WIRE_COMPATIBLE_TYPE",
         ),
         (
             message('string f = 1; reserved "g";'), message('reserved "f", "g";'),
