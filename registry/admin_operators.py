@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from registry.admin_members import Context, MemberAdmin
 from registry.authorization import Role
+from registry.certifying import take_operator_key
 from registry.directory import proposals
 from registry.operators import CALLER, Caller, check_role, check_second
 from registry.store import operators, pending
@@ -63,6 +64,7 @@ class OperatorAdmin(MemberAdmin):
 
         def work() -> None:
             with registrar.store.transaction() as session:
+                take_operator_key(session, operator, self._clock_ms())
                 operators.add(session, operator)
 
         await self._desk.read(work)

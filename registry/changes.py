@@ -11,6 +11,7 @@ from sqlmodel import Session
 
 from registry import requests, rules
 from registry.authority import Issued
+from registry.certifying import certify
 from registry.contracts import publishing, workflow
 from registry.contracts.model import Submission
 from registry.directory import content
@@ -376,6 +377,12 @@ def _withdraw_change(work: _Work, kind: requests.WithdrawChange) -> Touched:
 
 def _renew_certificate(work: _Work, kind: requests.RenewCertificate) -> Issued:
     with step(10):
-        issued = work.registrar.authority.issue(kind.certificate_request, work.node.id, work.now_ms)
+        issued = certify(
+            work.session,
+            work.registrar.authority,
+            kind.certificate_request,
+            work.node.id,
+            work.now_ms,
+        )
     nodes.set_certificate_expiry(work.session, work.node.id, issued.expires_at_ms)
     return issued

@@ -13,6 +13,7 @@ from sqlmodel import Session
 
 from registry import rules
 from registry.authority import Issued
+from registry.certifying import certify
 from registry.directory import content
 from registry.model import Node, Touched
 from registry.registrar import Registrar
@@ -81,7 +82,9 @@ def enrol(registrar: Registrar, data: bytes, signature: bytes, now_ms: int) -> E
         # 12 and 13 bear their numbers there.
         judged = judge_listing(request.listing, member, request.node, request.node_key, now_ms)
         with step(14):
-            issued = registrar.authority.issue(request.certificate_request, request.node, now_ms)
+            issued = certify(
+                session, registrar.authority, request.certificate_request, request.node, now_ms
+            )
         tokens.use(session, token, hashed_request, now_ms)
         node = Node(
             id=request.node,
@@ -106,6 +109,8 @@ def _answer_again(
     with step(10):
         rules.check_node_active(nodes.get(session, request.node))
     with step(14):
-        issued = registrar.authority.issue(request.certificate_request, request.node, now_ms)
+        issued = certify(
+            session, registrar.authority, request.certificate_request, request.node, now_ms
+        )
     nodes.set_certificate_expiry(session, request.node, issued.expires_at_ms)
     return Enrolled(request.node, issued, Touched(frozenset({request.member})))

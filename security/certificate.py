@@ -13,6 +13,7 @@ Source: docs/spec, "Certificates"; RFC 5280; RFC 2986 (requests).
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Final
 
 from cryptography import x509
@@ -23,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -187,6 +189,16 @@ def dns_names(certificate_der: bytes) -> tuple[str, ...]:
     except x509.ExtensionNotFound:
         return ()
     return tuple(names.value.get_values_for_type(x509.DNSName))
+
+
+def key_sha256(certificate_der: bytes) -> bytes:
+    """Return SHA-256 of a certificate's key, as SubjectPublicKeyInfo spells it.
+
+    Raises:
+        SimpulError: CERTIFICATE_MISMATCH, when it is none.
+    """
+    key = _load_certificate(certificate_der).public_key()
+    return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
 
 def expires_at_ms(certificate_der: bytes) -> int:
