@@ -298,7 +298,7 @@ class Supervisor:
         """
         tasks: list[asyncio.Task[object]] = [
             asyncio.create_task(self._watch.run()),
-            asyncio.create_task(keep_renewed(self._desk)),
+            asyncio.create_task(keep_renewed(self._desk, self.metrics.certificate)),
             asyncio.create_task(self._access.run()),
             asyncio.create_task(
                 keep_tidy(

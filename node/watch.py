@@ -30,6 +30,11 @@ class NodeMetrics:
             registry=self.registry,
         )
 
+        self._external = Gauge(
+            "simpul_certificate_external",
+            "1 where an outside authority issued this node's TLS certificate",
+            registry=self.registry,
+        )
         self._foreign = Gauge(
             "simpul_directory_foreign_keys",
             "Keys in the name of this node's members that it didn't make",
@@ -45,6 +50,7 @@ class NodeMetrics:
         self._version.set(version)
         self._issued.set(issued_at_ms / _MS_PER_S)
 
-    def certificate(self, expires_at_ms: int) -> None:
-        """A certificate is in use."""
+    def certificate(self, expires_at_ms: int, is_external: bool) -> None:  # noqa: FBT001
+        """A certificate is in use; an outside authority's isn't renewed by the node."""
+        self._external.set(is_external)
         self._expires.set(expires_at_ms / _MS_PER_S)

@@ -166,6 +166,11 @@ ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
             "A certificate isn't the one that was expected.",
             "Check the address; ask the registry's operator for a new token.",
         ),
+        Code.CERTIFICATE_REFUSED: ErrorInfo(
+            Status.FAILED_PRECONDITION,
+            "A certificate of an outside authority isn't one that peers would take.",
+            "Have it issued as the message says, and import it with its intermediates.",
+        ),
         Code.IDENTITY_CHANGED: ErrorInfo(
             Status.FAILED_PRECONDITION,
             "A member's identity key isn't the one that was pinned.",

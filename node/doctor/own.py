@@ -18,6 +18,7 @@ from node.config import NodeConfig, journal_place
 from node.directory.folder import ReplicaFolder
 from node.directory.load import load_view
 from node.doctor.model import Finding, fault, raised, warning, well
+from node.external import is_external
 from node.home import NodeHome
 from node.journal.reader import JournalReader
 from node.keyring import open_ring
@@ -37,6 +38,7 @@ SLOW_SYNC_MS: Final = 25.0
 SYNCS: Final = 7
 # The node tries to renew its certificate every hour, once it is due.
 RENEWAL_GRACE_MS: Final = MS_PER_DAY
+_IMPORT: Final = "simpul node certificate request, and import what the authority issues"
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +240,7 @@ def check_certificate(place: Place) -> Iterator[Finding]:
             Code.CERTIFICATE_MISMATCH,
         )
         return
+    imported = is_external(place.home)
     days = (expires_at_ms(certificate) - place.now_ms) / MS_PER_DAY
     due_ms = renewal_due_ms(certificate)
     till_due = (due_ms - place.now_ms) / MS_PER_DAY
@@ -245,9 +248,13 @@ def check_certificate(place: Place) -> Iterator[Finding]:
         yield fault(
             "certificate",
             f"it ended {-days:.0f} days ago: no link comes up",
-            "start the node where it reaches the registry: it renews the certificate by itself",
+            _IMPORT if imported else "start the node where it reaches the registry: it renews it",
             Code.CERTIFICATE_MISMATCH,
         )
+    elif imported and place.now_ms > due_ms:
+        yield warning("certificate", f"{days:.1f} days left, of an outside authority's", _IMPORT)
+    elif imported:
+        yield well("certificate", f"{days:.0f} days left, of an outside authority's")
     elif place.now_ms > due_ms + RENEWAL_GRACE_MS:
         yield warning(
             "certificate",
