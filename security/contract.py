@@ -27,6 +27,7 @@ from security.identifiers import check_method_name, check_service_name
 
 MAX_DESCRIPTOR_SET_BYTES: Final = 4 * 1024 * 1024
 
+_MAX_WHY_CHARS: Final = 200
 _HOW: Final = "make it with protoc --include_imports --descriptor_set_out=FILE"
 
 
@@ -158,8 +159,10 @@ def _methods(name: str, service: ServiceDescriptorProto) -> Mapping[str, MethodK
 def _add(pool: DescriptorPool, file: FileDescriptorProto) -> None:
     try:
         pool.AddSerializedFile(file.SerializeToString())
-    except TypeError:
-        raise _invalid(f"has a file that isn't sound: {file.name[:200]!a}") from None
+    except TypeError as error:
+        # What the library says of it, behind its own words that something can't be built.
+        why = " ".join(str(error).rpartition("descriptor pool: ")[2].split())[:_MAX_WHY_CHARS]
+        raise _invalid(f"has a file that isn't sound: {file.name[:200]!a}: {why!a}") from None
 
 
 def _invalid(what: str) -> SimpulError:

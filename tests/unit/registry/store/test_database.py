@@ -11,12 +11,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
+from sqlalchemy import text as sql
 
-from registry.store import members, tokens
+from registry.store import cards, members, tokens
 from registry.store.database import HEAD, Store
 from registry.store.engines import open_engine
 from registry.store.migrating import config, upgrade
 from registry.store.tables import METADATA
+from security.contract_card import ContractTermsView
 from security.errors import Code, SimpulError
 from tests.support import postgres
 from tests.unit.registry.store.conftest import KOMODO, MEMBER, NOW, TOKEN
@@ -202,3 +204,44 @@ def test_every_version_is_brought_forward(kind: str, before: str | None, tmp_pat
             assert compare_metadata(context, METADATA) == []
             kept = [member.legal_name for member in members.every(session)]
     assert kept == ([] if before is None else ["Kabupaten Manggarai Barat"])
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_contracts_from_before_their_cards_get_one(kind: str, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        if kind == "sqlite":
+            url = f"sqlite:///{tmp_path / 'old.db'}"
+        else:
+            url = postgres.registry_url(stack.enter_context(postgres.registry_database()))
+        engine = open_engine(url)
+        upgrade(engine, "0005")
+        rows = (
+            ("a.v1.A", b"2", 20),
+            ("a.v1.B", b"1", 10),
+            ("a.v1.A", b"1", 10),
+            ("b.v1.C", b"3", 5),
+        )
+        with engine.begin() as connection:
+            connection.exec_driver_sql(OLD_MEMBER)
+            for service, sha256, at_ms in rows:
+                connection.execute(
+                    sql(
+                        "INSERT INTO contracts (service, descriptor_sha256, descriptor_set, "
+                        "file_sha256, publisher, published_at_ms) "
+                        "VALUES (:service, :sha256, :set, :sha256, 'ID/DAERAH/53.15', :at_ms)"
+                    ),
+                    {"service": service, "sha256": sha256, "set": b"set", "at_ms": at_ms},
+                )
+        engine.dispose()
+        opened = Store.open(url)
+        stack.callback(opened.close)
+        with opened.transaction() as session:
+            found = {
+                card.package: [
+                    (item.number, item.descriptor_sha256, item.published_at_ms)
+                    for item in cards.revisions(session, card.package)
+                ]
+                for card in cards.every(session)
+            }
+            assert all(card.terms == ContractTermsView() for card in cards.every(session))
+    assert found == {"a.v1": [(1, b"1", 10), (2, b"2", 20)], "b.v1": [(1, b"3", 5)]}
