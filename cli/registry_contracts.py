@@ -119,6 +119,27 @@ def decline(
     _decide(submission, home, False, reason, as_json)
 
 
+@app.command(
+    "give", epilog=examples("simpul registry contract give wisata.v1 ID/DAERAH/53.16 --home R")
+)
+def give(
+    package: Annotated[str, typer.Argument(metavar="PACKAGE", help="As in wisata.v1.")],
+    member: Annotated[str, typer.Argument(metavar="MEMBER", help="Who owns it from now on.")],
+    home: RegistryHomeDir,
+    as_json: AsJson = False,
+) -> None:
+    """Make another member the owner of a contract."""
+    from cli.admin import ask_registry
+    from simpul.registry.v1 import admin_pb2
+
+    request = admin_pb2.SetContractRequest(package=package, owner=member)
+    answer = ask_registry(home, lambda stub: stub.SetContract(request))
+    if as_json:
+        print_json(to_dict(answer))
+        return
+    print_done(f"{package} is {answer.card.owner}'s")
+
+
 def _decide(submission: int, home: Path, approve: bool, reason: str, as_json: bool) -> None:
     from cli.admin import ask_registry
     from simpul.registry.v1 import admin_pb2

@@ -132,4 +132,6 @@ def test_the_registry_discusses_and_decides(simpul: Simpul, registry: FakeRegist
     declined = simpul("registry", "contract", "decline", "7", "--reason", "adopt it").ok()
     assert "declined" in declined.err
     assert simpul("registry", "contract", "decline", "7").code == 2
-    assert registry.heard is not None
+    simpul("registry", "contract", "give", "wisata.v1", "ID/DAERAH/53.16").ok()
+    request = registry.heard.last()
+    assert (request.owner, request.HasField("terms")) == ("ID/DAERAH/53.16", False)

@@ -1978,11 +1978,9 @@ class SetContractRequest(_message.Message):
     PACKAGE_FIELD_NUMBER: _builtins.int
     TERMS_FIELD_NUMBER: _builtins.int
     OWNER_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
     package: _builtins.str
     owner: _builtins.str
     """Empty: as it is."""
-    reason: _builtins.str
     @_builtins.property
     def terms(self) -> _directory_pb2.ContractTerms:
         """Absent: as they are."""
@@ -1993,11 +1991,10 @@ class SetContractRequest(_message.Message):
         package: _builtins.str = ...,
         terms: _directory_pb2.ContractTerms | None = ...,
         owner: _builtins.str = ...,
-        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["owner", b"owner", "package", b"package", "reason", b"reason", "terms", b"terms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["owner", b"owner", "package", b"package", "terms", b"terms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

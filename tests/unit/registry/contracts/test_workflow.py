@@ -341,6 +341,26 @@ def test_to_recommend_is_the_federations_word(registrar: Registrar, enrolled: Ac
     assert "recommend" in submission(done).waits_because
 
 
+def test_the_registry_gives_a_contract_to_another_owner(
+    registrar: Registrar, enrolled: Actor, neighbour: Actor
+) -> None:
+    publish(registrar, enrolled)
+    with registrar.store.transaction() as session:
+        given, touched = workflow.set_by_registry(session, PACKAGE, WAKATOBI, None)
+    assert (given.owner, touched.cards) == (WAKATOBI, frozenset({PACKAGE}))
+    assert card(registrar).owner == WAKATOBI
+    refused(Code.CONTRACT_OWNER, registrar, enrolled, publish_contract=published(WIDER, 1))
+    publish(registrar, neighbour, WIDER, 1, WAKATOBI)
+    assert card(registrar).newest.publisher == WAKATOBI
+    for package, owner, code in (
+        ("lain.v1", WAKATOBI, Code.CONTRACT_UNKNOWN),
+        (PACKAGE, MemberId.parse("ID/DAERAH/11.01"), Code.MEMBER_UNKNOWN),
+    ):
+        with pytest.raises(SimpulError) as caught, registrar.store.transaction() as session:
+            workflow.set_by_registry(session, package, owner, None)
+        assert caught.value.code is code
+
+
 def test_a_node_sees_its_members_submissions_and_no_others(
     comparing: Registrar, enrolled: Actor, neighbour: Actor
 ) -> None:
