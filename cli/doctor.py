@@ -1,4 +1,4 @@
-"""`simpul node doctor`: which part doesn't work, why, and the command that mends it."""
+"""`simpul node doctor` and `simpul registry doctor`: which part fails, why, and what mends it."""
 
 import os
 from collections.abc import Iterable
@@ -7,34 +7,60 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli.options import AsJson, NodeHomeDir, examples
+from cli.options import AsJson, NodeHomeDir, RegistryHomeDir, examples
 from cli.output import print_hint, print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from node.doctor.examine import Running
-    from node.doctor.model import Finding
+    from runtime.doctor.findings import Finding
 
 MARKS = {"well": "✓", "warning": "!", "fault": "✗", "unknown": "?"}
 
 
-def add_to(app: typer.Typer) -> None:
-    """Adds the command to the group."""
+def add_to_node(app: typer.Typer) -> None:
+    """Adds the node's doctor to its group."""
     app.command(
         "doctor", epilog=examples("simpul node doctor --home N", "simpul node doctor --json")
-    )(doctor)
+    )(node_doctor)
 
 
-def doctor(home: NodeHomeDir, as_json: AsJson = False) -> None:
+def add_to_registry(app: typer.Typer) -> None:
+    """Adds the registry's doctor to its group."""
+    app.command(
+        "doctor",
+        epilog=examples("simpul registry doctor --home R", "simpul registry doctor --json"),
+    )(registry_doctor)
+
+
+def node_doctor(home: NodeHomeDir, as_json: AsJson = False) -> None:
     """Look at configuration, disk, keys, clock, registry, other nodes and services.
 
     Ends with 1 where something doesn't work, and with 0 where all works or only could be better.
     """
     from node.doctor.examine import examine
-    from node.doctor.model import Health
     from node.home import NodeHome
     from runtime.clock import now_ms
 
-    found = list(examine(NodeHome.open(home), os.environ, now_ms(), lambda: _ask(home)))
+    _tell(examine(NodeHome.open(home), os.environ, now_ms(), lambda: _ask(home)), as_json=as_json)
+
+
+def registry_doctor(home: RegistryHomeDir, as_json: AsJson = False) -> None:
+    """Look at configuration, disk, database, directory, keys, certificates and nodes.
+
+    Ends with 1 where something doesn't work, and with 0 where all works or only could be better.
+    """
+    from registry.doctor.examine import examine
+    from registry.home import RegistryHome
+    from runtime.clock import now_ms
+
+    place = RegistryHome.open(home)
+    _tell(examine(place, os.environ, now_ms(), lambda: _ask_registry(home)), as_json=as_json)
+
+
+def _tell(findings: "Iterable[Finding]", *, as_json: bool) -> None:
+    from runtime.doctor.findings import Health
+
+    found = list(findings)
     bad = [item for item in found if item.health in {Health.FAULT, Health.UNKNOWN}]
     if as_json:
         print_json({"well": not bad, "findings": [_row(item) for item in found]})
@@ -47,7 +73,7 @@ def doctor(home: NodeHomeDir, as_json: AsJson = False) -> None:
 def _ask(home: Path) -> "Running":
     from cli.admin import ask_node
     from node.doctor.examine import Running
-    from node.doctor.model import raised, well
+    from runtime.doctor.findings import raised, well
     from security.errors import SimpulError
     from simpul.node.v1 import admin_pb2
 
@@ -58,6 +84,19 @@ def _ask(home: Path) -> "Running":
         return Running(raised("node", error), {})
     said = f"{status.workers_ready} workers serve, {len(status.links)} links are up"
     return Running(well("node", said), {item.id: item.target for item in listed.services})
+
+
+def _ask_registry(home: Path) -> "Finding":
+    from cli.admin import ask_registry
+    from runtime.doctor.findings import raised, well
+    from security.errors import SimpulError
+    from simpul.registry.v1 import admin_pb2
+
+    try:
+        status = ask_registry(home, lambda stub: stub.Status(admin_pb2.StatusRequest()))
+    except SimpulError as error:
+        return raised("registry", error)
+    return well("registry", f"it runs: {status.members} members, {status.nodes} nodes")
 
 
 def _row(item: "Finding") -> dict[str, object]:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from simpul.node.v1.admin_pb2 import StatusResponse
 
 app = group("Set up a node, run it, and see how it does.")
-doctor.add_to(app)
+doctor.add_to_node(app)
 app.add_typer(node_certificate.app, name="certificate")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import (
+    doctor,
     registry_audit,
     registry_changes,
     registry_contracts,
@@ -56,6 +57,7 @@ registry_revoke.add_to(app)
 app.add_typer(registry_log.app, name="log")
 app.add_typer(registry_audit.app, name="audit")
 registry_store.add_to(app)
+doctor.add_to_registry(app)
 
 SECONDS_PER_HOUR = 3_600
 FREE = "none: a free port on loopback, kept"

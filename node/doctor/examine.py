@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from node.config import load_config
 from node.doctor import others, own
-from node.doctor.model import Check, Finding, Health, raised, well
 from node.doctor.own import Place
 from node.home import NodeHome
-from security.errors import SimpulError
+from runtime.doctor.findings import Finding, raised, safely, well
+from runtime.doctor.machine import Advice, check_disk, check_files
+from security.errors import Code, SimpulError
+
+FULL: Final = Advice(
+    "make room, or archive (docs/how-to/keep-the-journal-small.md): without room calls are refused",
+    Code.JOURNAL_FULL,
+)
+BROKEN: Final = Advice("mend the disk, or mount it for writing", Code.JOURNAL_FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +53,8 @@ def examine(
         yield raised("configuration", error)
         return
     yield well("configuration", f"{home.config} is in order")
-    yield from _safely("files", partial(own.check_files, home))
-    yield from _safely("disk", partial(own.check_disk, home))
+    yield from safely("files", partial(check_files, home.path, home.keys, *home.keys.glob("*")))
+    yield from safely("disk", partial(check_disk, home.path, FULL, BROKEN))
     view = None
     try:
         view = own.read_directory(home)
@@ -54,7 +62,7 @@ def examine(
         yield raised("directory", error)
     place = Place(home, config, view, now_ms)
     if view is not None or not home.directory.exists():
-        yield from _safely("directory", partial(own.check_directory, place))
+        yield from safely("directory", partial(own.check_directory, place))
     checks: tuple[tuple[str, Callable[[Place], Iterator[Finding]]], ...] = (
         ("listing", own.check_listing),
         ("keys", own.check_keys),
@@ -68,20 +76,5 @@ def examine(
     running = ask()
     yield running.finding
     for what, check in checks:
-        yield from _safely(what, partial(check, place))
-    yield from _safely("services", partial(others.check_services, running.targets))
-
-
-def _safely(what: str, check: Check) -> Iterator[Finding]:
-    """A check that can't be made is a finding too: the others are made all the same."""
-    try:
-        yield from check()
-    except SimpulError as error:
-        yield raised(what, error)
-    except (OSError, ValueError) as error:
-        yield Finding(
-            what,
-            Health.UNKNOWN,
-            f"it can't be looked at: {error}",
-            "run simpul as the user that the node runs as",
-        )
+        yield from safely(what, partial(check, place))
+    yield from safely("services", partial(others.check_services, running.targets))

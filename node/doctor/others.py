@@ -1,43 +1,37 @@
 """Checks of what this node needs from elsewhere: the registry, other nodes, witnesses, services.
 
 Each is reached as the node reaches it, and no further: an address that answers, a certificate that
-is who it should be. Many are asked at once, so a dead one delays none.
+is who it should be.
 """
 
 from __future__ import annotations
 
 import email.utils
 import hashlib
-import socket
 import ssl
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import Final, TypeVar
+from typing import Final
 from urllib.parse import urljoin, urlsplit
 
-from node.doctor.model import Finding, fault, raised, warning, well
 from node.doctor.own import Place
 from node.home import KeyName
 from node.provider.target import parse_target
-from runtime.ports import Address, TcpAddress, parse_address
+from runtime.doctor.findings import Finding, fault, raised, warning, well
+from runtime.doctor.reach import TIMEOUT_S, connect, each, why
+from runtime.ports import TcpAddress, parse_address
 from security.certificate import to_pem
 from security.directory_records import NodeState, NodeView
 from security.errors import Code, SimpulError
 from security.limits import CLOCK_AHEAD_MS
 from security.oversight import WitnessView
 
-TIMEOUT_S: Final = 3.0
-AT_ONCE: Final = 16
 # Other nodes that are tried; a federation has hundreds.
 MAX_PEERS: Final = 50
 # What a peer seals further ahead of another's clock is refused.
 CLOCK_FAULT_S: Final = CLOCK_AHEAD_MS / 1000
 CLOCK_WARNING_S: Final = 5.0
-
-_Thing = TypeVar("_Thing")
 
 
 def check_registry(place: Place) -> Iterator[Finding]:
@@ -50,13 +44,13 @@ def check_registry(place: Place) -> Iterator[Finding]:
     mend = "start the registry, or mend the way to it; exchange goes on meanwhile"
     try:
         with (
-            closing(_connect(parse_address(settings.address))) as raw,
+            closing(connect(parse_address(settings.address))) as raw,
             context.wrap_socket(raw) as secured,
         ):
             shown = secured.getpeercert(binary_form=True) or b""
     except OSError as error:
         yield fault(
-            "registry", f"{settings.address}: {_why(error)}", mend, Code.REGISTRY_UNREACHABLE
+            "registry", f"{settings.address}: {why(error)}", mend, Code.REGISTRY_UNREACHABLE
         )
         return
     if hashlib.sha256(shown).hexdigest() != settings.certificate_sha256.lower():
@@ -87,7 +81,7 @@ def check_files_and_clock(place: Place) -> Iterator[Finding]:
     except (OSError, ValueError) as error:
         yield fault(
             "directory's files",
-            f"{url}: {_why(error)}",
+            f"{url}: {why(error)}",
             "mend the way there, or name a mirror: registry.directory_url",
             Code.REGISTRY_UNREACHABLE,
         )
@@ -120,7 +114,7 @@ def check_peers(place: Place) -> Iterator[Finding]:
     ]
     tried = others[:MAX_PEERS]
     context = _link_context(place, view.policy.tls_authorities)
-    down = _each(tried, lambda node: _peer(context, node))
+    down = each(tried, lambda node: _peer(context, node))
     yield from down
     if len(down) < len(tried):
         left = len(others) - len(tried)
@@ -136,16 +130,16 @@ def check_witnesses(place: Place) -> Iterator[Finding]:
     def look(witness: WitnessView) -> Finding:
         what = f"witness {witness.key.name}"
         try:
-            _connect(_address_of(witness.url)).close()
+            connect(_address_of(witness.url)).close()
         except (OSError, SimpulError) as error:
             return warning(
                 what,
-                f"{witness.url}: {_why(error)}",
+                f"{witness.url}: {why(error)}",
                 "calls go on; tell its operators: parcels are not witnessed",
             )
         return well(what, f"{witness.url} answers")
 
-    yield from _each(place.directory.policy.oversight.witnesses, look)
+    yield from each(place.directory.policy.oversight.witnesses, look)
 
 
 def check_services(targets: Mapping[str, str]) -> Iterator[Finding]:
@@ -155,39 +149,39 @@ def check_services(targets: Mapping[str, str]) -> Iterator[Finding]:
         service, target = item
         what = f"service {service}"
         try:
-            _connect(parse_target(target).address).close()
+            connect(parse_target(target).address).close()
         except SimpulError as error:
             return raised(what, error)
         except OSError as error:
             return fault(
                 what,
-                f"{target}: {_why(error)}",
+                f"{target}: {why(error)}",
                 "start the service, or publish it with its new address: simpul service publish",
                 Code.SERVICE_UNREACHABLE,
             )
         return well(what, f"{target} answers")
 
-    yield from _each(list(targets.items()), look)
+    yield from each(list(targets.items()), look)
 
 
 def _peer(context: ssl.SSLContext, node: NodeView) -> Finding | None:
     what = f"node {node.id}"
     try:
         with (
-            closing(_connect(parse_address(node.link_address))) as raw,
+            closing(connect(parse_address(node.link_address))) as raw,
             context.wrap_socket(raw, server_hostname=node.id.dns_name),
         ):
             return None
     except ssl.SSLError as error:
         return warning(
             what,
-            f"{node.link_address} answers, and is not {node.id}: {_why(error)}",
+            f"{node.link_address} answers, and is not {node.id}: {why(error)}",
             "ask its operators; whoever is in front must pass TLS through",
         )
     except (OSError, SimpulError) as error:
         return warning(
             what,
-            f"{node.link_address}: {_why(error)}",
+            f"{node.link_address}: {why(error)}",
             "ask its operators, and whether this machine may reach that port",
         )
 
@@ -200,34 +194,6 @@ def _link_context(place: Place, authorities: Sequence[bytes]) -> ssl.SSLContext:
     return context
 
 
-def _connect(address: Address) -> socket.socket:
-    if isinstance(address, TcpAddress):
-        return socket.create_connection((address.host, address.port), TIMEOUT_S)
-    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    opened.settimeout(TIMEOUT_S)
-    try:
-        opened.connect(str(address.path))
-    except OSError:
-        opened.close()
-        raise
-    return opened
-
-
 def _address_of(url: str) -> TcpAddress:
     parts = urlsplit(url)
     return TcpAddress(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
-
-
-def _each(things: Sequence[_Thing], look: Callable[[_Thing], Finding | None]) -> list[Finding]:
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return [found for found in pool.map(look, things) if found is not None]
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, urllib.error.URLError) and isinstance(error.reason, Exception):
-        return _why(error.reason)
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return error.verify_message
-    if isinstance(error, TimeoutError):
-        return f"no answer in {TIMEOUT_S:g} s"
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -1,27 +1,21 @@
-"""Checks of what lies on this machine: configuration, files, disk, keys, certificate, directory."""
+"""Checks of what lies on this machine: keys, certificate, directory, journal."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import stat
-import statistics
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from node.checkpoints.latest import LatestStore
 from node.config import NodeConfig, journal_place
 from node.directory.folder import ReplicaFolder
 from node.directory.load import load_view
-from node.doctor.model import Finding, fault, raised, warning, well
 from node.external import is_external
 from node.home import NodeHome
 from node.journal.reader import JournalReader
 from node.keyring import open_ring
+from runtime.doctor.findings import Finding, fault, raised, warning, well
+from runtime.doctor.machine import duration
 from security.certificate import dns_names, expires_at_ms, from_pem, renewal_due_ms
 from security.directory import DirectoryView
 from security.directory_records import NodeState
@@ -30,12 +24,6 @@ from security.identifiers import MemberId
 from security.keys import PrivateKey
 
 MS_PER_DAY: Final = 86_400_000
-# Below it SQLite and the directory's copy run into the end of the disk within hours.
-LITTLE_BYTES: Final = 1024**3
-NONE_BYTES: Final = 64 * 1024**2
-# A call waits for two of these in turn, one at each node.
-SLOW_SYNC_MS: Final = 25.0
-SYNCS: Final = 7
 # The node tries to renew its certificate every hour, once it is due.
 RENEWAL_GRACE_MS: Final = MS_PER_DAY
 _IMPORT: Final = "simpul node certificate request, and import what the authority issues"
@@ -61,67 +49,6 @@ def read_directory(home: NodeHome) -> DirectoryView | None:
     return None if current is None else load_view(current)
 
 
-def check_files(home: NodeHome) -> Iterator[Finding]:
-    """That nobody but its user reads the home's secrets."""
-    open_to_others = [
-        path
-        for path in (home.path, home.keys, *home.keys.glob("*"))
-        if stat.S_IMODE(path.stat().st_mode) & 0o077
-    ]
-    owner = home.path.stat().st_uid
-    if owner != os.geteuid():
-        yield warning(
-            "files",
-            f"{home.path} belongs to user {owner}, and this is user {os.geteuid()}",
-            "run simpul as the user that the node runs as",
-        )
-    if open_to_others:
-        first = open_to_others[0]
-        yield fault(
-            "files",
-            f"others on this machine can read {first}",
-            f"chmod -R go= {home.path}; if somebody may have read it, rotate the keys",
-        )
-    elif owner == os.geteuid():
-        yield well("files", "only their owner can read keys and journal")
-
-
-def check_disk(home: NodeHome) -> Iterator[Finding]:
-    """That there is room, and how long the disk takes to keep what it was told to."""
-    free = shutil.disk_usage(home.path).free
-    room = f"{free / 1024**3:.1f} GiB free"
-    if free < NONE_BYTES:
-        yield fault(
-            "disk",
-            room,
-            "make room: calls are refused while the journal has none",
-            Code.JOURNAL_FULL,
-        )
-    elif free < LITTLE_BYTES:
-        yield warning("disk", room, "make room, or archive: docs/how-to/keep-the-journal-small.md")
-    else:
-        yield well("disk", room)
-    try:
-        took_ms = _sync_ms(home.path)
-    except OSError as error:
-        yield fault(
-            "disk sync",
-            f"nothing can be written: {error.strerror}",
-            "mend the disk, or mount it for writing",
-            Code.JOURNAL_FAILED,
-        )
-        return
-    said = f"{took_ms:.1f} ms until the disk has a small write"
-    if took_ms > SLOW_SYNC_MS:
-        yield warning(
-            "disk sync",
-            said,
-            "use a disk with a protected write cache: each call waits for it at both nodes",
-        )
-    else:
-        yield well("disk sync", said)
-
-
 def check_directory(place: Place) -> Iterator[Finding]:
     """That there is a copy of the directory, and how old it is."""
     view = place.directory
@@ -134,7 +61,7 @@ def check_directory(place: Place) -> Iterator[Finding]:
         )
         return
     age_ms = place.now_ms - view.issued_at_ms
-    said = f"version {view.version}, issued {_duration(age_ms)} ago"
+    said = f"version {view.version}, issued {duration(age_ms)} ago"
     if age_ms > view.policy.dead_after_ms:
         yield fault(
             "directory",
@@ -143,7 +70,7 @@ def check_directory(place: Place) -> Iterator[Finding]:
             Code.DIRECTORY_DEAD,
         )
     elif age_ms > view.policy.stale_after_ms:
-        left = _duration(view.policy.dead_after_ms - age_ms)
+        left = duration(view.policy.dead_after_ms - age_ms)
         yield warning(
             "directory",
             f"{said}: revocations don't arrive, and calls end in {left}",
@@ -286,31 +213,3 @@ def check_journal(place: Place) -> Iterator[Finding]:
     if not behind:
         said = f"{sum(sizes.values())} parcels in {len(sizes)} slots"
         yield well("journal", f"{said}; simpul journal verify looks at each")
-
-
-def _sync_ms(folder: Path) -> float:
-    """The median time of a small durable write, in milliseconds."""
-    path = folder / f".doctor-{os.getpid()}"
-    took: list[float] = []
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            for _ in range(SYNCS):
-                begun = time.perf_counter()
-                os.write(descriptor, bytes(4096))
-                os.fsync(descriptor)
-                took.append(1000 * (time.perf_counter() - begun))
-        finally:
-            os.close(descriptor)
-    finally:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
-    return statistics.median(took)
-
-
-def _duration(ms: float) -> str:
-    seconds = max(0, round(ms / 1000))
-    for size, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {name}"
-    return f"{seconds} seconds"

@@ -44,6 +44,24 @@ class Store:
             raise
         return store
 
+    @classmethod
+    def look(cls, url: str) -> "Store":
+        """Opens a database as it is: it is neither made nor migrated. For who looks only.
+
+        Raises:
+            SimpulError: CONFIG_INVALID, when `url` is none of ours.
+        """
+        return cls(open_engine(url))
+
+    def version(self) -> str | None:
+        """The revision of its schema; None where it has none.
+
+        Raises:
+            SimpulError: DATABASE_CORRUPT or DATABASE_FAILED, when it can't be read.
+        """
+        with explained(), self._engine.connect() as connection:
+            return _version(connection)
+
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """A transaction: durable when the block ends, nothing of it left when the block raises.
@@ -80,9 +98,7 @@ class Store:
         self._engine.dispose()
 
     def _migrate(self) -> None:
-        with self._engine.connect() as connection:
-            version = _version(connection)
-        if version == HEAD:
+        if self.version() == HEAD:
             return
         from registry.store.migrating import upgrade  # noqa: PLC0415  (see the docstring)
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from node.doctor.examine import Running, examine
-from node.doctor.model import Health, well
 from node.home import KeyName, NodeHome
 from node.journal.sqlite_store import SqliteJournalStore
 from runtime.clock import now_ms
+from runtime.doctor.findings import Health, well
 from security.keys import Algorithm, PrivateKey
 from tests.scenario.harness import WISATA, Federation, simpul
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,7 +10,7 @@ from security.errors import ERRORS, Code, SimpulError
 
 
 class Health(StrEnum):
-    """How something is. Only a fault keeps the node, or a part of it, from its work."""
+    """How something is. Only a fault keeps the program, or a part of it, from its work."""
 
     WELL = "well"
     WARNING = "warning"
@@ -51,3 +51,18 @@ def fault(what: str, said: str, mend: str, code: Code | None = None) -> Finding:
 def raised(what: str, error: SimpulError) -> Finding:
     """A fault that the program itself would have named."""
     return Finding(what, Health.FAULT, error.message, ERRORS[error.code].action, error.code)
+
+
+def safely(what: str, check: Check) -> Iterator[Finding]:
+    """A check that can't be made is a finding too: the others are made all the same."""
+    try:
+        yield from check()
+    except SimpulError as error:
+        yield raised(what, error)
+    except (OSError, ValueError) as error:
+        yield Finding(
+            what,
+            Health.UNKNOWN,
+            f"it can't be looked at: {error}",
+            "run simpul as the user that the program runs as",
+        )

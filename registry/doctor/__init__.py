@@ -1,0 +1,1 @@
+"""What an operator of the registry asks first when something doesn't work: see `examine`."""
