@@ -40,7 +40,8 @@ _WITH_PAYLOAD: Final = frozenset({EntryKind.OPEN, EntryKind.MESSAGE, EntryKind.C
 _WITH_PRIVATE: Final = frozenset(
     {EntryKind.OPEN, EntryKind.HEAD, EntryKind.CLOSE, EntryKind.REFUSE}
 )
-_PURPOSE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+# Longer than any purpose is: one that is none gets a no of its own, and ends no link.
+_PURPOSE: Final = re.compile(r"[\x20-\x7e]{0,256}")
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 # RFC 9562: the version in the top half of byte 6, the variant in the top two bits of byte 8.
 _UUID_VERSION_BYTE: Final = 6
@@ -228,7 +229,7 @@ def _open(message: parcel_pb2.Open) -> Open:
         if message.service.rpartition(".")[0] != OWN_PACKAGE:
             refuse(f"an open of a service outside {OWN_PACKAGE} names no agreement")
     elif len(agreement) != HASH_BYTES or _PURPOSE.fullmatch(purpose) is None:
-        refuse("an open's agreement hasn't 32 bytes, or its purpose isn't like layanan-wisata")
+        refuse("an open's agreement hasn't 32 bytes, or its purpose can't be shown")
     if gather_id and len(gather_id) != GATHER_ID_BYTES:
         refuse("an open's gather id hasn't 16 bytes")
     return Open(

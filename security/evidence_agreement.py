@@ -76,6 +76,8 @@ def permission(case: Case) -> Outcome:
     terms, opened = case.terms, case.opened
     if terms is None or opened is None:
         return not_present()
+    if opened.purpose is None:
+        return not_proven("the open names no purpose")
     sealed_at_ms = case.requests[0][0].header.sealed_at_ms
     try:
         purpose = permit(

@@ -45,7 +45,9 @@ class CancelReason(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Begins a call. `agreement` (32 bytes) and `purpose` are absent together, or neither is.
+    """Begins a call. Without an `agreement` (32 bytes) there is no `purpose`.
+
+    Whether the purpose is one, and the agreement's, is judged with the agreement.
 
     Where `unary` is set, the entry's payload is the only request message, and the request ends
     with it: that holds for unary and server streaming methods alike.

@@ -389,7 +389,7 @@ class Open(_message.Message):
     agreement: _builtins.bytes
     """The agreement's hash, 32 bytes; absent only for the services of package `simpul.v1`."""
     purpose: _builtins.str
-    """From the agreement's list; absent where the agreement is."""
+    """From the agreement's list, which is judged with the agreement; absent where the agreement is."""
     deadline_left_ms: _builtins.int
     """Absent: the app set none."""
     gather_id: _builtins.bytes

@@ -143,8 +143,8 @@ def clear(path: str) -> Callable[[parcel_pb2.Entry], None]:
         (assign("open.method", "a/b"), "method"),
         (clear("open.agreement"), "no agreement"),
         (assign("open.agreement", bytes(31)), "agreement"),
-        (clear("open.purpose"), "purpose"),
-        (assign("open.purpose", "Layanan"), "purpose"),
+        (assign("open.purpose", "x" * 257), "purpose"),
+        (assign("open.purpose", "layanan\nwisata"), "purpose"),
         (assign("open.gather_id", bytes(15)), "gather"),
     ],
 )

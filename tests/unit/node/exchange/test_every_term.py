@@ -41,9 +41,6 @@ LIBRARY: Final = SubsystemId.parse("ID/DAERAH/53.15/perpustakaan")
 STRANGER: Final = "ID/DAERAH/52.08"
 INVALID: Final = Code.AGREEMENT_INVALID
 NONE: Final = Code.ACCESS_NO_AGREEMENT
-# An open without a purpose, or with a free text in its place, is none: the provider's node ends the
-# link that it came on, and whoever broke the rules is told no more.
-NO_OPEN: Final = Code.OUTCOME_UNKNOWN
 OVER: Final = Code.ACCESS_EXPIRED
 
 
@@ -183,14 +180,13 @@ ROWS: Final = (
     Row("purposes", At.WITHIN),
     Row("purposes", At.EDGE, purpose("statistik", "layanan-wisata")),
     # The only one there is; the consumer's node fills it in, and the provider's never does.
-    Row("purposes", At.EDGE, purpose=None, provider=NO_OPEN),
+    Row("purposes", At.EDGE, purpose=None, provider=Code.ACCESS_PURPOSE),
     refused(Row("purposes", At.BEYOND, purpose="iklan"), Code.ACCESS_PURPOSE),
-    refused(
-        Row("purposes", At.BEYOND, purpose="Layanan wisata"), NO_OPEN, Code.ACCESS_PURPOSE
-    ),
+    refused(Row("purposes", At.BEYOND, purpose="Layanan wisata"), Code.ACCESS_PURPOSE),
+    refused(Row("purposes", At.BEYOND, purpose="for whatever " * 19), Code.ACCESS_PURPOSE),
     refused(
         Row("purposes", At.ABSENT, purpose("a", "layanan-wisata"), purpose=None),
-        NO_OPEN, Code.ACCESS_PURPOSE,
+        Code.ACCESS_PURPOSE,
     ),
     invalid("purposes", At.ABSENT, clear("purposes")),
     invalid("purposes", At.ABSENT, purpose("layanan-wisata", basis=0)),
