@@ -144,6 +144,15 @@ class UnaryAnswer:
 class Services(Protocol):
     """The way to the services behind this node."""
 
+    def check(self, target: str) -> None:
+        """Pass where a call that came now would be sent.
+
+        Raises:
+            SimpulError: It has too many calls (OVERLOADED), or did not answer a moment ago
+                (SERVICE_UNREACHABLE).
+        """
+        ...
+
     async def unary(
         self,
         target: str,

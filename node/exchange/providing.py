@@ -13,21 +13,20 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from node.calls import (
-    HalfClose,
     Headers,
     Message,
     Metadata,
-    OutboundCall,
     OutboundRequest,
     Services,
     Trailers,
 )
+from node.exchange.answer import GIVEN_UP, Answer, clean
 from node.exchange.elsewhere import Elsewhere
-from node.exchange.fields import ALL
 from node.exchange.keeping import Keeping
 from node.exchange.metadata import (
     AGREEMENT,
@@ -37,7 +36,6 @@ from node.exchange.metadata import (
     ISSUE,
     PURPOSE,
     USER,
-    error_trailers,
     passed_on,
     traceparents,
     with_span,
@@ -45,15 +43,14 @@ from node.exchange.metadata import (
 from node.exchange.recent import RecentCalls
 from node.exchange.watch import CallMetrics
 from node.link.model import CallHandler, CallLink, ReceivedEntry
-from node.model import Current, Snapshot
+from node.model import Current
 from node.policy.allowance import Side
 from node.policy.rules import check_open
-from runtime.tracing import NO_SPAN, Span
+from runtime.tracing import Span
 from security import kinds
-from security.agreement import AgreementTerms
-from security.errors import ERRORS, Code, SimpulError
+from security.agreement import RateTerm
+from security.errors import Code, SimpulError
 from security.identifiers import MemberId, NodeId, SubsystemId
-from security.private import Private, make_private
 
 _log = structlog.get_logger(__name__)
 
@@ -68,8 +65,9 @@ class Asker:
 
 # A service of the nodes themselves: takes the request and who asks, returns the answer's bytes.
 BuiltIn = Callable[[bytes, Asker], Awaitable[bytes]]
+# Answers a call that may begin, and returns its gRPC status.
+Work = Callable[[], Awaitable[int]]
 
-_GIVEN_UP = Trailers(1, "the consumer gave the call up")
 # Of requests that services have not answered yet; past it, calls are refused.
 MAX_REQUEST_BYTES = 256 * 1024 * 1024
 
@@ -113,19 +111,20 @@ class Providing:
         """Begin to answer a call whose open is durable. Never waits."""
         if not isinstance(entry.kind, kinds.Open):
             raise TypeError("an open was promised")
-        answer = _Answer(link, entry, entry.kind)
+        answer = Answer(link, entry, entry.kind)
         handler: CallHandler = answer
         if entry.fault is not None:
             answer.refuse(entry.fault)
             return handler
-        refusal = self._refusal(link) or self._repeated(answer)
-        if refusal is not None:
-            answer.refuse(refusal)
+        try:
+            work = self._begin(answer)
+        except SimpulError as error:
+            self._turn_away(answer, error)
             return handler
         # Counted here, and not in the task: a whole parcel's opens come before any task begins.
         request_bytes = 0 if answer.request is None else len(answer.request.data)
         self._request_bytes += request_bytes
-        task = asyncio.get_running_loop().create_task(self._serve(answer))
+        task = asyncio.get_running_loop().create_task(self._serve(answer, work))
         self._tasks.add(task)
         # Nor is it the task's to give back: one that is cancelled early never begins.
         task.add_done_callback(lambda done: self._ended(done, request_bytes))
@@ -146,51 +145,70 @@ class Providing:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    def _refusal(self, link: CallLink) -> SimpulError | None:
-        """Why no call is begun now, if so.
+    def _begin(self, answer: Answer) -> Work:
+        """What is to be done for a call, where all of step 14 lets it begin that needs no waiting.
 
-        A call that this node's own gateway still lets through was under way when the drain began.
+        Room is judged behind the agreement: how busy a node is concerns nobody who may not call
+        it. And ahead of all that counts: an id or an allowance that is spent on a call that can't
+        be begun would be missing for one that can.
         """
-        if self._draining and not link.local:
-            return SimpulError(
+        # A call that this node's own gateway still lets through was under way when the drain began.
+        if self._draining and not answer.link.local:
+            raise SimpulError(
                 Code.NODE_DRAINING, "the provider's node is about to stop; try again in a moment"
             )
+        work = self._permitted(answer)
         if len(self._tasks) >= self._max_open or self._request_bytes > MAX_REQUEST_BYTES:
-            return SimpulError(
-                Code.OVERLOADED, "the provider's node is full; try again in a moment"
-            )
-        return None
+            raise SimpulError(Code.OVERLOADED, "the provider's node is full; try again in a moment")
+        self._recent.take(answer.member, answer.call_id, self._now_ms())
+        return work
 
-    def _repeated(self, answer: _Answer) -> SimpulError | None:
-        """Why the call can't be handed to its service, if it may have been before."""
-        try:
-            self._recent.take(answer.member, answer.call_id, self._now_ms())
-        except SimpulError as error:
-            return error
-        return None
-
-    async def _serve(self, answer: _Answer) -> None:
+    def _permitted(self, answer: Answer) -> Work:
+        """Who answers the call, if it may be made at all."""
         opened = answer.opened
-        span = answer.span = self._metrics.tracing.begin(
-            "exchange.provide",
-            traceparents(answer.private.metadata),
-            began_ns=answer.arrived_ns,
-            rpc_system="grpc",
-            rpc_service=opened.service.service,
-            rpc_method=opened.method,
-            simpul_peer=answer.link.peer,
-            simpul_consumer=opened.consumer,
-            simpul_call_id=answer.call_id,
+        built_in = self._built_in.get((opened.service.service, opened.method))
+        if opened.agreement is None:
+            if built_in is None:
+                raise SimpulError(
+                    Code.METHOD_UNKNOWN, "without an agreement only the nodes' own services answer"
+                )
+            return partial(self._answer_built_in, answer, built_in)
+        snapshot = self._current.snapshot
+        snapshot.check_settled(opened.service.subsystem.member)
+        terms = check_open(
+            snapshot.agreements, opened=opened, sender=answer.member, now_ms=self._now_ms()
         )
-        span.child("link.receive", began_ns=answer.arrived_ns).end()
+        for subsystem in (opened.consumer, opened.service.subsystem):
+            snapshot.directory.check_subsystem(subsystem)
+        target = snapshot.targets.get(opened.service)
+        if target is None:
+            raise SimpulError(
+                Code.SERVICE_UNKNOWN,
+                f"{opened.service} is not served by this node; ask its operators to publish it",
+            )
+        contract = snapshot.directory.service(*_parts(opened)).contract
+        answer.fields = self._keeping.fields.of(
+            opened.agreement, terms, (opened.service.service, opened.method),
+            contract.descriptor_set,
+        )  # fmt: skip
+        return partial(self._provide, answer, target, opened.agreement, terms.rate)
+
+    def _turn_away(self, answer: Answer, error: SimpulError) -> None:
+        """Refuse a call that is not begun."""
+        with self._metrics.around("provider", self._span(answer)) as outcome:
+            _say_refused(answer, error)
+            outcome.failed(error.code)
+            answer.refuse(error)
+
+    async def _serve(self, answer: Answer, work: Work) -> None:
+        span = answer.span = self._span(answer)
         with self._metrics.around("provider", span) as outcome:
             try:
-                status = await self._dispatch(answer)
+                if self._elsewhere is not None:
+                    await self._elsewhere.check(answer.member, answer.call_id)
+                status = await work()
             except SimpulError as error:
-                _log.info(
-                    "call refused", call_id=answer.call_id.hex(), code=error.code,
-                    consumer=str(opened.consumer), peer=str(answer.link.peer),
-                )  # fmt: skip
+                _say_refused(answer, error)
                 outcome.failed(error.code)
                 answer.refuse(error)
             except Exception:  # noqa: BLE001 - logged; the consumer gets a fixed text
@@ -202,60 +220,46 @@ class Providing:
             else:
                 outcome.ended(status)
 
-    async def _dispatch(self, answer: _Answer) -> int:
+    def _span(self, answer: Answer) -> Span:
         opened = answer.opened
-        if self._elsewhere is not None:
-            await self._elsewhere.check(answer.member, answer.call_id)
-        built_in = self._built_in.get((opened.service.service, opened.method))
-        if opened.agreement is None:
-            if built_in is None:
-                raise SimpulError(
-                    Code.METHOD_UNKNOWN, "without an agreement only the nodes' own services answer"
-                )
-            return await self._answer_built_in(answer, built_in)
-        snapshot = self._current.snapshot
-        snapshot.check_settled(opened.service.subsystem.member)
-        terms = check_open(
-            snapshot.agreements, opened=opened, sender=answer.member, now_ms=self._now_ms()
+        span = self._metrics.tracing.begin(
+            "exchange.provide",
+            traceparents(answer.private.metadata),
+            began_ns=answer.arrived_ns,
+            rpc_system="grpc",
+            rpc_service=opened.service.service,
+            rpc_method=opened.method,
+            simpul_peer=answer.link.peer,
+            simpul_consumer=opened.consumer,
+            simpul_call_id=answer.call_id,
         )
-        with self._keeping.under_way.call(opened.agreement, answer):
-            return await self._provide(answer, snapshot, opened.agreement, terms)
+        span.child("link.receive", began_ns=answer.arrived_ns).end()
+        return span
 
     async def _provide(
-        self, answer: _Answer, snapshot: Snapshot, agreement: bytes, terms: AgreementTerms
+        self, answer: Answer, target: str, agreement: bytes, rate: RateTerm | None
     ) -> int:
         """Have the service answer what an agreement permits."""
-        opened = answer.opened
-        for subsystem in (opened.consumer, opened.service.subsystem):
-            snapshot.directory.check_subsystem(subsystem)
-        target = snapshot.targets.get(opened.service)
-        if target is None:
-            raise SimpulError(
-                Code.SERVICE_UNKNOWN,
-                f"{opened.service} is not served by this node; ask its operators to publish it",
-            )
-        contract = snapshot.directory.service(*_parts(opened)).contract
-        answer.fields = self._keeping.fields.of(
-            agreement, terms, (opened.service.service, opened.method), contract.descriptor_set
-        )
-        await self._keeping.allowance.take(agreement, terms.rate, Side.PROVIDER)
-        with answer.span.child("service") as span:
-            async with _in_time(answer.link.max_call_ms):
-                status = await self._call_service(answer, target, span)
-            span.end(status=status)
-            return status
+        with self._keeping.under_way.call(agreement, answer):
+            self._services.check(target)
+            await self._keeping.allowance.take(agreement, rate, Side.PROVIDER)
+            with answer.span.child("service") as span:
+                async with _in_time(answer.link.max_call_ms):
+                    status = await self._call_service(answer, target, span)
+                span.end(status=status)
+                return status
 
-    async def _call_service(self, answer: _Answer, target: str, span: Span) -> int:
+    async def _call_service(self, answer: Answer, target: str, span: Span) -> int:
         request = _request(answer, span)
         if answer.opened.unary and answer.link.shared:
             return await self._answer_unary(answer, target, request)
         if answer.cancelled:
             # Before the service heard of it: it need not.
-            answer.close(_GIVEN_UP)
-            return _GIVEN_UP.status
+            answer.close(GIVEN_UP)
+            return GIVEN_UP.status
         return await answer.carry(self._services.start(target, request))
 
-    async def _answer_unary(self, answer: _Answer, target: str, request: OutboundRequest) -> int:
+    async def _answer_unary(self, answer: Answer, target: str, request: OutboundRequest) -> int:
         message = answer.request
         if message is None:
             raise SimpulError(Code.REQUEST_MALFORMED, "a unary call without a message")
@@ -270,174 +274,16 @@ class Providing:
         got = answer.fields.answered_whole(whole)
         if got.trailers.error is not None:
             raise got.trailers.error
-        answer.close(_clean(got.trailers), headers=Headers(got.headers), message=got.message)
+        answer.close(clean(got.trailers), headers=Headers(got.headers), message=got.message)
         return got.trailers.status
 
-    async def _answer_built_in(self, answer: _Answer, built_in: BuiltIn) -> int:
+    async def _answer_built_in(self, answer: Answer, built_in: BuiltIn) -> int:
         if answer.request is None:
             raise SimpulError(Code.REQUEST_MALFORMED, "the nodes' own services are unary")
         asker = Asker(answer.link.peer, answer.member)
         data = await built_in(answer.request.data, asker)
         answer.close(Trailers(0), headers=Headers(), message=Message(data))
         return 0
-
-
-class _Answer:
-    """One call on the provider's side; the link delivers its later entries here."""
-
-    def __init__(self, link: CallLink, entry: ReceivedEntry, opened: kinds.Open) -> None:
-        self.link = link
-        self.opened = opened
-        self.call_id = entry.call_id
-        self.arrived_ns = entry.arrived_ns
-        self.span = NO_SPAN
-        self.member = entry.member
-        self.private = entry.private
-        self.request = entry.message
-        self.fields = ALL
-        self.task: asyncio.Task[None] | None = None
-        # The service may have heard of the call.
-        self.called = False
-        # Something of the service's has gone out.
-        self._spoken = False
-        self._headed = False
-        self._ended = False
-        self._service: OutboundCall | None = None
-        self._begun = asyncio.Event()
-        # The consumer gave it up, or its link is gone.
-        self.cancelled = False
-
-    async def on_entry(self, entry: ReceivedEntry) -> None:
-        """Take the consumer's next entry; on a child link it waits while the service is slow."""
-        if isinstance(entry.kind, kinds.Cancel):
-            self._give_up()
-            return
-        if entry.fault is not None:
-            self._give_up()
-            self.refuse(entry.fault)
-            return
-        await self._begun.wait()
-        if self._service is not None:
-            message = entry.message
-            event = HalfClose() if message is None else self.fields.asked(message)
-            await self._service.send(event)
-
-    def on_lost(self, error: SimpulError) -> None:
-        """The link broke: nobody hears the answer any more."""
-        del error
-        self._ended = True
-        self._give_up()
-
-    async def carry(self, service: OutboundCall) -> int:
-        """Carry a streaming call's messages from the service to the link, to the end."""
-        self._service = service
-        self.called = True
-        self._begun.set()
-        if self.cancelled:
-            service.cancel()
-        try:
-            if self.request is not None:
-                await service.send(self.fields.asked(self.request))
-            if self.opened.unary:
-                await service.send(HalfClose())
-            return await self._carry_answer(service)
-        except BaseException:
-            # Whatever ends the call here ends the service's work too.
-            service.cancel()
-            raise
-
-    def head(self, metadata: Metadata) -> None:
-        """Say the service's headers, ahead of its answer."""
-        if self._ended:
-            return
-        metadata = self.fields.answered_metadata(metadata)
-        # Headers past the limit end the call with the answer, which has them too.
-        with contextlib.suppress(SimpulError):
-            self._say(kinds.Head(), private=Private(metadata=passed_on(metadata)))
-            self._headed = True
-
-    def close(
-        self, trailers: Trailers, *, headers: Headers | None = None, message: Message | None = None
-    ) -> None:
-        """End the call with what the service said; `headers` and `message` are a unary answer's."""
-        if not self._ended:
-            private = Private(
-                metadata=() if headers is None or self._headed else passed_on(headers.metadata),
-                trailers=trailers.metadata,
-                status_message=trailers.message,
-            )
-            self._say(kinds.Close(trailers.status), message, private)
-        self._finish()
-
-    def refuse(self, error: SimpulError) -> None:
-        """End the call with this node's own no.
-
-        A refusal is the first word or none, and says that the service has not heard of the call:
-        after that, the call closes with the error's status.
-        """
-        status = ERRORS[error.code].grpc_status
-        if (self._spoken or self.called) and not self._ended:
-            self.close(error_trailers(error, self.call_id))
-            return
-        if not self._ended:
-            private = Private(status_message=error.message)
-            self._say(kinds.Refuse(error.code.value, status), private=private)
-        self._finish()
-
-    async def _carry_answer(self, service: OutboundCall) -> int:
-        while True:
-            event = self.fields.answered(await service.receive())
-            if isinstance(event, Trailers):
-                if event.error is not None:
-                    self.called = event.sent
-                    raise event.error
-                self.close(_clean(event))
-                return event.status
-            await self.link.room()
-            if isinstance(event, Headers):
-                private = Private(metadata=passed_on(event.metadata))
-                self._say(kinds.Head(), private=private)
-            else:
-                self._say(kinds.Message(), event)
-
-    def end(self, error: SimpulError) -> None:
-        """End the call now: its agreement is no longer in force."""
-        if self._ended:
-            return
-        self.refuse(error)
-        self.cancelled = True
-        if self._service is not None:
-            self._service.cancel()
-        elif self.task is not None:
-            self.task.cancel()
-
-    def _finish(self) -> None:
-        self._ended = True
-        self._begun.set()
-
-    def _give_up(self) -> None:
-        """Stop the service's work. Its end, CANCELLED, then closes the call in the usual way."""
-        self.cancelled = True
-        if self._service is not None:
-            self._service.cancel()
-        elif self.task is not None and self.opened.unary:
-            self.task.cancel()
-            self.close(_GIVEN_UP)
-
-    def _say(
-        self, kind: kinds.Kind, message: Message | None = None, private: Private | None = None
-    ) -> None:
-        payload = None if message is None else message.data
-        block = None if private is None else make_private(private)
-        self.link.check_size(payload, block)
-        self._spoken = True
-        self.link.say(
-            kind,
-            self.call_id,
-            payload=payload,
-            compressed=message is not None and message.compressed,
-            private=block,
-        )
 
 
 @contextlib.asynccontextmanager
@@ -457,7 +303,7 @@ async def _in_time(max_ms: int) -> AsyncIterator[None]:
         ) from None
 
 
-def _request(answer: _Answer, span: Span) -> OutboundRequest:
+def _request(answer: Answer, span: Span) -> OutboundRequest:
     """What the service gets to see: the app's metadata, and the nodes' own word on the call."""
     opened, private = answer.opened, answer.private
     own = [
@@ -478,9 +324,12 @@ def _request(answer: _Answer, span: Span) -> OutboundRequest:
     )
 
 
+def _say_refused(answer: Answer, error: SimpulError) -> None:
+    _log.info(
+        "call refused", call_id=answer.call_id.hex(), code=error.code,
+        consumer=str(answer.opened.consumer), peer=str(answer.link.peer),
+    )  # fmt: skip
+
+
 def _parts(opened: kinds.Open) -> tuple[SubsystemId, str]:
     return opened.service.subsystem, opened.service.service
-
-
-def _clean(trailers: Trailers) -> Trailers:
-    return Trailers(trailers.status, trailers.message, passed_on(trailers.metadata))

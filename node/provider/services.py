@@ -46,6 +46,14 @@ class HttpServices:
         self._metrics = ServiceMetrics(registry or CollectorRegistry())
         self._ways: dict[str, Way] = {}
 
+    def check(self, target: str) -> None:
+        """Pass where a call that came now would be sent.
+
+        Raises:
+            SimpulError: As `Way.check`; the target is none (CONFIG_INVALID).
+        """
+        self._way(target).check()
+
     async def unary(
         self,
         target: str,

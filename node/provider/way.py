@@ -64,12 +64,12 @@ class Way:
         self._calls = 0
         self._closed = False
 
-    def enter(self, stream: Stream) -> None:
-        """Send a call, as soon as there is a connection with room for it.
+    def check(self) -> None:
+        """Pass where a call that came now would be sent.
 
         Raises:
             SimpulError: Too many calls are under way there (OVERLOADED), or the service did not
-                answer a moment ago (SERVICE_UNREACHABLE). The call was not sent.
+                answer a moment ago (SERVICE_UNREACHABLE).
         """
         if self._calls >= self._max_calls:
             self._metrics.count(Fault.OVERLOADED)
@@ -79,6 +79,14 @@ class Way:
                 "the limit; try again in a moment, with fewer at a time",
             )
         self._refuse_in_pause()
+
+    def enter(self, stream: Stream) -> None:
+        """Send a call, as soon as there is a connection with room for it.
+
+        Raises:
+            SimpulError: As `check`. The call was not sent.
+        """
+        self.check()
         self._calls += 1
         stream.owner = self
         self._place(stream)

@@ -63,6 +63,7 @@ from runtime.tracing import OFF, Tracing
 from security import certificate
 from security.agreement import ServiceTerm
 from security.directory import DirectoryView
+from security.errors import SimpulError
 from security.identifiers import MemberId, NodeId, ServiceId, SubsystemId
 from security.keys import PrivateKey
 from security.limits import Limits
@@ -122,6 +123,14 @@ class FakeServices:
     seen: list[OutboundRequest] = field(default_factory=list)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     sides: list[ServiceSide] = field(default_factory=list)
+    # Why it takes no call now.
+    closed: SimpulError | None = None
+
+    def check(self, target: str) -> None:
+        """Let every call come, unless `closed`."""
+        assert target == TARGET
+        if self.closed is not None:
+            raise self.closed
 
     async def unary(
         self,

@@ -350,7 +350,11 @@ async def test_both_directions_are_saturated_and_every_open_is_refused() -> None
 
 
 async def test_two_links_each_way_saturated_at_once_by_opens_that_are_refused() -> None:
-    async with pair() as two, greeted(two) as one, greeted(two) as other:
+    async with (
+        pair() as two,
+        greeted(two, agreed=True) as one,
+        greeted(two, agreed=True) as other,
+    ):
         answer_nothing(two.provider)
 
         async def flood(hostile: Hostile) -> int:
@@ -365,6 +369,14 @@ async def test_two_links_each_way_saturated_at_once_by_opens_that_are_refused() 
         async with asyncio.timeout(30):
             assert list(await asyncio.gather(flood(one), flood(other))) == [1024, 1024]
         assert two.provider.services.seen == []
+
+
+async def test_a_full_node_is_no_free_ride_for_who_may_not_call() -> None:
+    """What a node says no to because it is full costs nothing: but not to a stranger."""
+    async with pair() as two, greeted(two) as hostile:
+        answer_nothing(two.provider)
+        await hostile.send(hostile.prepare(opens=150))
+        assert await hostile.refusal() is Code.REFUSALS_EXCEEDED
 
 
 async def test_a_link_of_refused_opens_costs_the_disk_what_its_budget_is() -> None:
