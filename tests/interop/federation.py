@@ -24,6 +24,7 @@ PROVIDER = "ID/DAERAH/53.15"
 CONSUMER = "ID/KEMENTERIAN/KOMDIGI"
 SUBSYSTEM = f"{PROVIDER}/interop"
 APP = f"{CONSUMER}/superapp"
+ODD = "simpul.testing.v1.Odd"
 SERVICES = ("grpc.testing.TestService", "simpul.testing.v1.Probe")
 
 _SAMPLE = re.compile(r"^(simpul_\w+)(\{[^}]*\})? (\S+)$", re.MULTILINE)
@@ -80,22 +81,31 @@ def samples(address: str) -> list[tuple[str, str, float]]:
 
 
 @contextmanager
-def federation(line: Line | None = None, **env: str) -> Iterator[Ways]:
+def federation(
+    line: Line | None = None, *, settings: Mapping[str, str] | None = None, **env: str
+) -> Iterator[Ways]:
     """A registry and two nodes for a block; gone at its end.
 
-    `line` lies between the nodes, `env` is theirs.
+    `line` lies between the nodes, `settings` is what each has more in its `node.toml`, `env` is
+    theirs.
     """
     # A short path: sockets have room for about a hundred bytes.
     place = Path(tempfile.mkdtemp(prefix="simpul-", dir="/tmp"))
     try:
         with ExitStack() as stack:
-            yield _start(place, stack, line, env)
+            yield _start(place, stack, line, settings or {}, env)
         _no_traceback(place)
     finally:
         shutil.rmtree(place)
 
 
-def _start(place: Path, stack: ExitStack, line: Line | None, env: Mapping[str, str]) -> Ways:
+def _start(
+    place: Path,
+    stack: ExitStack,
+    line: Line | None,
+    settings: Mapping[str, str],
+    env: Mapping[str, str],
+) -> Ways:
     registry = place / "r"
     done("registry", "init", "--home", registry)
     process = Process(place / "registry.log", "registry", "serve", "--home", registry)
@@ -114,6 +124,8 @@ def _start(place: Path, stack: ExitStack, line: Line | None, env: Mapping[str, s
             "node", "init", "--home", place / name, "--registry", grpc,
             "--root", registry / "root.json", "--token", token, *more.get(name, ()),
         )  # fmt: skip
+        with (place / name / "node.toml").open("a", encoding="utf-8") as config:
+            config.write(settings.get(name, ""))
         return serving(place / name, place / f"{name}.log", **env)
 
     with ThreadPoolExecutor() as pool:
@@ -167,10 +179,28 @@ def free_port() -> int:
         return port
 
 
+def serve_odd(ways: Ways, target: str) -> None:
+    """Have the provider's node serve `simpul.testing.v1.Odd` from `target`."""
+    done(
+        "service", "publish", "--home", ways.provider.home, "--subsystem", SUBSYSTEM,
+        "--target", target, "--protoset", PROTOSET, "--service", ODD,
+    )  # fmt: skip
+    if ways.provider.home not in _allowed:
+        done(
+            "access", "allow", "--home", ways.provider.home, "--consumer", APP,
+            "--service", f"{SUBSYSTEM}/{ODD}",
+        )  # fmt: skip
+        _allowed.add(ways.provider.home)
+
+
+# The nodes that let `serve_odd`'s service be called.
+_allowed: set[Path] = set()
+
+
 def _no_traceback(place: Path) -> None:
     for log in place.rglob("*.log"):
         text = log.read_text(errors="replace")
         assert "Traceback" not in text, f"{log.name}: {text[text.index('Traceback') :][:3000]}"
 
 
-__all__ = ["Way", "Ways", "federation", "read_json", "samples"]
+__all__ = ["ODD", "Way", "Ways", "federation", "read_json", "samples", "serve_odd"]

@@ -44,7 +44,7 @@ import pytest
 
 from tests.interop import wire
 from tests.interop.calling import ask
-from tests.interop.federation import APP, SUBSYSTEM, Ways, samples
+from tests.interop.federation import SUBSYSTEM, Ways, samples, serve_odd
 from tests.interop.generate import PROTOSET
 from tests.interop.probe import SERVICE, Side
 from tests.scenario.harness import done, refused, until
@@ -199,7 +199,7 @@ ABORTS = (
 async def test_an_aborted_upload_is_no_clean_end(ways: Ways, abort: Abort) -> None:
     """Another stack told the service END_STREAM for 379 of 400 cancelled uploads."""
     async with odd_server(Answer(head=None)) as (target, seen):
-        _publish(ways, target)
+        serve_odd(ways, target)
         for number in range(20):
             async with wire.connect(ways.nodes.target) as connection:
                 stream = connection.call(
@@ -238,7 +238,7 @@ async def test_an_aborted_upload_is_no_clean_end(ways: Ways, abort: Abort) -> No
 )
 async def test_a_service_that_breaks_the_rules(ways: Ways, answer: Answer, status: int) -> None:
     async with odd_server(answer) as (target, _):
-        _publish(ways, target)
+        serve_odd(ways, target)
         async with wire.connect(ways.nodes.target) as connection:
             for method in ("Ask", "Stream"):
                 path = f"/simpul.testing.v1.Odd/{method}"
@@ -254,7 +254,7 @@ async def test_a_service_that_breaks_the_rules(ways: Ways, answer: Answer, statu
 
 async def test_a_service_that_is_not_there(ways: Ways) -> None:
     async with odd_server(Answer(head=None)) as (target, _):
-        _publish(ways, target)
+        serve_odd(ways, target)
     async with wire.connect(ways.nodes.target) as connection:
         for method in ("Ask", "Stream", "Upload"):
             stream = connection.call(f"/simpul.testing.v1.Odd/{method}", ways.nodes.metadata)
@@ -281,23 +281,6 @@ def test_publishing_says_what_is_wrong_with_a_target(ways: Ways) -> None:
     assert "127.0.0.1:1 can't be called now: nothing listens there" in ran.err
     shown = done(*publish, "127.0.0.1:1", "--protoset", PROTOSET, "--json").json
     assert "nothing listens there" in shown["target_fault"]
-
-
-_published: set[str] = set()
-
-
-def _publish(ways: Ways, target: str) -> None:
-    """Has the provider's node serve `simpul.testing.v1.Odd` from `target`."""
-    done(
-        "service", "publish", "--home", ways.provider.home, "--subsystem", SUBSYSTEM,
-        "--target", target, "--protoset", PROTOSET, "--service", "simpul.testing.v1.Odd",
-    )  # fmt: skip
-    if str(ways.provider.home) not in _published:
-        done(
-            "access", "allow", "--home", ways.provider.home, "--consumer", APP,
-            "--service", f"{SUBSYSTEM}/simpul.testing.v1.Odd",
-        )  # fmt: skip
-        _published.add(str(ways.provider.home))
 
 
 async def test_what_is_turned_away_is_counted_and_logged_once(ways: Ways) -> None:

