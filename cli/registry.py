@@ -12,6 +12,7 @@ from cli import (
     registry_audit,
     registry_changes,
     registry_contracts,
+    registry_keys,
     registry_log,
     registry_members,
     registry_nodes,
@@ -52,6 +53,7 @@ app.add_typer(registry_contracts.app, name="contract")
 app.add_typer(registry_operators.app, name="operator")
 app.add_typer(registry_pending.app, name="pending")
 app.add_typer(registry_root.app, name="root")
+app.add_typer(registry_keys.app, name="keys")
 app.add_typer(registry_policy.app, name="policy")
 registry_revoke.add_to(app)
 app.add_typer(registry_log.app, name="log")

@@ -34,6 +34,18 @@ class TrustAdmin(OperatorAdmin):
             ]
         )
 
+    async def RotateKeys(  # noqa: N802  (the proto's name)
+        self, request: admin_pb2.RotateKeysRequest, _context: Context
+    ) -> admin_pb2.RotateKeysResponse:
+        """New keys for bins and families; answers when all that they sign is published."""
+        made, version = await self._desk.change(
+            lambda: self._trust.rotate(tuple(request.roles)), lambda _: Touched(trust=True)
+        )
+        return admin_pb2.RotateKeysResponse(
+            directory_version=version,
+            keys=[admin_pb2.RotatedKey(role=role, key_id=key_id) for role, key_id in made.items()],
+        )
+
     async def ChangeTrust(  # noqa: N802  (the proto's name)
         self, request: admin_pb2.ChangeTrustRequest, _context: Context
     ) -> admin_pb2.ChangeTrustResponse:

@@ -28,6 +28,7 @@ from registry.directory import content, signers
 from registry.directory.http import DirectoryServer
 from registry.directory.publisher import Publisher, newest_root
 from registry.directory.roles import TOP_LEVEL
+from registry.directory.rotation import listed_keys
 from registry.directory.schedule import Press, Schedule, Timing
 from registry.directory.shared import SharedFolder
 from registry.directory.watchers import Watchers
@@ -157,7 +158,8 @@ async def _start_core(
         folder = SharedFolder(folder, store)
         folder.join()
     root = newest_root(folder)
-    signers.settle(place.keys, {role: root.roles[role].keyids for role in TOP_LEVEL})
+    top = {role: root.roles[role].keyids for role in TOP_LEVEL}
+    signers.settle(place.keys, {**top, **listed_keys(folder)})
     publisher = Publisher.open(folder, signers.load(place.keys))
     policy = parse_policy(publisher.policy_file)
     if policy.federation != settings.federation:

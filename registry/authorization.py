@@ -101,6 +101,7 @@ TABLE: Final[Mapping[str, Row]] = MappingProxyType(
         f"{_ADMIN}/ShowLogProof": _READ,
         f"{_ADMIN}/MakeOnlineKeys": _PEOPLE,
         f"{_ADMIN}/ChangeTrust": _PEOPLE,
+        f"{_ADMIN}/RotateKeys": _PEOPLE,
         f"{_ADMIN}/ListContracts": _READ,
         f"{_ADMIN}/SetContract": _WORK,
         f"{_ADMIN}/ListSubmissions": _READ,

@@ -15,7 +15,7 @@ successors are in force.
 All of it runs in the writer's thread.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -28,6 +28,7 @@ from registry.directory.layout import LIVES, MS_PER_DAY, Role
 from registry.directory.proposals import ONLINE_ROLES, Accepted, Proposal
 from registry.directory.publisher import Publisher
 from registry.directory.roles import TOP_LEVEL
+from registry.directory.rotation import ROTATED, naming
 from registry.directory.signers import Signers
 from registry.life import PUBLISHED
 from registry.registrar import Registrar
@@ -86,6 +87,46 @@ class Trust:
         made = signers.create_next(self._keys, ONLINE_ROLES)
         return {role: signers.public_pem(signers.next_file(self._keys, role)) for role in made}
 
+    def rotate(self, roles: Sequence[str]) -> Mapping[Role, str]:
+        """Makes new keys for bins and families, and holds them ready; returns their ids, by role.
+
+        A key that was made and never listed, because the process ended, is taken up again.
+
+        Raises:
+            SimpulError: CHANGE_INVALID for no role, or another's; CONFLICT; CONFIG_INVALID, when
+                the key that must list one of them isn't here.
+        """
+        wanted = [role for role in ROTATED if role in roles]
+        if not wanted or set(roles) - set(ROTATED):
+            raise SimpulError(
+                Code.CHANGE_INVALID,
+                f"name roles to rotate of {', '.join(ROTATED)}; snapshot and timestamp go by "
+                "simpul registry root rotate --online",
+            )
+        if self._is_staged:
+            raise SimpulError(Code.CONFLICT, "another change is being published: try again")
+        here = signers.load(self._keys)
+        if absent := [role for role in wanted if role not in here]:
+            raise SimpulError(
+                Code.CONFIG_INVALID,
+                f"the key of {absent[0]} is not here: rotate it where it lies",
+                role=absent[0],
+            )
+        for role in wanted:
+            above = naming(role)
+            if above not in wanted and not self._publisher.signs_alone(above):
+                raise SimpulError(
+                    Code.CONFIG_INVALID,
+                    f"the key of {above} lists that of {role}, and it doesn't suffice here: rotate "
+                    "those that it can, or put it back for the moment",
+                    role=role,
+                )
+        fresh = signers.create_next(self._keys, wanted)
+        self._publisher.stage_keys(fresh)
+        self._replaced = ()
+        self._is_staged = True
+        return {role: fresh[role].public_key.keyid for role in wanted}
+
     def accept(self, data: bytes, now_ms: int) -> None:
         """Holds a signed proposal ready to be published.
 
@@ -137,7 +178,8 @@ class Trust:
             return
         self._is_staged = False
         root = proposals.parse_root(self._publisher.root)
-        signers.settle(self._keys, {role: root.roles[role].keyids for role in TOP_LEVEL})
+        top = {role: root.roles[role].keyids for role in TOP_LEVEL}
+        signers.settle(self._keys, {**top, **self._publisher.listed_keys})
         for role in self._replaced:
             signers.destroy(self._keys, role)
         self._registrar.policy = parse_policy(self._publisher.policy_file)

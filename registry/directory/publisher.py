@@ -15,13 +15,13 @@ Rules:
    signed is staged, and goes out with the next publication, root last before the timestamp.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
 from tuf.api.metadata import Root, Snapshot, TargetFile, Targets, Timestamp
 
-from registry.directory import roles
+from registry.directory import roles, rotation
 from registry.directory.folder import TIMESTAMP_NAME, PublishedFolder
 from registry.directory.layout import (
     FAMILIES,
@@ -85,6 +85,8 @@ class _Staged:
     targets: Signed[Targets] | None = None
     policy: bytes = b""
     signers: Signers = field(default_factory=dict)
+    # Of `signers`, those that are new to what the directory delegates.
+    fresh: frozenset[Role] = frozenset()
 
 
 class Publisher:
@@ -172,6 +174,11 @@ class Publisher:
         return self._state.targets[Role.TARGETS].data
 
     @property
+    def listed_keys(self) -> Mapping[Role, Sequence[str]]:
+        """The ids of the keys of bins and families, as what is published lists them."""
+        return rotation.listed_keys(self._folder)
+
+    @property
     def log_head(self) -> Head | None:
         """The public log's head, as the timestamp in force signs it."""
         return roles.log_head(self._state.timestamp.value)
@@ -195,6 +202,10 @@ class Publisher:
             accepted.policy,
             signers,
         )
+
+    def stage_keys(self, fresh: Signers) -> None:
+        """Holds new keys of bins and families ready for the next publication."""
+        self._staged = _Staged(signers={**self._signers, **fresh}, fresh=frozenset(fresh))
 
     def holds(self, path: str, data: bytes) -> bool:
         """Whether the target at `path` is published with these bytes."""
@@ -231,14 +242,10 @@ class Publisher:
         if staged.policy:
             files[target_name(POLICY, sha256(staged.policy).hexdigest())] = staged.policy
         renewed = self._renewals(now_ms) - ({Role.TARGETS} if staged.targets else set())
+        anew = rotation.resigned_names(staged.fresh)
         changed = [
-            roles.next_targets(
-                self._state.targets[name],
-                added.get(name, {}),
-                self._signers[key_role(name)],
-                now_ms,
-            )
-            for name in sorted(added.keys() | renewed, key=_publishing_order)
+            self._next_targets(name, added.get(name, {}), staged, now_ms)
+            for name in sorted(added.keys() | renewed | anew, key=rotation.publishing_order)
         ]
         changed += [staged.targets] if staged.targets else []
         files |= {role.name: role.data for role in changed}
@@ -254,6 +261,14 @@ class Publisher:
             self._last_renewal_ms = now_ms
         return _publication(state, {**files, TIMESTAMP_NAME: state.timestamp.data})
 
+    def _next_targets(
+        self, name: str, added: Mapping[str, TargetFile], staged: _Staged, now_ms: int
+    ) -> Signed[Targets]:
+        old, signers = self._state.targets[name], staged.signers or self._signers
+        if name in {*(family.role for family in FAMILIES), Role.TARGETS}:
+            return rotation.delegating(old, signers, staged.fresh, now_ms)
+        return roles.next_targets(old, added, signers[key_role(name)], now_ms)
+
     def leap(self, by: int, now_ms: int) -> Publication:
         """Publishes what is in force once more, every version of it raised by so much.
 
@@ -264,7 +279,7 @@ class Publisher:
         changed = [
             roles.next_targets(role, {}, self._signers[key_role(name)], now_ms, by)
             for name, role in sorted(state.targets.items(), key=lambda item: item[0])
-            if self._signs_alone(key_role(name))
+            if self.signs_alone(key_role(name))
         ]
         issued_at_ms = max(now_ms, roles.issued_at_ms(state.timestamp.value))
         snapshot = roles.make_snapshot(
@@ -329,7 +344,7 @@ class Publisher:
             )
         root = staged.root or state.root
         root_due = due({Role.ROOT: root.expires_at_ms}, now_ms, dead_after_ms, allowance=1)
-        if root_due and self._signs_alone(Role.ROOT):
+        if root_due and self.signs_alone(Role.ROOT):
             root = roles.next_root(root, self._signers[Role.ROOT], now_ms)
         targets = {**state.targets, **{role.role: role for role in changed}}
         # A folder that an earlier version of this program made has no log: then all of it is new.
@@ -357,12 +372,12 @@ class Publisher:
         ours = {
             name: role.expires_at_ms
             for name, role in self._state.targets.items()
-            if self._signs_alone(key_role(name))
+            if self.signs_alone(key_role(name))
         }
         allowance = MAX_PER_HOUR if rested else 0
         return set(due(ours, now_ms, self._dead_after_ms, allowance))
 
-    def _signs_alone(self, role: Role) -> bool:
+    def signs_alone(self, role: Role) -> bool:
         """Whether the key that is here suffices: root and targets may need several people's."""
         if role not in self._signers:
             return False
@@ -442,12 +457,6 @@ def _publication(state: _State, files: Mapping[str, bytes]) -> Publication:
     )
 
 
-def _publishing_order(name: str) -> tuple[int, str]:
-    """Bins before the families, and these before targets."""
-    above = [family.role for family in FAMILIES]
-    return (2 if name == Role.TARGETS else 1 if name in above else 0, name)
-
-
 def _split(name: str) -> tuple[int, str]:
     """`metadata/12.m-0a.json` is version 12 of m-0a; `timestamp.json` has version 0 here."""
     version, dot, role = name.removeprefix(f"{METADATA}/").removesuffix(".json").partition(".")
@@ -463,14 +472,10 @@ def _newest_root(folder: PublishedFolder) -> str:
 
 def _check_keys(signers: Signers, state: _State) -> None:
     """Each key that is here must be the one that the role above lists."""
-    listed = {role: state.root.value.roles[role].keyids for role in roles.TOP_LEVEL}
-    top = state.targets[Role.TARGETS].value.delegations
-    for family in FAMILIES:
-        below = state.targets[family.role].value.delegations
-        if top is None or top.roles is None or below is None or below.succinct_roles is None:
-            raise SimpulError(Code.DIRECTORY_UNTRUSTED, "the published directory has no families")
-        listed[family.role] = top.roles[family.role].keyids
-        listed[family.bins] = below.succinct_roles.keyids
+    listed: dict[Role, Sequence[str]] = {
+        role: state.root.value.roles[role].keyids for role in roles.TOP_LEVEL
+    }
+    listed |= rotation.listed_in(lambda role: state.targets[role].value.delegations)
     for role in signers:
         # Root's and the policy's keys may be carried away, and a copy that stayed is of no use.
         if role not in _CARRIED and public(signers, role).keyid not in listed[role]:

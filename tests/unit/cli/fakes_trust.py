@@ -52,6 +52,11 @@ class FakeTrust(FakeOperators):
         self.heard.take("MakeOnlineKeys", request, context)
         return pb.MakeOnlineKeysResponse()
 
+    def RotateKeys(self, request: pb.RotateKeysRequest, context: Context) -> pb.RotateKeysResponse:
+        self.heard.take("RotateKeys", request, context)
+        keys = [pb.RotatedKey(role=role, key_id="ab" * 32) for role in request.roles]
+        return pb.RotateKeysResponse(directory_version=8, keys=keys)
+
     def ChangeTrust(
         self, request: pb.ChangeTrustRequest, context: Context
     ) -> pb.ChangeTrustResponse:

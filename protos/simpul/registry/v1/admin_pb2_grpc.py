@@ -181,6 +181,11 @@ class RegistryAdminStub:
                 request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeTrustRequest.SerializeToString,
                 response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeTrustResponse.FromString,
                 _registered_method=True)
+        self.RotateKeys = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/RotateKeys',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RotateKeysRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RotateKeysResponse.FromString,
+                _registered_method=True)
         self.ListLog = channel.unary_unary(
                 '/simpul.registry.v1.RegistryAdmin/ListLog',
                 request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListLogRequest.SerializeToString,
@@ -412,6 +417,13 @@ class RegistryAdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateKeys(self, request, context):
+        """New keys for members, contracts and their bins; answers when all is signed anew.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListLog(self, request, context):
         """The public log's leaves: every change of the directory.
         """
@@ -606,6 +618,11 @@ def add_RegistryAdminServicer_to_server(servicer, server):
                     servicer.ChangeTrust,
                     request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeTrustRequest.FromString,
                     response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeTrustResponse.SerializeToString,
+            ),
+            'RotateKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateKeys,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RotateKeysRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.RotateKeysResponse.SerializeToString,
             ),
             'ListLog': grpc.unary_unary_rpc_method_handler(
                     servicer.ListLog,
@@ -1428,6 +1445,33 @@ class RegistryAdmin:
             '/simpul.registry.v1.RegistryAdmin/ChangeTrust',
             simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeTrustRequest.SerializeToString,
             simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeTrustResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/RotateKeys',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.RotateKeysRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.RotateKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -79,6 +79,8 @@ class RegistryAdminStub:
     """Keys that a root may list for the roles that the registry signs alone, made when first asked."""
     ChangeTrust: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ChangeTrustRequest, _admin_pb2.ChangeTrustResponse]
     """Publishes a root or a policy that its holders signed; answers when it is in force."""
+    RotateKeys: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RotateKeysRequest, _admin_pb2.RotateKeysResponse]
+    """New keys for members, contracts and their bins; answers when all is signed anew."""
     ListLog: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListLogRequest, _admin_pb2.ListLogResponse]
     """The public log's leaves: every change of the directory."""
     ShowLogProof: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ShowLogProofRequest, _admin_pb2.ShowLogProofResponse]
@@ -143,6 +145,8 @@ class RegistryAdminAsyncStub(RegistryAdminStub):
     """Keys that a root may list for the roles that the registry signs alone, made when first asked."""
     ChangeTrust: _aio.UnaryUnaryMultiCallable[_admin_pb2.ChangeTrustRequest, _admin_pb2.ChangeTrustResponse]  # type: ignore[assignment]
     """Publishes a root or a policy that its holders signed; answers when it is in force."""
+    RotateKeys: _aio.UnaryUnaryMultiCallable[_admin_pb2.RotateKeysRequest, _admin_pb2.RotateKeysResponse]  # type: ignore[assignment]
+    """New keys for members, contracts and their bins; answers when all is signed anew."""
     ListLog: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListLogRequest, _admin_pb2.ListLogResponse]  # type: ignore[assignment]
     """The public log's leaves: every change of the directory."""
     ShowLogProof: _aio.UnaryUnaryMultiCallable[_admin_pb2.ShowLogProofRequest, _admin_pb2.ShowLogProofResponse]  # type: ignore[assignment]
@@ -378,6 +382,14 @@ class RegistryAdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ChangeTrustResponse, _abc.Awaitable[_admin_pb2.ChangeTrustResponse]]:
         """Publishes a root or a policy that its holders signed; answers when it is in force."""
+
+    @_abc_1.abstractmethod
+    def RotateKeys(
+        self,
+        request: _admin_pb2.RotateKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.RotateKeysResponse, _abc.Awaitable[_admin_pb2.RotateKeysResponse]]:
+        """New keys for members, contracts and their bins; answers when all is signed anew."""
 
     @_abc_1.abstractmethod
     def ListLog(
