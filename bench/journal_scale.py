@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "protos")]
 
 from bench import journal as bench  # noqa: E402
 from node.journal import sqlite_store  # noqa: E402
-from node.journal.model import CallFilter, Outcome, ParcelRecord  # noqa: E402
+from node.journal.model import CallFilter, Outcome, ParcelRecord, Role  # noqa: E402
 from node.journal.reader import JournalReader  # noqa: E402
 from node.journal.sqlite_store import SqliteJournalStore  # noqa: E402
 from node.journal.store import Append  # noqa: E402
@@ -37,6 +37,8 @@ CONSUMERS, PROVIDERS = 20, 50
 LINKS = 10_000
 # One call in so many is refused.
 REFUSED_EACH = 1000
+# One call in so many was answered here, for the only peer that ever asks anything.
+ANSWERED_EACH = 200_000
 LOOKS = 40
 BATCH = 100_000
 GROUP = 2000
@@ -50,8 +52,18 @@ def call_id(number: int) -> bytes:
 
 
 def terms_of(number: int) -> int:
-    """The terms of a call."""
+    """The terms of a call; the last ones are those of calls answered here."""
+    if number % ANSWERED_EACH == 1:
+        return CONSUMERS * PROVIDERS + 1
     return number % (CONSUMERS * PROVIDERS) + 1
+
+
+def link_of(number: int, calls: int) -> int:
+    """The link of a call: with its provider's node, and so many calls long; the last is rare."""
+    terms = terms_of(number) - 1
+    if terms == CONSUMERS * PROVIDERS:
+        return LINKS + 1
+    return 1 + number * LINKS // PROVIDERS // calls * PROVIDERS + terms // CONSUMERS
 
 
 def fill_names(connection: sqlite3.Connection) -> None:
@@ -59,24 +71,30 @@ def fill_names(connection: sqlite3.Connection) -> None:
     texts = [f"ID/KEMENTERIAN/K{n}/app" for n in range(CONSUMERS)]
     texts += [f"ID/DAERAH/53.{n}/pariwisata" for n in range(PROVIDERS)]
     texts += ["wisata.v1.Wisata", "Get", "ab" * 32, "tourism", "ACCESS_EXPIRED"]
-    texts += [f"ID/~peer-{n}" for n in range(PROVIDERS)]
+    texts += [f"ID/~peer-{n}" for n in range(PROVIDERS + 1)]
     connection.executemany("INSERT INTO names VALUES (?, ?)", enumerate(texts, 1))
     common = CONSUMERS + PROVIDERS
     connection.executemany(
-        "INSERT INTO terms VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO terms VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             (
                 1 + at,
                 1 + at % CONSUMERS,
-                1 + CONSUMERS + at // CONSUMERS,
+                1 + CONSUMERS + at // CONSUMERS % PROVIDERS,
                 *range(common + 1, common + 5),
+                at // (CONSUMERS * PROVIDERS),
+                common + 6 + at // CONSUMERS,
             )
-            for at in range(CONSUMERS * PROVIDERS)
+            for at in range(CONSUMERS * PROVIDERS + 1)
         ),
     )
     connection.executemany(
         "INSERT INTO links VALUES (?, ?, 0, ?)",
         ((1 + at, secrets.token_bytes(32), common + 6 + at % PROVIDERS) for at in range(LINKS)),
+    )
+    connection.execute(
+        "INSERT INTO links VALUES (?, ?, 1, ?)",
+        (LINKS + 1, secrets.token_bytes(32), common + 6 + PROVIDERS),
     )
 
 
@@ -93,19 +111,22 @@ def fill_calls(path: Path, calls: int) -> float:
 
     def rows() -> Iterator[tuple[object, ...]]:
         for number in range(calls):
-            refused = number % REFUSED_EACH == 0
+            # Of another pair each time.
+            refused = number % REFUSED_EACH == number // REFUSED_EACH % REFUSED_EACH
             end = (2, 7, code) if refused else (1, 0, 0)
             at_ms = BEGIN_MS + number
             outcome, status, named = end
             yield (
-                number + 1, call_id(number), 1 + number * LINKS // calls, 0, outcome,
-                terms_of(number), status, named, at_ms, at_ms + 5,
+                number + 1, call_id(number), link_of(number, calls),
+                int(number % ANSWERED_EACH == 1), outcome,
+                terms_of(number), status, named, at_ms, at_ms + 5, None, None, 0,
             )  # fmt: skip
 
     every = rows()
     for low in range(0, calls, BATCH):
         connection.executemany(
-            "INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", islice(every, BATCH)
+            f"INSERT INTO calls VALUES ({', '.join('?' * 13)})",  # noqa: S608
+            islice(every, BATCH),
         )
         connection.executemany(
             "INSERT INTO call_entries VALUES (0, ?, ?, ?, ?, ?, 1)",
@@ -122,7 +143,8 @@ def fill_calls(path: Path, calls: int) -> float:
 
 def look_ups(path: Path, calls: int) -> dict[str, dict[str, float]]:
     """Milliseconds of a look-up by each key, each time for another value: median and worst."""
-    somewhere = [number * calls // LOOKS for number in range(LOOKS)]
+    # Each of another consumer, provider and peer.
+    somewhere = [number * calls // LOOKS + 7 * number for number in range(LOOKS)]
     keys: dict[str, Callable[[int], CallFilter]] = {
         "call_id": lambda n: CallFilter(call_id=call_id(n)),
         "consumer": lambda n: CallFilter(consumer=f"ID/KEMENTERIAN/K{n % CONSUMERS}/app"),
@@ -139,6 +161,15 @@ def look_ups(path: Path, calls: int) -> dict[str, dict[str, float]]:
         "code": lambda n: CallFilter(code="ACCESS_EXPIRED", until_ms=BEGIN_MS + n + 1),
         "time": lambda n: CallFilter(since_ms=BEGIN_MS + n, until_ms=BEGIN_MS + n + 1000),
         "peer": lambda n: CallFilter(peer=f"ID/~peer-{n % PROVIDERS}"),
+        "peer that few calls have": lambda _: CallFilter(peer=f"ID/~peer-{PROVIDERS}"),
+        "role that few calls have": lambda _: CallFilter(role=Role.PROVIDER),
+        "role that nearly all have": lambda _: CallFilter(role=Role.CONSUMER),
+        "consumer and status": lambda n: CallFilter(
+            consumer=f"ID/KEMENTERIAN/K{n % CONSUMERS}/app", status=7
+        ),
+        "consumer and a status that no call has": lambda n: CallFilter(
+            consumer=f"ID/KEMENTERIAN/K{n % CONSUMERS}/app", status=14
+        ),
         "outcome refused": lambda _: CallFilter(outcome=Outcome.REFUSED),
         "outcome open or lost": lambda n: CallFilter(
             outcome=Outcome.OPEN if n % 50_000 else Outcome.LOST

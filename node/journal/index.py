@@ -54,6 +54,7 @@ from node.journal.tables import (
     OUTCOMES,
     ROLES,
     SETTLEMENTS,
+    SIDE_COLUMNS,
     TERMS,
     TERMS_COLUMNS,
 )
@@ -88,6 +89,8 @@ _NEXT_BLOCK: Final = text("SELECT nextval('calls_id_seq')")
 SHARED_LOCK: Final = 0x51_4D_50_4C
 
 _CallKey = tuple[int, bytes]
+# What an open says, the side of the call that this node is on, and the peer, a name.
+_TermsKey = tuple[Terms, int, int]
 _Any = TypeVar("_Any")
 
 
@@ -99,7 +102,7 @@ class CallIndex:
         self._block: Iterator[int] = iter(())
         self.names: dict[str, int] = {}
         self.links: dict[tuple[bytes, int], int] = {}
-        self.terms: dict[Terms, int] = {}
+        self.terms: dict[_TermsKey, int] = {}
         self.open_calls: dict[_CallKey, int] = {}
         self.insert_calls = BulkInsert(CALLS, dialect)
         self.insert_entries = BulkInsert(CALL_ENTRIES, dialect)
@@ -172,7 +175,7 @@ class IndexGroup:
         self._entries: list[tuple[int, ...]] = []
         self.names: dict[str, int] = {}
         self.links: dict[tuple[bytes, int], int] = {}
-        self.terms: dict[Terms, int] = {}
+        self.terms: dict[_TermsKey, int] = {}
         self.opened: dict[_CallKey, int] = {}
         self.ended: dict[_CallKey, None] = {}
 
@@ -200,15 +203,16 @@ class IndexGroup:
             self.links[key] = found
         return found
 
-    def add(self, leaf: Leaf, slot: int, idx: int, link: int) -> None:
-        """Takes up the entries of a parcel."""
+    def add(self, leaf: Leaf, place: tuple[int, int], link: int, peer: int) -> None:
+        """Takes up the entries of a parcel, which is at `place`; `link` and `peer` are numbers."""
+        slot, idx = place
         direction = _DIRECTIONS[leaf.record.direction]
         role = _ASKING if leaf.record.direction is Direction.SENT else _ANSWERING
         opened, remembered = self.opened, self._index.open_calls
         for number, (kind, call_id, blocks, terms, status, code, gather) in enumerate(leaf.said):
             key = (link, call_id)
             if terms is not None:
-                call = self._open(key, role, terms, gather)
+                call = self._open(key, (terms, role, peer), gather)
             else:
                 call = opened.get(key) or remembered.get(key) or self._look_up(key)
                 if kind == CLOSE:
@@ -230,7 +234,8 @@ class IndexGroup:
     def _refused(self, note: CallNote) -> None:
         """Takes up a call that our own node refused, before there was a link."""
         parties = (note.consumer, note.provider, note.service, note.method)
-        terms = self._terms((*parties, note.agreement or b"", note.purpose or ""))
+        said = (*parties, note.agreement or b"", note.purpose or "")
+        terms = self._terms((said, _ASKING, NO_NAME))
         key = (NO_LINK, note.call_id)
         call = self._insert(key, _ASKING, note.at_ms, terms, note.gather_id or b"")
         row = self._new_calls[call]
@@ -285,20 +290,20 @@ class IndexGroup:
         self._index.settle_calls.run(self._connection, self._settled)
         self._index.insert_entries.run(self._connection, self._entries)
 
-    def _open(self, key: _CallKey, role: int, terms: Terms, gather: bytes) -> int:
+    def _open(self, key: _CallKey, terms: _TermsKey, gather: bytes) -> int:
         known = self._index.terms.get(terms) or self._terms(terms)
-        call = self._insert(key, role, self._now_ms, known, gather)
+        call = self._insert(key, terms[1], self._now_ms, known, gather)
         self.opened[key] = call
         if len(self.ended) > 0:
             self.ended.pop(key, None)
         return call
 
-    def _terms(self, terms: Terms) -> int:
+    def _terms(self, terms: _TermsKey) -> int:
         found = self._index.terms.get(terms) or self.terms.get(terms)
         if found is None:
-            *texts, agreement, purpose = terms
+            (*texts, agreement, purpose), *side = terms
             names = map(self.name, (*texts, agreement.hex(), purpose))
-            values = dict(zip(TERMS_COLUMNS, names, strict=True))
+            values = dict(zip((*TERMS_COLUMNS, *SIDE_COLUMNS), (*names, *side), strict=True))
             found = self._shared(TERMS, values)
             self.terms[terms] = found
         return found

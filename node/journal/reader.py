@@ -53,7 +53,8 @@ MAX_LIMIT: Final = 10_000
 MAX_SHOWN_ENTRIES: Final = 100_000
 
 # The fields of a filter that are names, and columns of `terms` of the same name.
-_NAMED: Final = ("consumer", "provider", "service", "method", "purpose")
+_NAMED: Final = ("consumer", "provider", "service", "method", "purpose", "peer")
+_NEWEST_FIRST: Final = (CALLS.c.opened_at_ms.desc(), CALLS.c.id.desc())
 
 _Row = Row[Any]
 
@@ -84,7 +85,7 @@ class JournalReader(JournalReading):
             if len(wanted.persons) > 0:
                 found = _concerning(connection, wanted, [*terms, *conditions])
             else:
-                found = _newest(connection, terms, conditions, wanted.limit)
+                found = _newest(connection, wanted, terms, conditions)
             return _call_rows(connection, found)
 
     def answered(self, *, since_ms: int, limit: int) -> list[tuple[str, bytes, int]]:
@@ -181,38 +182,65 @@ def _terms(connection: Connection, wanted: CallFilter) -> list[ColumnElement[boo
     """What the filter asks of a call's terms; nothing where it asks for none in particular."""
     texts = {name: getattr(wanted, name) for name in _NAMED}
     texts["agreement"] = None if wanted.agreement is None else wanted.agreement.hex()
-    return [
+    found = [
         TERMS.c[column] == _name(connection, text)
         for column, text in texts.items()
         if text is not None
     ]
+    if wanted.role is not None:
+        found.append(TERMS.c.role == ROLES.index(wanted.role))
+    return found
 
 
 def _newest(
+    connection: Connection,
+    wanted: CallFilter,
+    terms: list[ColumnElement[bool]],
+    conditions: list[ColumnElement[bool]],
+) -> Sequence[_Row]:
+    """The newest calls under any of the terms."""
+    query = select(CALLS).where(*conditions).limit(wanted.limit)
+    few = _is_of_few(wanted)
+    if len(terms) > 0 and not few:
+        return _by_terms(connection, terms, conditions, wanted.limit)
+    if len(terms) > 0:
+        # Added to nothing, so that the index of calls by terms can't look better.
+        query = query.where((CALLS.c.terms + 0).in_(select(TERMS.c.id).where(*terms)))
+    order = _NEWEST_FIRST
+    if wanted.outcome is Outcome.OPEN:
+        # Open calls are few and have an index, but not by time: the index of all calls by time
+        # must not look better.
+        order = ((CALLS.c.opened_at_ms + 0).desc(), CALLS.c.id.desc())
+    return connection.execute(query.order_by(*order)).all()
+
+
+def _is_of_few(wanted: CallFilter) -> bool:
+    """Whether what is asked of a call's own row has an index, which only few calls are in."""
+    return (
+        wanted.call_id is not None
+        or wanted.gather_id is not None
+        or wanted.code is not None
+        or wanted.status not in {None, 0}
+        or wanted.outcome not in {None, Outcome.CLOSED}
+    )
+
+
+def _by_terms(
     connection: Connection,
     terms: list[ColumnElement[bool]],
     conditions: list[ColumnElement[bool]],
     limit: int,
 ) -> Sequence[_Row]:
-    """The newest calls under any of the terms.
+    """An index serves the newest calls of each terms, and none those of several.
 
-    An index serves the newest calls of each terms, and none those of several. So the newest call of
-    each is looked for first: of the calls asked for none is older than the newest of the last terms
-    that still has a place. What is left to read is about as much as is returned.
+    So the newest call of each is looked for first, and then those of one terms after the other are
+    taken, as far back as the ones taken so far leave room. What is read is little more than what is
+    returned, and of the table itself no more.
     """
-    newest_first = (CALLS.c.opened_at_ms.desc(), CALLS.c.id.desc())
-    order = newest_first
-    if len(terms) == 0 and any(condition is IS_OPEN for condition in conditions):
-        # Open calls are few and have an index, but not by time: the index of all calls by time
-        # must not look better.
-        order = ((CALLS.c.opened_at_ms + 0).desc(), CALLS.c.id.desc())
-    query = select(CALLS).where(*conditions).order_by(*order).limit(limit)
-    if len(terms) == 0:
-        return connection.execute(query).all()
     newest = (
         select(CALLS.c.opened_at_ms)
         .where(CALLS.c.terms == TERMS.c.id, *conditions)
-        .order_by(*newest_first)
+        .order_by(*_NEWEST_FIRST)
         .limit(1)
         .correlate(TERMS)
         .scalar_subquery()
@@ -223,17 +251,28 @@ def _newest(
         if row.newest is not None
     ]
     heads.sort(reverse=True)
+    # The newest of so many terms are enough already.
     oldest = heads[limit - 1][0] if len(heads) >= limit else 0
-    one = query.where(
-        CALLS.c.terms == bindparam("term"), CALLS.c.opened_at_ms >= bindparam("oldest")
+    one = (
+        select(CALLS.c.opened_at_ms, CALLS.c.id)
+        .where(
+            CALLS.c.terms == bindparam("term"),
+            CALLS.c.opened_at_ms >= bindparam("oldest"),
+            *conditions,
+        )
+        .order_by(*_NEWEST_FIRST)
+        .limit(limit)
     )
-    found = [
-        row
-        for at_ms, term in heads
-        if at_ms >= oldest
-        for row in connection.execute(one, {"term": term, "oldest": oldest})
-    ]
-    return nlargest(limit, found, key=lambda row: (row.opened_at_ms, row.id))
+    taken: list[tuple[int, int]] = []
+    for at_ms, term in heads:
+        if at_ms < oldest:
+            break
+        more = connection.execute(one, {"term": term, "oldest": oldest})
+        taken = nlargest(limit, [*taken, *((row[0], row[1]) for row in more)])
+        if len(taken) == limit:
+            oldest = max(oldest, taken[-1][0])
+    rows = connection.execute(select(CALLS).where(CALLS.c.id.in_([key for _, key in taken]))).all()
+    return sorted(rows, key=lambda row: (row.opened_at_ms, row.id), reverse=True)
 
 
 def _some_calls(connection: Connection, tags: tuple[bytes, ...]) -> int:
@@ -269,17 +308,12 @@ def _concerning(
 def _conditions(connection: Connection, wanted: CallFilter) -> list[ColumnElement[bool]]:
     """What the filter asks of a call's own row."""
     found: list[ColumnElement[bool]] = []
-    if wanted.peer is not None:
-        peer = _name(connection, wanted.peer)
-        found.append(CALLS.c.link.in_(select(LINKS.c.id).where(LINKS.c.peer == peer)))
     if wanted.code is not None:
         found += [CALLS.c.code == _name(connection, wanted.code), HAS_CODE]
     if wanted.status is not None:
         found.append(CALLS.c.status == wanted.status)
         if wanted.status != 0:
             found.append(HAS_STATUS)
-    if wanted.role is not None:
-        found.append(CALLS.c.role == ROLES.index(wanted.role))
     if wanted.outcome is not None:
         found += _standing(wanted.outcome)
     if wanted.call_id is not None:

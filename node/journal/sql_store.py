@@ -289,7 +289,7 @@ class SqlJournalStore(JournalStore):
                 refs = (link, member, peer)
                 parcels.append(_parcel_row(leaf, (lease.slot, idx), refs, now_ms))
                 salts.append((lease.slot, idx, leaf.packed_salts))
-                index.add(leaf, lease.slot, idx, link)
+                index.add(leaf, (lease.slot, idx), link, peer)
                 if is_needed(leaf.record):
                     keeping.append((leaf, idx, link))
                 idx += 1

@@ -52,6 +52,8 @@ KINDS: Final = ("open", "head", "message", "half_close", "close", "cancel", "ref
 
 
 TERMS_COLUMNS: Final = ("consumer", "provider", "service", "method", "agreement", "purpose")
+# What of a call stands in its terms beside what its open says.
+SIDE_COLUMNS: Final = ("role", "peer")
 # A query must say these too, for the database to see that an index of some calls only serves it.
 # Without a type: of a Boolean, SQLAlchemy asks SQLite whether it is 1, and no index serves that.
 HAS_STATUS: Final[ColumnElement[Any]] = literal_column("status <> 0")
@@ -132,9 +134,11 @@ SALTS: Final = Table(
     Column("salts", LargeBinary, nullable=False),
 )
 
-# Who asked what of whom, by which agreement and purpose; all are names.
+# Who asked what of whom, by which agreement and purpose: all are names; on which side of it this
+# node is; and by which peer.
 #
-# Calls by the thousand share one row, so a call is found by any of the six through one index.
+# Calls by the thousand share one row, so a call is found by any of the eight through one index,
+# however rare it is and at no cost for each call.
 TERMS: Final = Table(
     "terms",
     METADATA,
@@ -145,7 +149,10 @@ TERMS: Final = Table(
     Column("method", BigInteger, nullable=False),
     Column("agreement", BigInteger, nullable=False),
     Column("purpose", BigInteger, nullable=False),
-    UniqueConstraint(*TERMS_COLUMNS),
+    Column("role", SmallInteger, nullable=False),
+    # NO_NAME: refused before there was a link.
+    Column("peer", BigInteger, nullable=False),
+    UniqueConstraint(*TERMS_COLUMNS, *SIDE_COLUMNS),
 )
 
 # A call. A call id may come again on another link, so it's no key.

@@ -12,9 +12,9 @@ Source: docs/spec, "Journal: verification".
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Select, and_, bindparam, func, select
+from sqlalchemy import Connection, Row, Select, and_, bindparam, func, select
 
 from node.journal.archive.leaves import first_kept
 from node.journal.archive.tables import CUT_CALLS, LINK_TAILS
@@ -28,7 +28,7 @@ from node.journal.checks import (
     check_parcel,
     erased_entries,
 )
-from node.journal.model import JournalReport, Outcome, Problem, SlotSummary
+from node.journal.model import JournalReport, Outcome, Problem, Role, SlotSummary
 from node.journal.place import Place
 from node.journal.readonly import ReadOnly
 from node.journal.tables import (
@@ -333,9 +333,13 @@ def _places(
             CALLS.c.code,
             CALLS.c.gather,
             *(TERMS.c[name] for name in TERMS_COLUMNS),
+            TERMS.c.role.label("terms_role"),
+            TERMS.c.peer.label("terms_peer"),
+            LINKS.c.peer.label("link_peer"),
         )
         .outerjoin(CALLS, CALLS.c.id == CALL_ENTRIES.c.call)
         .outerjoin(TERMS, TERMS.c.id == CALLS.c.terms)
+        .outerjoin(LINKS, LINKS.c.id == CALLS.c.link)
         .where(CALL_ENTRIES.c.slot == slot, CALL_ENTRIES.c.idx.between(*span))
     ).all()
     _learn_names(connection, {getattr(row, name) for row in rows for name in _NAMED}, tally.names)
@@ -346,12 +350,19 @@ def _places(
             kind=_meant(KINDS, row.kind),
             blocks=row.blocks,
             call_id=row.call_id,
-            role=_meant(ROLES, row.role),
+            role=_role(row),
             status=row.status,
             gather=row.gather,
             names=tuple(tally.names.get(getattr(row, name), "") for name in _NAMED),
         )
     return found
+
+
+def _role(row: Row[Any]) -> Role | None:
+    """The call's, or none where its terms are of another side or peer than the call."""
+    if (row.terms_role, row.terms_peer) != (row.role, row.link_peer):
+        return None
+    return _meant(ROLES, row.role)
 
 
 def _learn_names(

@@ -163,23 +163,23 @@ class Dropper:
         return sum(self._drop_beside(table, slot, 0, upto) for table in CONTENT)
 
     def terms_of(self, agreement: bytes) -> tuple[int, ...]:
-        """Returns the terms of calls under an agreement, by their numbers."""
+        """Returns the terms of calls that this node made under an agreement, by their numbers."""
         with self._journal.snapshot() as connection:
             rows = connection.execute(
                 select(TERMS.c.id)
                 .join(NAMES, NAMES.c.id == TERMS.c.agreement)
-                .where(NAMES.c.text == agreement.hex())
+                .where(NAMES.c.text == agreement.hex(), TERMS.c.role == _CONSUMER)
             ).scalars()
             return tuple(int(row) for row in rows)
 
     def drop_consumed(self, terms: int, after: Mark, before_ms: int) -> Mark | None:
-        """Drops the content of some calls that this node made, by the mark of the last looked at.
+        """Drops the content of some calls of these terms, by the mark of the last looked at.
 
         Returns:
             The new mark, or None where no call is left.
         """
         wanted = (
-            select(CALLS.c.id, CALLS.c.role, CALLS.c.opened_at_ms)
+            select(CALLS.c.id, CALLS.c.opened_at_ms)
             .where(
                 CALLS.c.terms == terms,
                 CALLS.c.opened_at_ms >= after[0],
@@ -191,7 +191,7 @@ class Dropper:
         )
         with self._journal.snapshot() as connection:
             calls = connection.execute(wanted).all()
-            made = [int(row.id) for row in calls if row.role == _CONSUMER]
+            made = [int(row.id) for row in calls]
             entries = connection.execute(
                 select(CALL_ENTRIES.c.slot, CALL_ENTRIES.c.idx, CALL_ENTRIES.c.entry_no).where(
                     CALL_ENTRIES.c.call.in_(made)

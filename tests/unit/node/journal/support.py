@@ -14,6 +14,25 @@ from security.merkle import Frontier
 from tests.unit.node.journal.builder import NOW_MS
 
 LEASE_MS = 10_000
+# Undoes the journal's migration 0009, for tests of what it does.
+BEFORE_SIDES = """
+ALTER TABLE terms RENAME TO newer;
+CREATE TABLE terms (
+    id INTEGER PRIMARY KEY, consumer BIGINT NOT NULL, provider BIGINT NOT NULL,
+    service BIGINT NOT NULL, method BIGINT NOT NULL, agreement BIGINT NOT NULL,
+    purpose BIGINT NOT NULL,
+    UNIQUE (consumer, provider, service, method, agreement, purpose)
+);
+INSERT INTO terms
+    SELECT min(id), consumer, provider, service, method, agreement, purpose
+    FROM newer GROUP BY 2, 3, 4, 5, 6, 7;
+UPDATE calls SET terms = (
+    SELECT terms.id FROM newer
+    JOIN terms USING (consumer, provider, service, method, agreement, purpose)
+    WHERE newer.id = calls.terms
+);
+DROP TABLE newer;
+"""
 
 
 def clock() -> int:

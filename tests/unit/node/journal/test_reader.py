@@ -75,6 +75,11 @@ def many(path: Path) -> Path:
         (CallFilter(agreement=bytes(32)), []),
         (CallFilter(consumer="ID/NOBODY/1/x"), []),
         (CallFilter(peer="ID/~nobody-1"), []),
+        (CallFilter(peer=PEER, role=Role.CONSUMER), [3, 1]),
+        (CallFilter(peer=PEER, status=5), []),
+        (CallFilter(peer="ID/~wakatobi-1", status=5), [4]),
+        (CallFilter(role=Role.PROVIDER, outcome=Outcome.REFUSED), [2]),
+        (CallFilter(consumer=CONSUMER, outcome=Outcome.OPEN, role=Role.CONSUMER), [3]),
         (CallFilter(consumer=PROVIDER), []),
     ],
 )
@@ -236,17 +241,50 @@ def test_the_calls_that_were_answered_here_are_told_the_oldest_first(path: Path)
         (CallFilter(call_id=call_id(1)), "calls_call_id"),
         (CallFilter(gather_id=bytes(16)), "calls_gather"),
         (CallFilter(since_ms=NOW_MS), "calls_opened"),
+        (CallFilter(consumer=CONSUMER, status=7), "calls_status"),
+        (CallFilter(peer=PEER, call_id=call_id(1)), "calls_call_id"),
+        (CallFilter(role=Role.PROVIDER, outcome=Outcome.LOST), "calls_outcome"),
     ],
 )
 def test_a_filter_is_served_by_its_index(many: Path, wanted: CallFilter, index: str) -> None:
+    first = planned(many, wanted)[0].split(" / ")[0]
+    assert f"USING INDEX {index} " in f"{first} "
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        CallFilter(peer=PEER),
+        CallFilter(role=Role.PROVIDER),
+        CallFilter(consumer=CONSUMER, status=0),
+        CallFilter(peer=PEER, outcome=Outcome.CLOSED, since_ms=NOW_MS),
+        CallFilter(method="Get", status=5),
+        CallFilter(role=Role.CONSUMER, outcome=Outcome.OPEN),
+    ],
+)
+def test_what_few_calls_have_is_not_looked_for_in_all(many: Path, wanted: CallFilter) -> None:
+    plans = planned(many, wanted)
+    assert len(plans) > 0
+    for plan in plans:
+        steps = plan.split(" / ")
+        assert "SCAN calls" not in steps
+        assert "USING INDEX calls_opened" not in plan
+
+
+def planned(path: Path, wanted: CallFilter) -> list[str]:
+    """How SQLite goes about each query for calls that a list makes."""
     asked: list[tuple[str, Any]] = []
-    with JournalReader(many) as reader:
+    with JournalReader(path) as reader:
         engine = reader._journal._engine
         event.listen(
             engine, "before_cursor_execute", lambda *said: asked.append((said[2], said[3]))
         )
         reader.list_calls(wanted)
-        (sql, values) = next(each for each in asked if "FROM calls " in " ".join(each[0].split()))
         with reader._journal.snapshot() as connection:
-            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()
-    assert f"USING INDEX {index} " in f"{plan[0][3]} "
+            return [
+                " / ".join(
+                    row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", given)
+                )
+                for sql, given in list(asked)
+                if "FROM calls " in " ".join(sql.split())
+            ]

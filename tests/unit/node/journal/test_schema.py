@@ -1,3 +1,4 @@
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,11 @@ from sqlalchemy import create_engine
 from node.journal.schema import HEAD, MIGRATIONS
 from node.journal.sqlite_store import SqliteJournalStore
 from node.journal.tables import KINDS, METADATA
+from node.journal.verify import verify
 from security.errors import Code, SimpulError
 from security.kinds import EntryKind
-from tests.unit.node.journal.support import read, tamper
+from tests.unit.node.journal.builder import Link, open_entry, unary_call
+from tests.unit.node.journal.support import BEFORE_SIDES, read, tamper, write
 
 
 def test_head_is_the_newest_migration() -> None:
@@ -65,6 +68,24 @@ def test_alembic_is_not_loaded_for_a_journal_that_is_up_to_date(path: Path) -> N
 
 def test_every_kind_of_entry_has_a_number() -> None:
     assert set(KINDS) == {kind.value for kind in EntryKind}
+
+
+def test_calls_of_an_older_version_are_found_by_side_and_peer(path: Path) -> None:
+    ours, theirs, other = Link("ours"), Link("theirs"), Link("other", peer="ID/~wakatobi-1")
+    asked = [unary_call(ours, 1), unary_call(other, 4), unary_call(ours, 5)]
+    write(path, *asked, [theirs.received(open_entry(2))])
+    every = "SELECT calls.id, terms.* FROM calls JOIN terms ON terms.id = calls.terms ORDER BY 1"
+    wanted = [row[:1] + row[2:] for row in read(path, every)]
+    assert len({row[1:] for row in wanted}) == 3
+    connection = sqlite3.connect(path)
+    connection.executescript(BEFORE_SIDES)
+    connection.execute("UPDATE alembic_version SET version_num = '0008'")
+    connection.commit()
+    assert connection.execute("SELECT count(*) FROM terms").fetchone() == (1,)
+    connection.close()
+    SqliteJournalStore.open(path).close()
+    assert [row[:1] + row[2:] for row in read(path, every)] == wanted
+    assert verify(path).problems == ()
 
 
 def _environment() -> dict[str, str]:

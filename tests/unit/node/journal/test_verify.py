@@ -194,6 +194,8 @@ class TestEachStepAlone:
             "UPDATE calls SET terms = 99 WHERE id = 1",
             "UPDATE terms SET consumer = provider",
             "UPDATE terms SET agreement = 0",
+            "UPDATE terms SET role = role + 2",
+            "UPDATE terms SET peer = consumer",
             "UPDATE calls SET role = 1 - role WHERE id = 1",
             "DELETE FROM calls WHERE id = 5",
             # A call that no entry speaks of.
