@@ -1,10 +1,11 @@
-"""A large journal: each look-up by an indexed key, and the memory that verifying takes.
+"""A large journal: each look-up by an indexed key, a proof from its tree, what verifying takes.
 
-    python bench/journal_scale.py [--calls 10000000] [--parcels 100000 1000000] [--dir /on/the/disk]
+    python bench/journal_scale.py [--calls 10000000] [--leaves 10000000]
+        [--parcels 100000 1000000] [--dir /on/the/disk]
 
 The calls of the first part are written straight into the index's tables, because only looking them
-up is measured; their index is what `append` writes. The parcels of the second part are real ones,
-appended through the store with the sync off. Prints JSON.
+up is measured; their index is what `append` writes. So are the leaves of the second part. The
+parcels of the third are real ones, appended through the store with the sync off. Prints JSON.
 """
 
 import argparse
@@ -27,9 +28,12 @@ from bench import journal as bench  # noqa: E402
 from node.journal import sqlite_store  # noqa: E402
 from node.journal.model import CallFilter, Outcome, ParcelRecord, Role  # noqa: E402
 from node.journal.reader import JournalReader  # noqa: E402
+from node.journal.sql_checkpoints import SqlCheckpointStore  # noqa: E402
 from node.journal.sqlite_store import SqliteJournalStore  # noqa: E402
 from node.journal.store import Append  # noqa: E402
 from node.journal.verify import verify  # noqa: E402
+from security.merkle import Frontier, leaf_hash, verify_inclusion  # noqa: E402
+from security.tiles import TILE_WIDTH, completed_nodes, inclusion_path  # noqa: E402
 
 BEGIN_MS = 1_700_000_000_000
 # Consumers and providers of a busy node; each pair has terms of its own.
@@ -40,8 +44,11 @@ REFUSED_EACH = 1000
 # One call in so many was answered here, for the only peer that ever asks anything.
 ANSWERED_EACH = 200_000
 LOOKS = 40
+PROOFS = 200
 BATCH = 100_000
 GROUP = 2000
+# As much of a parcel as lies between one leaf's hash and the next.
+PARCEL_BYTES = 1000
 
 
 def call_id(number: int) -> bytes:
@@ -193,6 +200,69 @@ def look_ups(path: Path, calls: int) -> dict[str, dict[str, float]]:
     return found
 
 
+def fill_tree(path: Path, leaves: int, wide: set[int]) -> bytes:
+    """Writes so many leaves and their nodes; returns the root.
+
+    The parcels of the tiles `wide` are as wide as real ones: a proof reads past what stands between
+    the hashes.
+    """
+    SqliteJournalStore.open(path).close()
+    connection = sqlite3.connect(path, isolation_level=None)
+    for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-500000"):
+        connection.execute(f"PRAGMA {pragma}")
+    connection.execute("BEGIN")
+    head = Frontier()
+    nodes: list[tuple[object, ...]] = []
+
+    def rows() -> Iterator[tuple[object, ...]]:
+        nonlocal head
+        full, narrow = secrets.token_bytes(PARCEL_BYTES), b""
+        for number in range(leaves):
+            leaf = leaf_of(number)
+            nodes.extend(
+                (0, each.level, each.index, each.hash) for each in completed_nodes(head, leaf)
+            )
+            head = head.append(leaf)
+            header = full if number // TILE_WIDTH in wide else narrow
+            yield (0, number, 0, 1, 0, number, 0, 0, leaf, leaf, 0, header, b"", b"", 0)
+
+    connection.executemany(
+        f"INSERT INTO parcels VALUES ({', '.join('?' * 15)})",  # noqa: S608
+        rows(),
+    )
+    connection.executemany("INSERT INTO tree_nodes VALUES (?, ?, ?, ?)", nodes)
+    connection.execute("COMMIT")
+    connection.close()
+    return head.root()
+
+
+def leaf_of(number: int) -> bytes:
+    """A leaf's hash."""
+    return leaf_hash(number.to_bytes(8))
+
+
+def proofs(path: Path, leaves: int) -> dict[str, object]:
+    """Milliseconds of an inclusion proof, each of another leaf; each is verified."""
+    asked = [(number * leaves // PROOFS + 7 * number) % leaves for number in range(PROOFS)]
+    begin = time.perf_counter()
+    root = fill_tree(path, leaves, {each // TILE_WIDTH for each in (*asked, leaves - 1)})
+    fill_s = time.perf_counter() - begin
+    took = []
+    store = SqlCheckpointStore.read(path)
+    for number in asked:
+        begin = time.perf_counter()
+        with store.tree(0) as tree:
+            path_ = inclusion_path(tree, number, leaves)
+        took.append((time.perf_counter() - begin) * 1000)
+        verify_inclusion(leaf_of(number), number, leaves, path_, root)
+    return {
+        "leaves": leaves,
+        "filled_in_s": round(fill_s),
+        "median_ms": round(statistics.median(took), 2),
+        "worst_ms": round(max(took), 2),
+    }
+
+
 def write_parcels(path: Path, count: int) -> None:
     """So many real parcels of one entry each, over many links."""
     sqlite_store.PRAGMAS = ("synchronous=OFF", *sqlite_store.PRAGMAS[1:])  # type: ignore[misc]
@@ -250,6 +320,7 @@ def main() -> None:
     """Runs what the arguments say."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=10_000_000)
+    parser.add_argument("--leaves", type=int, default=10_000_000)
     parser.add_argument("--parcels", type=int, nargs="*", default=[100_000, 1_000_000])
     parser.add_argument("--dir", type=Path, default=None, help="on the disk to measure")
     parser.add_argument("--out", type=Path, default=None, help="a file of results to write to")
@@ -269,6 +340,10 @@ def main() -> None:
                 "index_bytes_per_call": round(path.stat().st_size / options.calls),
                 "by_key": look_ups(path, options.calls),
             }
+            path.unlink()
+        if options.leaves > 0:
+            path = Path(folder) / "tree.db"
+            found["proofs"] = proofs(path, options.leaves)
             path.unlink()
         results: list[dict[str, object]] = []
         for count in options.parcels:
