@@ -15,6 +15,8 @@ from types import MappingProxyType
 from typing import Final
 
 from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    EnumDescriptorProto,
     FileDescriptorProto,
     FileDescriptorSet,
     ServiceDescriptorProto,
@@ -100,6 +102,20 @@ def check_contract(data: bytes, service: str) -> Mapping[str, MethodKind]:
     return methods
 
 
+def check_sound(data: bytes) -> None:
+    """Check a set beyond what its library does: every type is there, and nothing reserved is used.
+
+    Raises:
+        SimpulError: PROTOSET_INVALID.
+    """
+    contract_pool(data)
+    for file in _parse(data):
+        for message in file.message_type:
+            _check_message(message)
+        for enum in file.enum_type:
+            _check_enum(enum)
+
+
 def contract_pool(data: bytes) -> DescriptorPool:
     """Return all types of a descriptor set, in a pool of their own.
 
@@ -154,6 +170,28 @@ def _methods(name: str, service: ServiceDescriptorProto) -> Mapping[str, MethodK
     if len(methods) != len(service.method):
         raise _invalid(f"has a method twice, in {name}")
     return MappingProxyType(methods)
+
+
+def _check_message(message: DescriptorProto) -> None:
+    for field in message.field:
+        taken = any(item.start <= field.number < item.end for item in message.reserved_range)
+        if taken or field.name in message.reserved_name:
+            raise _reserved(message.name, field.name)
+    for inner in message.nested_type:
+        _check_message(inner)
+    for enum in message.enum_type:
+        _check_enum(enum)
+
+
+def _check_enum(enum: EnumDescriptorProto) -> None:
+    for value in enum.value:
+        taken = any(item.start <= value.number <= item.end for item in enum.reserved_range)
+        if taken or value.name in enum.reserved_name:
+            raise _reserved(enum.name, value.name)
+
+
+def _reserved(where: str, name: str) -> SimpulError:
+    return _invalid(f"uses what it reserves itself: {where[:200]!a} has {name[:200]!a}")
 
 
 def _add(pool: DescriptorPool, file: FileDescriptorProto) -> None:

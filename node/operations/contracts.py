@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from node.operations.desk import Desk
-from security.contract import contract_pool, parse_descriptor_set
+from security.contract import check_sound, parse_descriptor_set
 from security.contract_card import (
     CardView,
     Comment,
@@ -102,7 +102,7 @@ async def publish(desk: Desk, new: NewRevision) -> registry_pb2.ChangeResponse:
     """
     desk.require_member(new.member)
     # What can't be published is said here, without asking the registry.
-    contract_pool(new.descriptor_set)
+    check_sound(new.descriptor_set)
     package = new.package or _only_package(new.descriptor_set)
     check_package(package)
     comments_of(new.descriptor_set, package)

@@ -19,7 +19,7 @@ from registry.contracts.rules import check_breaks_nothing, services_in
 from registry.directory.records import contract_file
 from registry.model import Contract, Touched
 from registry.store import cards, contracts
-from security.contract import contract_pool
+from security.contract import check_sound
 from security.contract_card import Comment, ContractTermsView, Maturity, package_of
 from security.contract_comments import comments_of, without_comments
 from security.contract_shape import service_shape
@@ -82,7 +82,7 @@ def add_revision(
 ) -> tuple[Revision, Touched]:
     """Lists the next revision of a contract: its descriptor set without comments, and these."""
     descriptor_set, comments = content
-    contract_pool(descriptor_set)
+    check_sound(descriptor_set)
     number = len(cards.revisions(session, card.package)) + 1
     revision = Revision(
         card.package, number, publisher, now_ms, sha256(descriptor_set).digest(), comments

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from registry.contracts.model import Card, KnownContract, Likeness
-from security.contract import contract_pool, parse_descriptor_set
+from security.contract import check_sound, parse_descriptor_set
 from security.contract_breaking import breaking_changes
 from security.contract_card import Maturity, package_of
 from security.contract_shape import Shape, package_shape
@@ -40,7 +40,7 @@ def check_content(descriptor_set: bytes, package: str) -> tuple[str, ...]:
     Raises:
         SimpulError: PROTOSET_INVALID, PROTOSET_LACKS_SERVICE.
     """
-    contract_pool(descriptor_set)
+    check_sound(descriptor_set)
     own = services_in(descriptor_set, package)
     if not own:
         services = parse_descriptor_set(descriptor_set).services

@@ -38,6 +38,12 @@ from security.checkpoint import (
     sign_checkpoint,
 )
 from security.contract import parse_descriptor_set
+from security.contract_card import (
+    card_path,
+    documentation_path,
+    parse_card,
+    parse_documentation,
+)
 from security.cosignature import cosign
 from security.directory_records import (
     contract_path,
@@ -62,7 +68,7 @@ from security.token import format_token, parse_token
 from security.witness import AddCheckpoint, parse_request, parse_size
 from simpul.v1 import directory_pb2
 from tests.conformance import fixed
-from tests.support import directories
+from tests.support import cards, directories
 from tests.unit.registry.test_requests import CHANGE, ENROLMENT
 
 LIMITS = Limits()
@@ -221,6 +227,16 @@ def _contract(data: bytes) -> None:
     parse_contract(fixed.FEDERATION, contract_path(said.service, said.descriptor_set), data)
 
 
+def _card(data: bytes) -> None:
+    """A contract's card, or its comments, at the path that it should have."""
+    said = directory_pb2.ContractCard()
+    with contextlib.suppress(DecodeError):
+        said.ParseFromString(data)
+    with contextlib.suppress(SimpulError):
+        parse_documentation(fixed.FEDERATION, documentation_path(said.package, 1), data)
+    parse_card(fixed.FEDERATION, card_path(said.package), data)
+
+
 # Texts.
 
 
@@ -304,6 +320,7 @@ TARGETS: Mapping[str, Target] = {
             ),
         ),
         Target("contract", _contract, (directories.contract_file()[1],)),
+        Target("card", _card, (cards.card(), cards.docs())),
         Target(
             "descriptors",
             parse_descriptor_set,

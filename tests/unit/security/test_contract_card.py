@@ -25,54 +25,10 @@ from security.regions import Choice, RegionRules
 from simpul.v1 import annotations_pb2, directory_pb2
 from tests.conformance import fixed
 from tests.support import directories
+from tests.support.cards import PACKAGE, Change, ChangeDocs, card, docs
 
-PACKAGE = "wisata.v1"
 CARD, DOCS = card_path(PACKAGE), documentation_path(PACKAGE, 1)
 NOW = fixed.NOW_MS
-
-Change = Callable[[directory_pb2.ContractCard], object]
-ChangeDocs = Callable[[directory_pb2.ContractDocumentation], object]
-
-
-def docs(change: ChangeDocs = lambda _: None) -> bytes:
-    made = directory_pb2.ContractDocumentation(
-        version=1,
-        federation=fixed.FEDERATION,
-        package=PACKAGE,
-        revision=1,
-        comments=[
-            directory_pb2.ElementComment(element="wisata.v1", leading="Islands."),
-            directory_pb2.ElementComment(element="wisata.v1.Wisata", trailing="All of them."),
-        ],
-    )
-    change(made)
-    return made.SerializeToString(deterministic=True)
-
-
-def card(change: Change = lambda _: None) -> bytes:
-    made = directory_pb2.ContractCard(
-        version=1,
-        federation=fixed.FEDERATION,
-        package=PACKAGE,
-        number=1,
-        owner=str(fixed.REGENCY),
-        terms=directory_pb2.ContractTerms(maturity=directory_pb2.CONTRACT_MATURITY_DRAFT),
-        revisions=[
-            directory_pb2.CardRevision(
-                number=1,
-                publisher=str(fixed.REGENCY),
-                published_at_ms=NOW,
-                services=[
-                    directory_pb2.CardService(
-                        service=fixed.SERVICE, contract=sha256(directories.contract_file()[1])
-                    )
-                ],
-                documentation=sha256(docs()),
-            )
-        ],
-    )
-    change(made)
-    return made.SerializeToString(deterministic=True)
 
 
 def built(changed: Mapping[str, bytes]) -> DirectoryView:

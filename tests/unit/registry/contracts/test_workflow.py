@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from registry import changes, enrolment
 from registry.contracts import workflow
@@ -403,6 +404,31 @@ def test_bad_submissions_are_refused(
     registrar: Registrar, enrolled: Actor, change: dict[str, object], code: Code
 ) -> None:
     refused(code, registrar, enrolled, publish_contract=published(**change))  # type: ignore[arg-type]
+
+
+def test_sets_that_lack_something_or_go_in_circles_are_refused(
+    registrar: Registrar, enrolled: Actor
+) -> None:
+    whole = FileDescriptorSet.FromString(compiled())
+    lacks, circle, reserved = FileDescriptorSet(), FileDescriptorSet(), FileDescriptorSet()
+    for made in (lacks, circle, reserved):
+        made.CopyFrom(whole)
+    lacks.file[0].dependency.append("nowhere.proto")
+    circle.file.add(name="other.proto", package=PACKAGE, dependency=["wisata.proto"])
+    circle.file[0].dependency.append("other.proto")
+    reserved.file[0].message_type[1].reserved_name.append("area")
+    number = FileDescriptorSet.FromString(compiled())
+    number.file[0].message_type[1].reserved_range.add(start=2, end=3)
+    for made, says in (
+        (lacks, "nowhere.proto"),
+        (circle, "circle"),
+        (reserved, "'Island' has 'area'"),
+        (number, "'Island' has 'area'"),
+    ):
+        message = published(descriptor_set=made.SerializeToString())
+        error = refused(Code.PROTOSET_INVALID, registrar, enrolled, publish_contract=message)
+        assert says in error.message
+        assert error.details["step"] == "10"
 
 
 def test_ten_thousand_fields_are_published_where_protobuf_takes_them(
