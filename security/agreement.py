@@ -103,13 +103,17 @@ def verify_proposal(
 ) -> tuple[AgreementTerms, Side]:
     """Check an agreement that only one party has signed, and say which.
 
-    Steps 1 to 4 of `verify_agreement`, and 5 or 6 for the party that signed.
+    Steps 1 to 4 of `verify_agreement`, and 5 or 6 for the party that signed. Step 4 also asks that
+    both parties are active: nothing new is agreed with a member that is suspended or removed.
 
     Raises:
         SimpulError: as `verify_agreement`; AGREEMENT_INVALID at step 5 where nobody signed, at 6
-            where both did.
+            where both did; MEMBER_SUSPENDED at 4.
     """
     terms = _verify_form(signed, directory, now_ms)
+    # 4. Active parties.
+    for party in (terms.provider, terms.consumer):
+        _require_active(party, directory)
     if len(signed.provider_signature) == 0 and len(signed.consumer_signature) == 0:
         raise _refused(5, "nobody has signed it")
     if len(signed.provider_signature) != 0 and len(signed.consumer_signature) != 0:
@@ -214,6 +218,13 @@ def _verify_form(
             Code.ACCESS_EXPIRED, "the agreement is over; ask the provider for a new one", step="3"
         )
     return terms
+
+
+def _require_active(party: Party, directory: DirectoryView) -> None:
+    try:
+        directory.require_active(party.member)
+    except SimpulError as error:
+        raise SimpulError(error.code, error.message, **{**error.details, "step": "4"}) from None
 
 
 def _identity_key(

@@ -43,11 +43,11 @@ from security.revocation import parse_revocation, verify_revocation
 from security.strict import parse
 from simpul.v1 import agreement_pb2
 
-# What a newer directory may know: the peer has just published, joined, or changed its key.
+# What a newer directory may know: the peer has just published, joined, resumed, or changed its key.
 _OF_AN_OLDER_DIRECTORY: Final = frozenset(
     {
         Code.MEMBER_UNKNOWN, Code.SUBSYSTEM_UNKNOWN, Code.SERVICE_UNKNOWN, Code.METHOD_UNKNOWN,
-        Code.KEY_UNKNOWN, Code.IDENTITY_CHANGED, Code.ACCESS_FIELDS,
+        Code.KEY_UNKNOWN, Code.IDENTITY_CHANGED, Code.ACCESS_FIELDS, Code.MEMBER_SUSPENDED,
     }
 )  # fmt: skip
 MAX_NOTE_CHARS: Final = 1000

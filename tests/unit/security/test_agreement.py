@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -25,7 +26,7 @@ from security.hashing import digest
 from security.identifiers import MemberId, SubsystemId
 from security.keys import PublicKey
 from security.statement import make_statement
-from simpul.v1 import agreement_pb2
+from simpul.v1 import agreement_pb2, directory_pb2
 from tests.conformance import fixed
 from tests.support import directories
 from tests.support.agreements import CONSUMER_IDENTITY, PROVIDER_IDENTITY, TERMS, signed
@@ -193,6 +194,25 @@ def test_a_signature_in_the_other_ones_place_is_refused() -> None:
     agreement = signed(consumer=None)
     agreement.consumer_signature, agreement.provider_signature = agreement.provider_signature, b""
     refused_at(6, lambda: propose(agreement))
+
+
+@pytest.mark.parametrize("member", [fixed.REGENCY, fixed.MINISTRY])
+def test_a_proposal_by_or_to_a_suspended_member_is_refused(member: MemberId) -> None:
+    records = {
+        fixed.REGENCY: directories.regency_record(),
+        fixed.MINISTRY: directories.ministry_record(),
+    }
+    records[member].state = directory_pb2.MEMBER_STATE_SUSPENDED
+    directory = directories.directory(*records.values())
+    for proposal in (signed(consumer=None), by_consumer()):
+        refused_at(4, partial(propose, proposal, directory), Code.MEMBER_SUSPENDED)
+
+
+def test_what_was_agreed_before_a_suspension_can_still_be_verified() -> None:
+    record = directories.regency_record()
+    record.state = directory_pb2.MEMBER_STATE_SUSPENDED
+    directory = directories.directory(record, directories.ministry_record())
+    assert verify(signed(), directory) == TERMS
 
 
 def test_a_proposal_by_another_key_than_is_listed_is_refused() -> None:

@@ -17,7 +17,7 @@ from security.agreement_life import Life, Party
 from security.errors import Code, SimpulError
 from security.identifiers import ServiceId
 from security.revocation import Revocation, sign_revocation
-from simpul.v1 import agreement_pb2
+from simpul.v1 import agreement_pb2, directory_pb2
 from tests.conformance import fixed
 from tests.support import directories
 from tests.support.agreements import CONSUMER_IDENTITY, PROVIDER_IDENTITY, TERMS
@@ -301,6 +301,36 @@ async def test_a_service_that_was_published_a_moment_ago_is_looked_for_in_a_newe
     made = await own.propose(provider, DRAFT, Party.PROVIDER)
     await tell(provider)
     assert life(provider, made) is life(consumer, made) is Life.AGREED
+
+
+async def test_what_a_suspended_member_proposes_reaches_no_inbox(two: tuple[Desk, Desk]) -> None:
+    provider, consumer = two
+    suspend_consumer(provider)
+    made = await own.propose(consumer, DRAFT, Party.CONSUMER)
+    # Its own node has not heard of the suspension, and tells all the same.
+    untold = await Teller(consumer).tell()
+    assert untold is not None
+    assert untold.code is Code.MEMBER_SUSPENDED
+    assert life(consumer, made) is Life.DECLINED
+    assert list_agreements(provider.store) == ()
+
+
+async def test_what_a_member_proposed_before_it_was_suspended_is_not_accepted(
+    two: tuple[Desk, Desk],
+) -> None:
+    provider, _ = two
+    made = await requested(two)
+    suspend_consumer(provider)
+    with pytest.raises(SimpulError) as caught:
+        await own.accept(provider, made.hash)
+    assert code(caught) is Code.MEMBER_SUSPENDED
+    assert life(provider, made) is Life.REQUESTED
+
+
+def suspend_consumer(desk: Desk) -> None:
+    record = directories.ministry_record()
+    record.state = directory_pb2.MEMBER_STATE_SUSPENDED
+    desk.directory = directories.directory(directories.regency_record(), record)
 
 
 async def test_an_acceptance_of_what_was_never_proposed_is_refused(two: tuple[Desk, Desk]) -> None:
