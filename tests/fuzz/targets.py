@@ -228,13 +228,19 @@ def _contract(data: bytes) -> None:
 
 
 def _card(data: bytes) -> None:
-    """A contract's card, or its comments, at the path that it should have."""
+    """At the path that it should have, as a contract."""
     said = directory_pb2.ContractCard()
     with contextlib.suppress(DecodeError):
         said.ParseFromString(data)
-    with contextlib.suppress(SimpulError):
-        parse_documentation(fixed.FEDERATION, documentation_path(said.package, 1), data)
     parse_card(fixed.FEDERATION, card_path(said.package), data)
+
+
+def _documentation(data: bytes) -> None:
+    said = directory_pb2.ContractDocumentation()
+    with contextlib.suppress(DecodeError):
+        said.ParseFromString(data)
+    path = documentation_path(said.package, said.revision)
+    parse_documentation(fixed.FEDERATION, path, data)
 
 
 # Texts.
@@ -320,7 +326,8 @@ TARGETS: Mapping[str, Target] = {
             ),
         ),
         Target("contract", _contract, (directories.contract_file()[1],)),
-        Target("card", _card, (cards.card(), cards.docs())),
+        Target("card", _card, (cards.card(),)),
+        Target("documentation", _documentation, (cards.docs(),)),
         Target(
             "descriptors",
             parse_descriptor_set,
