@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import doctor, node_certificate
+from cli import doctor, node_certificate, top
 from cli.key_options import (
     HsmModule,
     HsmPinFile,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 app = group("Set up a node, run it, and see how it does.")
 doctor.add_to_node(app)
+top.add_to(app)
 app.add_typer(node_certificate.app, name="certificate")
 
 
