@@ -25,7 +25,7 @@ from registry.similarity.features import Features, Field, Message, Method
 from registry.similarity.words import Concept
 
 # Close enough that a publisher must say why it doesn't adopt the other.
-THRESHOLD: Final = 0.55
+THRESHOLD: Final = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Weights:
     methods: float
 
 
-WEIGHTS: Final = Weights(subject=0.35, words=0.2, fields=0.3, methods=0.15)
+WEIGHTS: Final = Weights(subject=0.45, words=0.25, fields=0.2, methods=0.1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,9 @@ MAX_MESSAGES: Final = 300
 MAX_FIELDS: Final = 2000
 MAX_COMMENT_WORDS: Final = 60
 
+# A message with one message in it and at most so many fields, such as a page's token, wraps it.
+_WRAPPER_FIELDS: Final = 2
+
 # How much a word counts by where it stands.
 _SERVICE_SHARE: Final = 3.0
 _METHOD_SHARE: Final = 1.0
@@ -137,7 +140,7 @@ def features(descriptor_set: bytes, package: str, comments: Mapping[str, str]) -
         package=package,
         subject=MappingProxyType(subject),
         topic=MappingProxyType(topic),
-        methods=tuple(_method(name, method) for name, method in methods),
+        methods=tuple(_method(name, method, known) for name, method in methods),
         messages=messages,
     )
 
@@ -209,7 +212,9 @@ def _field(field: FieldDescriptorProto, within: set[str]) -> Field:
     return Field(field.name, telling or found, kind, repeated, field.number)
 
 
-def _method(name: str, method: MethodDescriptorProto) -> Method:
+def _method(
+    name: str, method: MethodDescriptorProto, known: Mapping[str, DescriptorProto]
+) -> Method:
     streaming = {
         (False, False): "unary",
         (True, False): "client",
@@ -220,9 +225,19 @@ def _method(name: str, method: MethodDescriptorProto) -> Method:
         name=name,
         concepts=concepts(method.name),
         streaming=streaming,
-        request=method.input_type.rpartition(".")[2],
-        response=method.output_type.rpartition(".")[2],
+        request=_carried(method.input_type, known),
+        response=_carried(method.output_type, known),
     )
+
+
+def _carried(type_name: str, known: Mapping[str, DescriptorProto]) -> str:
+    """The message's name; of one that only wraps another, the other's."""
+    message = known.get(type_name)
+    if message is not None:
+        inner = [field.type_name for field in message.field if field.type_name in known]
+        if len(inner) == 1 and len(message.field) <= _WRAPPER_FIELDS:
+            type_name = inner[0]
+    return type_name.rpartition(".")[2]
 
 
 def _told(file: FileDescriptorProto) -> Iterator[str]:

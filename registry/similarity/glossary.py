@@ -119,7 +119,7 @@ parking: parking parkir
 driver: driver pengemudi sopir sim
 departure: departure keberangkatan depart
 arrival: arrival tiba kedatangan arrive
-permit: permit izin perizinan license licence lisensi ijin
+~permit: permit izin perizinan license licence lisensi ijin
 building: building bangunan gedung imb pbg
 business: business usaha perusahaan company enterprise nib niaga badan_usaha firm
 sme: sme umkm micro mikro small kecil
@@ -145,7 +145,7 @@ father: father ayah bapak
 mother: mother ibu
 child: child anak balita infant bayi toddler
 parent: parent orang_tua wali guardian
-certificate: certificate akta sertifikat deed surat_keterangan letter
+~certificate: certificate akta sertifikat deed surat_keterangan letter
 nationality: nationality kewarganegaraan
 age: age umur usia
 health: health kesehatan medical medis
