@@ -49,6 +49,7 @@ from registry.registrar import Registrar
 from registry.requests import MAX_CHANGE_BYTES
 from registry.service import RegistryService
 from registry.sharing import Marks, Sharing
+from registry.similarity.comparer import SimilarityComparer
 from registry.store.database import Store
 from registry.trust import Trust
 from registry.witness import start_witness
@@ -171,7 +172,8 @@ async def _start_core(
     watchers = Watchers(settings.grpc.max_watchers, measures)
     held = settings.approvals.decided_by_operators
     passphrase = partial(passphrases.find, settings.authority.passphrase_file, os.environ)
-    registrar = Registrar(store, policy, place.authority(passphrase), held)
+    comparer = SimilarityComparer(settings.contracts.close_at)
+    registrar = Registrar(store, policy, place.authority(passphrase), held, comparer)
     trust = Trust(publisher, registrar, place.keys, place.accepted_file)
     trust.resume(clock.now_ms())
     timing = Timing(settings.directory.coalesce_s, settings.directory.heartbeat_s)

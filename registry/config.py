@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from pydantic import Field
 
+from registry.similarity.compare import THRESHOLD
 from runtime import config
 from runtime.config import ListenTcp, Section
 from runtime.log import Form, Level
@@ -127,6 +128,18 @@ class ApprovalsSection(Section):
         )
 
 
+class ContractsSection(Section):
+    """When a new contract is too much like one that is there."""
+
+    close_at: float = Field(
+        THRESHOLD,
+        gt=0,
+        le=1,
+        description="From this likeness on, 0 to 1, its publisher says why not, and an operator "
+        "decides.",
+    )
+
+
 class AuthoritySection(Section):
     """The built-in certificate authority."""
 
@@ -163,6 +176,7 @@ class RegistryConfig(Section):
     metrics: MetricsSection = MetricsSection()
     tokens: TokensSection = TokensSection()
     approvals: ApprovalsSection = ApprovalsSection()
+    contracts: ContractsSection = ContractsSection()
     authority: AuthoritySection = AuthoritySection()
     database: DatabaseSection = DatabaseSection()
     log: LogSection = LogSection()

@@ -24,9 +24,9 @@ from google.protobuf.descriptor_pb2 import (
 from registry.similarity.words import Concept, comment_concepts, concepts
 
 # A contract past these is compared by its first ones.
-MAX_METHODS: Final = 200
-MAX_MESSAGES: Final = 300
-MAX_FIELDS: Final = 2000
+MAX_METHODS: Final = 100
+MAX_MESSAGES: Final = 100
+MAX_FIELDS: Final = 400
 MAX_COMMENT_WORDS: Final = 60
 
 # A message with one message in it and at most so many fields, such as a page's token, wraps it.

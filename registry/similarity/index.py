@@ -17,7 +17,7 @@ from registry.similarity.compare import Likeness, compare
 from registry.similarity.features import Features
 
 # So many of the most alike by words are compared in full.
-CANDIDATES: Final = 40
+CANDIDATES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ VERB_WEIGHT: Final = 0.15
 
 # A word of a name is taken for a misspelt glossary word if it is this long and one edit away.
 _MISSPELT_CHARS: Final = 7
-_LONGEST_PHRASE: Final = 3
+MAX_PHRASE_WORDS: Final = 3
 _LONGEST_WORD: Final = 64
 _REMEMBERED: Final = 65_536
 
@@ -110,7 +110,7 @@ def comment_concepts(comment: str, most_words: int) -> tuple[Concept, ...]:
 def _of_words(words: list[str]) -> Iterator[Concept]:
     at = 0
     while at < len(words):
-        for length in range(min(_LONGEST_PHRASE, len(words) - at), 1, -1):
+        for length in range(min(MAX_PHRASE_WORDS, len(words) - at), 1, -1):
             found = _PHRASES.get(" ".join(words[at : at + length]))
             if found is not None:
                 yield found
