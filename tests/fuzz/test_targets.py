@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simpul.v1.parcel_pb2 import Header
 from tests.fuzz import run
 from tests.fuzz.targets import TARGETS, Target
 
@@ -33,6 +34,18 @@ def test_a_changed_seed_is_read_or_refused(target: Target, draw: st.DataObject) 
     end = draw.draw(st.integers(begin, min(len(good), begin + 8)))
     middle = draw.draw(st.one_of(st.binary(max_size=8), st.just(good[begin:end] * 2)))
     target.run(good[:begin] + middle + good[end:])
+
+
+def test_a_header_is_read_in_whatever_order_its_fields_stand() -> None:
+    """Found by atheris, which took the target's word that only one order is read."""
+    header = TARGETS["header"]
+    for seed in header.seeds:
+        rest, last = Header.FromString(seed), Header()
+        last.credit = rest.credit
+        rest.ClearField("credit")
+        data = rest.SerializeToString() + last.SerializeToString()
+        assert data != seed
+        assert header.run(data)
 
 
 def test_without_atheris_the_reason_is_said(
