@@ -51,7 +51,7 @@ HsmModule = Annotated[
     typer.Option(
         "--hsm-module",
         metavar="FILE",
-        help="The token's PKCS#11 library, kept as keys.module.",
+        help="The token's PKCS#11 library, kept in the settings.",
     ),
 ]
 HsmPinFile = Annotated[
@@ -59,7 +59,7 @@ HsmPinFile = Annotated[
     typer.Option(
         "--hsm-pin-file",
         metavar="FILE",
-        help="Its first line is the token's PIN, kept as keys.pin_file.",
+        help="Its first line is the token's PIN, kept in the settings.",
     ),
 ]
 

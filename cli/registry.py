@@ -24,6 +24,7 @@ from cli import (
     registry_store,
     registry_subsystems,
 )
+from cli.key_options import HsmModule, HsmPinFile
 from cli.options import AsJson, RegistryHomeDir, examples, group
 from cli.output import (
     print_done,
@@ -106,12 +107,24 @@ def init(
             "PROVINSI, DAERAH, BUMN.",
         ),
     ] = None,
+    ca_key: Annotated[
+        str | None,
+        typer.Option(
+            "--ca-key",
+            metavar="URI",
+            help="Take or make the authority's key in a token, on P-256: "
+            "pkcs11:token=LABEL;object=LABEL.",
+        ),
+    ] = None,
+    hsm_module: HsmModule = None,
+    hsm_pin_file: HsmPinFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a registry: its keys, its certificate authority, the first directory."""
     from registry import config
     from registry.app import init as make_registry
     from registry.home import MEMBER_CLASSES, NewRegistry
+    from runtime.key_stores.uri import TokenUri
 
     new = NewRegistry(
         federation=federation,
@@ -119,6 +132,9 @@ def init(
         directory=_tcp(directory, "--directory"),
         metrics=_tcp(metrics, "--metrics"),
         member_classes=tuple(member_class) if member_class else MEMBER_CLASSES,
+        authority_key=None if ca_key is None else TokenUri.parse(ca_key),
+        authority_module="" if hsm_module is None else str(hsm_module.absolute()),
+        authority_pin_file="" if hsm_pin_file is None else str(hsm_pin_file.absolute()),
     )
     made = make_registry(home, new)
     settings = config.load(made.settings_file, os.environ)

@@ -56,18 +56,25 @@ class OperatorAdmin(MemberAdmin):
                 "the registry has no port for operators: set admin.listen in registry.toml",
             )
         registrar, role = self._registrar, _role(request.role)
-        issued = registrar.authority.issue_operator(
-            request.certificate_request, registrar.federation, request.operator, self._clock_ms()
-        )
-        digest = sha256(issued.chain[0]).hexdigest()
-        operator = Operator(request.operator, role, digest, issued.expires_at_ms, issued.chain[0])
 
-        def work() -> None:
+        def work() -> Operator:
+            # Here, because a key in a token signs as slowly as its device.
+            issued = registrar.authority.issue_operator(
+                request.certificate_request,
+                registrar.federation,
+                request.operator,
+                self._clock_ms(),
+            )
+            digest = sha256(issued.chain[0]).hexdigest()
+            operator = Operator(
+                request.operator, role, digest, issued.expires_at_ms, issued.chain[0]
+            )
             with registrar.store.transaction() as session:
                 take_operator_key(session, operator, self._clock_ms())
                 operators.add(session, operator)
+            return operator
 
-        await self._desk.read(work)
+        operator = await self._desk.read(work)
         return admin_pb2.AddOperatorResponse(operator=self._operator(operator))
 
     async def ListOperators(  # noqa: N802  (the proto's name)

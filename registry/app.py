@@ -171,9 +171,11 @@ async def _start_core(
         )
     watchers = Watchers(settings.grpc.max_watchers, measures)
     held = settings.approvals.decided_by_operators
+    tokens = config.authority_store(settings, os.environ)
     passphrase = partial(passphrases.find, settings.authority.passphrase_file, os.environ)
     comparer = SimilarityComparer(settings.contracts.close_at)
-    registrar = Registrar(store, policy, place.authority(passphrase), held, comparer)
+    authority = place.authority(passphrase, tokens)
+    registrar = Registrar(store, policy, authority, held, comparer)
     trust = Trust(publisher, registrar, place.keys, place.accepted_file)
     trust.resume(clock.now_ms())
     timing = Timing(settings.directory.coalesce_s, settings.directory.heartbeat_s)

@@ -11,6 +11,9 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Final
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from security import certificate
 from security.identifiers import NodeId
 
@@ -29,10 +32,15 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """An authority's key (PEM) and certificate (DER)."""
+    """An authority's key, in PEM or a token, and its certificate, in DER."""
 
-    key_pem: bytes = field(repr=False)
+    key: certificate.AuthorityKey = field(repr=False)
     certificate_der: bytes
+
+    def check_signs(self) -> None:
+        """Pass where a key in a token signs; raises HSM_UNAVAILABLE, HSM_PIN, HSM_KEY."""
+        if not isinstance(self.key, bytes):
+            self.key.sign(b"simpul registry doctor", ec.ECDSA(hashes.SHA256()))
 
     def issue(self, request_der: bytes, node: NodeId, now_ms: int) -> Issued:
         """A certificate for `node`, valid for 30 days.
@@ -41,7 +49,7 @@ class Authority:
             SimpulError: CHANGE_INVALID, when the request is malformed, or asks for another name.
         """
         made = certificate.issue(
-            self.key_pem, self.certificate_der, request_der, node, now_ms, DAYS, new_serial()
+            self.key, self.certificate_der, request_der, node, now_ms, DAYS, new_serial()
         )
         return Issued((made, self.certificate_der), certificate.expires_at_ms(made))
 
@@ -49,7 +57,7 @@ class Authority:
         """A certificate for an operator, valid for a year; raises as `issue`, or ID_MALFORMED."""
         dns_name = certificate.operator_dns_name(federation, name)
         made = certificate.issue_operator(
-            self.key_pem,
+            self.key,
             self.certificate_der,
             request_der,
             dns_name,

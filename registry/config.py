@@ -1,5 +1,6 @@
 """`registry.toml`: each setting, its default, its unit. `SIMPUL_REGISTRY__…` overrides a key."""
 
+import json
 import random
 import socket
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from pydantic import Field
 from registry.similarity.compare import THRESHOLD
 from runtime import config
 from runtime.config import ListenTcp, Section
+from runtime.key_stores.store import KeyStore
 from runtime.log import Form, Level
 from runtime.ports import TcpAddress
 from security.errors import Code, SimpulError
@@ -146,6 +148,16 @@ class AuthoritySection(Section):
     passphrase_file: str = Field(
         "", description="Its first line opens ca/authority.pem, where that is encrypted."
     )
+    module: str = Field(
+        "",
+        description="The PKCS#11 library of the token that holds its key; none: it is in a file. "
+        "Needs the extra simpul[hsm].",
+    )
+    pin_file: str = Field(
+        "",
+        description="Its first line is the token's PIN. Before it comes systemd's credential "
+        "simpul-hsm-pin, after it the variable SIMPUL_HSM_PIN.",
+    )
 
 
 class DatabaseSection(Section):
@@ -216,6 +228,19 @@ listen = "{witness}"
 [metrics]
 listen = "{metrics}"
 """
+
+
+def authority_section(module: str, pin_file: str) -> str:
+    """The text of `[authority]` for a key in a token."""
+    # A JSON text is a TOML one too.
+    lines = [("module", module), ("pin_file", pin_file)]
+    said = "".join(f"{name} = {json.dumps(value)}\n" for name, value in lines if value)
+    return f"\n[authority]\n{said}"
+
+
+def authority_store(settings: RegistryConfig, env: Mapping[str, str]) -> KeyStore:
+    """What opens the authority's key, where that is in a token."""
+    return KeyStore.configured(settings.authority.module, settings.authority.pin_file, "", env)
 
 
 def free_addresses(count: int) -> tuple[TcpAddress, ...]:

@@ -6,7 +6,8 @@
     directory/           what is published: metadata/, targets/
     keys/<role>.pem      the directory's keys, 0600
     ca/authority.pem     the built-in authority's key, 0600, encrypted if so chosen;
-                         authority.crt its certificate
+                         authority.crt its certificate; authority.uri in the key's place says
+                         in which token it is
     tls/server.pem       the gRPC port's key, 0600; server.crt its certificate
     witness/key.pem      the key that cosigns the nodes' checkpoints, 0600
     witness/memory.db    what it cosigned last of each log; never restore it from a backup
@@ -19,6 +20,7 @@ one or none.
 """
 
 import json
+import os
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -33,6 +35,10 @@ from registry.directory import signers
 from registry.directory.folder import PublishedFolder
 from registry.directory.publisher import Publisher
 from runtime.files import create_private, make_private_folder, sync_folder, write_durably
+from runtime.key_stores.certifying import TokenCertificateKey
+from runtime.key_stores.store import URI, KeyStore
+from runtime.key_stores.token import TokenKey
+from runtime.key_stores.uri import TokenUri
 from runtime.ports import TcpAddress, UnixAddress, parse_address
 from security import certificate
 from security.cosignature import witness_key
@@ -146,12 +152,20 @@ class RegistryHome:
         """The configured database, or the home's own."""
         return settings.database.url or f"sqlite:///{self.path / 'registry.db'}"
 
-    def authority(self, passphrase: passphrases.Find = passphrases.nothing) -> Authority:
-        """The built-in authority; its key may be encrypted.
+    def authority(
+        self, passphrase: passphrases.Find = passphrases.nothing, tokens: KeyStore | None = None
+    ) -> Authority:
+        """The built-in authority; its key may be encrypted, or in a token that `tokens` opens.
 
         Raises:
             SimpulError: CONFIG_INVALID or CERTIFICATE_MISMATCH, when its files are missing or bad.
         """
+        reference = self.path / "ca" / f"authority{URI}"
+        if reference.exists():
+            held = (tokens or KeyStore()).read(reference)
+            if not isinstance(held, TokenKey):
+                raise SimpulError(Code.CONFIG_INVALID, f"{reference} names no key in a token")
+            return Authority(TokenCertificateKey(held), self._certificate("ca", "authority"))
         key, certificate_der = self._pair("ca", "authority")
         file = self.path / "ca" / "authority.pem"
         return Authority(passphrases.opened(key, file, passphrase), certificate_der)
@@ -195,6 +209,10 @@ class RegistryHome:
         write_durably(self.endpoints_file, json.dumps(shown, indent=2).encode() + b"\n")
 
     def _pair(self, folder: str, name: str) -> tuple[bytes, bytes]:
+        found = self._certificate(folder, name)
+        return _read(self.path / folder / f"{name}.pem"), found
+
+    def _certificate(self, folder: str, name: str) -> bytes:
         found = certificate.from_pem(_read(self.path / folder / f"{name}.crt"))
         if len(found) != 1:
             raise SimpulError(
@@ -202,7 +220,7 @@ class RegistryHome:
                 f"{self.path / folder / name}.crt holds {len(found)} certificates, not one: "
                 "put the right file back",
             )
-        return _read(self.path / folder / f"{name}.pem"), found[0]
+        return found[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +237,10 @@ class NewRegistry:
     member_classes: tuple[str, ...] = MEMBER_CLASSES
     stale_after_ms: int = STALE_AFTER_MS
     dead_after_ms: int = DEAD_AFTER_MS
+    # The authority's key in a token, and what opens that; None: in a file.
+    authority_key: TokenUri | None = None
+    authority_module: str = ""
+    authority_pin_file: str = ""
 
 
 def create(path: Path, new: NewRegistry, now_ms: int) -> RegistryHome:
@@ -260,9 +282,8 @@ def _fill(home: RegistryHome, new: NewRegistry, now_ms: int) -> None:
     ):
         make_private_folder(folder)
     name = f"Simpul {new.federation} built-in authority"
-    authority = certificate.make_authority(name, now_ms, new_serial())
+    authority_der = _make_authority(home, new, name, now_ms)
     server = certificate.make_server_certificate(new.federation, now_ms, SERVER_DAYS, new_serial())
-    _write_pair(home.path / "ca" / "authority", authority)
     _write_pair(home.path / "tls" / "server", server)
     witness = generate(Algorithm.ED25519)
     create_private(home.witness_key_file, witness.to_pem())
@@ -270,7 +291,7 @@ def _fill(home: RegistryHome, new: NewRegistry, now_ms: int) -> None:
     listen = new.witness or witnessing
     policy = _policy(
         new,
-        authority[1],
+        authority_der,
         directory_pb2.Witness(
             vkey=witness_key(home.witness_name(new.federation), witness).vkey,
             url=new.witness_url or f"http://{listen}",
@@ -286,6 +307,8 @@ def _fill(home: RegistryHome, new: NewRegistry, now_ms: int) -> None:
         listen,
         new.metrics or metrics,
     )
+    if new.authority_module or new.authority_pin_file:
+        text += config.authority_section(new.authority_module, new.authority_pin_file)
     write_durably(home.settings_file, text.encode())
 
 
@@ -309,6 +332,23 @@ def _policy(new: NewRegistry, authority_der: bytes, witness: directory_pb2.Witne
         witness_quorum=1,
         logged=True,
     ).SerializeToString(deterministic=True)
+
+
+def _make_authority(home: RegistryHome, new: NewRegistry, name: str, now_ms: int) -> bytes:
+    """The authority's key and certificate; returns the latter, in DER."""
+    stem = home.path / "ca" / "authority"
+    if new.authority_key is None:
+        made = certificate.make_authority(name, now_ms, new_serial())
+        _write_pair(stem, made)
+        return made[1]
+    store = KeyStore.configured(new.authority_module, new.authority_pin_file, "", os.environ)
+    key = store.in_token(new.authority_key, Algorithm.ECDSA_P256_SHA256)
+    authority_der = certificate.make_authority_of(
+        TokenCertificateKey(key), name, now_ms, new_serial()
+    )
+    store.write(stem, key)
+    write_durably(stem.with_suffix(".crt"), certificate.to_pem(authority_der))
+    return authority_der
 
 
 def _write_pair(stem: Path, pair: tuple[bytes, bytes]) -> None:

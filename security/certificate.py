@@ -44,6 +44,9 @@ MAX_SERIAL_BITS: Final = 159
 # What the library raises for bytes that are no certificate; the second is no ValueError.
 _UNREADABLE: Final = (ValueError, x509.InvalidVersion)
 
+# In PEM, or what signs as one does: a key in a token.
+AuthorityKey = bytes | ec.EllipticCurvePrivateKey
+
 _OPERATOR_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _DAY_MS: Final = 86_400_000
 _MS_PER_S: Final = 1000
@@ -63,6 +66,13 @@ def make_authority(common_name: str, now_ms: int, serial: int) -> tuple[bytes, b
         SimpulError: CONFIG_INVALID for a name of no or over 64 letters.
     """
     key = ec.generate_private_key(ec.SECP256R1())
+    return _key_pem(key), make_authority_of(key, common_name, now_ms, serial)
+
+
+def make_authority_of(
+    key: ec.EllipticCurvePrivateKey, common_name: str, now_ms: int, serial: int
+) -> bytes:
+    """Make an authority's certificate, in DER, for a key that is somewhere; as `make_authority`."""
     try:
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     except ValueError:
@@ -76,7 +86,7 @@ def make_authority(common_name: str, now_ms: int, serial: int) -> tuple[bytes, b
         .add_extension(_key_usage(is_authority=True), critical=True)
         .add_extension(identifier, critical=False)
     )
-    return _key_pem(key), _sign(builder, key)
+    return _sign(builder, key)
 
 
 def make_request(key_pem: bytes, node: NodeId) -> bytes:
@@ -94,7 +104,7 @@ def make_operator_request(key_pem: bytes, federation: str, name: str) -> bytes:
 
 
 def issue(
-    authority_key_pem: bytes,
+    authority_key: AuthorityKey,
     authority_der: bytes,
     request_der: bytes,
     node: NodeId,
@@ -115,11 +125,11 @@ def issue(
     key = _check_request(request_der, node.dns_name)
     usages = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
     subject = _Subject(key, node.dns_name, usages)
-    return _issue(authority_key_pem, authority_der, subject, now_ms, days, serial)
+    return _issue(authority_key, authority_der, subject, now_ms, days, serial)
 
 
 def issue_operator(
-    authority_key_pem: bytes,
+    authority_key: AuthorityKey,
     authority_der: bytes,
     request_der: bytes,
     name: str,
@@ -133,7 +143,7 @@ def issue_operator(
     """
     key = _check_request(request_der, name)
     subject = _Subject(key, name, (ExtendedKeyUsageOID.CLIENT_AUTH,))
-    return _issue(authority_key_pem, authority_der, subject, now_ms, days, serial)
+    return _issue(authority_key, authority_der, subject, now_ms, days, serial)
 
 
 def make_server_certificate(
@@ -242,14 +252,15 @@ class _Subject:
 
 
 def _issue(
-    authority_key_pem: bytes,
+    authority_key: AuthorityKey,
     authority_der: bytes,
     subject: _Subject,
     now_ms: int,
     days: int,
     serial: int,
 ) -> bytes:
-    authority_key = _load_key(authority_key_pem)
+    if isinstance(authority_key, bytes):
+        authority_key = _load_key(authority_key)
     authority = _load_certificate(authority_der)
     if authority.public_key() != authority_key.public_key():
         raise SimpulError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from registry import audit, passphrases
-from registry.config import RegistryConfig
+from registry.config import RegistryConfig, authority_store
 from registry.directory import signers
 from registry.directory.layout import LIVES, Role, key_role
 from registry.directory.publisher import Publisher
@@ -107,7 +107,9 @@ def check_directory(place: Place) -> Iterator[Finding]:
 def check_authority(place: Place) -> Iterator[Finding]:
     """That the authority's key opens, and its certificate has time left."""
     find = partial(passphrases.find, place.settings.authority.passphrase_file, place.environment)
-    authority = place.home.authority(find)
+    tokens = authority_store(place.settings, place.environment)
+    authority = place.home.authority(find, tokens)
+    authority.check_signs()
     yield from _check_end(
         "authority",
         authority.certificate_der,

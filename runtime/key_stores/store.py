@@ -92,7 +92,7 @@ class KeyStore:
         create_private(file, encrypt_pem(pem, found.encode()) if found else pem)
         return file
 
-    def in_token(self, uri: TokenUri, algorithm: Algorithm) -> PrivateKey:
+    def in_token(self, uri: TokenUri, algorithm: Algorithm) -> token.TokenKey:
         """The key of this name in its token: the one that is there, or a new one.
 
         Raises:

@@ -100,8 +100,9 @@ class Module:
             if not Path(self.path).is_file():
                 raise SimpulError(
                     Code.CONFIG_INVALID,
-                    f"{self.path or 'no file'} is no PKCS#11 library: set keys.module to that of "
-                    "the token's maker, like /usr/lib/softhsm/libsofthsm2.so",
+                    f"{self.path or 'no file'} is no PKCS#11 library: set keys.module "
+                    "(a registry: authority.module) to that of the token's maker, like "
+                    "/usr/lib/softhsm/libsofthsm2.so",
                 )
             try:
                 self._loaded = api.lib(self.path)
@@ -207,11 +208,17 @@ class TokenSigner:
 class TokenKey(PrivateKey):
     """A private key in a token."""
 
-    __slots__ = ("reference",)
+    __slots__ = ("_in_token", "reference")
 
     def __init__(self, reference: Reference, held: Module, pin: Find) -> None:
-        super().__init__(TokenSigner(held, pin, reference.uri, reference.public))
+        self._in_token = TokenSigner(held, pin, reference.uri, reference.public)
+        super().__init__(self._in_token)
         self.reference = reference
+
+    @property
+    def signer(self) -> TokenSigner:
+        """What signs bytes as they are: for certificates, and nothing else."""
+        return self._in_token
 
     @property
     def on_device(self) -> bool:
@@ -361,7 +368,8 @@ def _open(held: Module, uri: TokenUri, pin: Find, *, rw: bool) -> Any:  # noqa: 
     if not found:
         raise SimpulError(
             Code.HSM_PIN,
-            "no PIN for the token: give keys.pin_file, the variable SIMPUL_HSM_PIN, systemd's "
+            "no PIN for the token: give keys.pin_file (a registry: authority.pin_file), the "
+            "variable SIMPUL_HSM_PIN, systemd's "
             "credential simpul-hsm-pin, or pin-source in the key's URI",
         )
     tried = (held.path + str(uri.token or uri.serial), hashlib.sha256(found.encode()).digest())

@@ -84,7 +84,7 @@ def give_certificate(place: RegistryHome, desk: Desk, begun_ms: int, days: int) 
     authority = place.authority()
     request = make_request(desk.home.read_pem(KeyName.TLS), desk.config.node_id)
     made = certificate.issue(
-        authority.key_pem,
+        authority.key,
         authority.certificate_der,
         request,
         desk.config.node_id,
