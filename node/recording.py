@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
@@ -14,15 +14,17 @@ from node.exchange.elsewhere import Elsewhere
 from node.exchange.recent import MAX_CALLS, MAX_SKEW_MS, Known, RecentCalls
 from node.gather.gather import ReadGather
 from node.home import NodeHome
+from node.journal.broken import BrokenLinks, RecordedLink
 from node.journal.journal import LEASE_MS, Journal
 from node.journal.kept.keys import Keys
 from node.journal.model import GatheredCall
 from node.journal.place import PostgresPlace
 from node.journal.reader import JournalReader
+from node.link.unsettled import Broken, Recall
 from node.secret_ring import SecretRing
 from runtime.clock import now_ms
 from security.errors import Code, SimpulError
-from security.identifiers import SubsystemId
+from security.identifiers import NodeId, SubsystemId
 from security.limits import Limits
 
 _log = structlog.get_logger(__name__)
@@ -30,6 +32,9 @@ _log = structlog.get_logger(__name__)
 # A lease, and time for clocks to differ a little.
 LEASE_WAIT_S: Final = LEASE_MS / 1000 + 2.0
 RETRY_S: Final = 0.5
+# Of how long ago a lost call is still asked about after a start, and on how many links.
+SETTLED_WITHIN_MS: Final = 7 * 24 * 3600 * 1000
+MAX_LEFT: Final = 256
 
 
 async def open_journal(home: NodeHome, config: NodeConfig, worker: int) -> Journal:
@@ -98,6 +103,48 @@ def calls_elsewhere(home: NodeHome, config: NodeConfig) -> Elsewhere | None:
     if config.node.workers == 1 and not isinstance(place, PostgresPlace):
         return None
     return Elsewhere(lambda: JournalReader(place))
+
+
+def recalled_links(home: NodeHome, config: NodeConfig) -> Recall:
+    """Reads from the journal what is recorded of links that broke, whichever worker had them."""
+
+    def read(peer: NodeId, links: Sequence[bytes]) -> list[Broken]:
+        with BrokenLinks(journal_place(config, home)) as reader:
+            return [_broken(each) for link in links for each in reader.find(str(peer), link)]
+
+    async def recall(peer: NodeId, links: Sequence[bytes]) -> Sequence[Broken]:
+        try:
+            return await asyncio.to_thread(read, peer, links)
+        except SimpulError as error:
+            # What became of a call may be heard later; the link that begins can do without it.
+            _log.warning("broken links not looked up", code=error.code, why=error.message)
+            return ()
+
+    return recall
+
+
+async def left_links(home: NodeHome, config: NodeConfig) -> list[Broken]:
+    """The links with calls that are lost and not settled, as earlier processes left them.
+
+    Raises:
+        SimpulError: The journal can't be read.
+    """
+
+    def read() -> list[Broken]:
+        since_ms = now_ms() - SETTLED_WITHIN_MS
+        with BrokenLinks(journal_place(config, home)) as reader:
+            left = reader.with_lost_calls(since_ms=since_ms, limit=MAX_LEFT)
+            # The newest last, as they would have been added.
+            return [_broken(each) for link in reversed(left) for each in reader.find(*link)]
+
+    return await asyncio.to_thread(read)
+
+
+def _broken(link: RecordedLink) -> Broken:
+    return Broken(
+        NodeId.parse(link.peer), link.link_id, link.end, link.sealed, link.received,
+        link.sent.get, link.asked, link.answered,
+    )  # fmt: skip
 
 
 def gathered_calls(home: NodeHome, config: NodeConfig) -> ReadGather:

@@ -53,7 +53,14 @@ from node.model import Current, NodeIdentity, Snapshot
 from node.policy.apps import AppBook, AppCredential
 from node.policy.rules import AgreementBook
 from node.reconciliation import wire
-from node.recording import calls_elsewhere, gathered_calls, open_journal, recent_calls
+from node.recording import (
+    calls_elsewhere,
+    gathered_calls,
+    left_links,
+    open_journal,
+    recalled_links,
+    recent_calls,
+)
 from node.standard.table import own_services
 from runtime import tracing
 from runtime.clock import now_ms
@@ -149,7 +156,10 @@ class Worker:
         )
         link_metrics = LinkMetrics(registry)
         self._notes = Notes(journal)
-        unsettled = Unsettled(lambda settled: _tell(settled, link_metrics, self._notes))
+        unsettled = self._unsettled = Unsettled(
+            lambda settled: _tell(settled, link_metrics, self._notes),
+            recalled_links(place.home, config),
+        )
         greeter = Greeter(
             self._identity,
             self._ring.node_key(None, config.node_id),
@@ -219,6 +229,7 @@ class Worker:
         journal = await open_journal(place.home, place.config, place.index)
         recent = await recent_calls(place.home, place.config)
         worker = cls(place, journal, services, end_gateway, recent)
+        worker._unsettled.resume(await left_links(place.home, place.config))
         worker._keep(worker._control.run(), "control")
         worker._keep(worker._sealer.run(), "sealer")
         worker._keep(worker._watch_journal(), "journal watch")

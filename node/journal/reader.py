@@ -23,6 +23,7 @@ from node.journal.model import (
     GatheredCall,
     Outcome,
     Role,
+    Settlement,
 )
 from node.journal.readonly import JournalReading
 from node.journal.tables import (
@@ -407,10 +408,21 @@ def _call_row(
         closed_at_ms=row.closed_at_ms,
         request_bytes=sizes[asked],
         response_bytes=sizes[answered],
-        settled=None if row.settled is None else SETTLEMENTS[row.settled],
+        settled=_settled(row),
         gather_id=row.gather,
         region=names.get(row.region),
     )
+
+
+def _settled(row: _Row) -> Settlement | None:
+    """An answer that came after all says more than that the question arrived."""
+    if row.settled is None or (
+        row.role == ROLES.index(Role.CONSUMER)
+        and OUTCOMES[row.outcome] not in {Outcome.OPEN, Outcome.LOST}
+    ):
+        return None
+    found: Settlement = SETTLEMENTS[row.settled]
+    return found
 
 
 def _agreement(text: str | None) -> bytes | None:

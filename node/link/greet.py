@@ -87,6 +87,7 @@ class Greeter:
             self.identity.federation, self.identity.node, peer.id, greeting_hash(mine.greeting)
         )
         verified = await self._verified(theirs, expected)
+        await self.unsettled.learn(peer.id, verified.fields.unsettled)
         self.unsettled.hear(peer.id, verified.fields.unsettled)
         return self._context(verified, link_id(mine.greeting, verified.greeting), given=0)
 
@@ -117,6 +118,7 @@ class Greeter:
         require_spoken_to(self.current.directory, peer)
         named = verified.fields.unsettled
         await broke(peer, (each.link_id for each in named))
+        await self.unsettled.learn(peer, named)
         reply = self._fields(
             peer,
             in_reply_to=greeting_hash(theirs.greeting),

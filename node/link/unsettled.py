@@ -5,12 +5,13 @@ it: each names the links that broke, with how many parcels it sealed and up to w
 durable at its end (docs/spec, "Links: settling"). Of a call whose open is past that, it is proven
 that it never started; of an answer, that it was never heard.
 
-What is kept is bounded, and gone with the process: the journal keeps the parcels themselves.
+What is kept in memory is bounded, and gone with the process. So of a link that another worker had,
+or one that was killed, the journal is asked (`learn`, `resume`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -27,6 +28,8 @@ _log = structlog.get_logger(__name__)
 
 # Broken links of one peer of which the oldest are forgotten: one connection's streaming calls.
 MAX_BROKEN: Final = 1024
+# In so many greetings a link is named that only the journal knew: the peer may know nothing of it.
+TRIES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +98,22 @@ def settle(broken: Broken, named: Named) -> Settled | None:
     )
 
 
+# What the journal tells of these links with a peer, those that were this worker's or another's.
+Recall = Callable[[NodeId, Sequence[bytes]], Awaitable[Sequence[Broken]]]
+
+
+async def _no_journal(_peer: NodeId, _links: Sequence[bytes]) -> Sequence[Broken]:
+    return ()
+
+
 class Unsettled:
     """The broken links of one worker. `tell` hears of each that is settled."""
 
-    def __init__(self, tell: Callable[[Settled], None]) -> None:
+    def __init__(self, tell: Callable[[Settled], None], recall: Recall = _no_journal) -> None:
         self._tell = tell
+        self._recall = recall
+        # Of links that only the journal knew: how often they are still named unasked.
+        self._tries: dict[bytes, int] = {}
         self._broken: dict[NodeId, dict[bytes, Broken]] = {}
         # Settled already; kept for a peer whose greeting, or its answer, was lost on the way.
         self._done: dict[NodeId, set[bytes]] = {}
@@ -108,19 +122,45 @@ class Unsettled:
         """A link broke."""
         of_peer = self._broken.setdefault(broken.peer, {})
         of_peer[broken.link_id] = broken
+        # Known better now than by the journal, where a greeting was ahead of the link's end.
+        self._done.get(broken.peer, set()).discard(broken.link_id)
+        self._tries.pop(broken.link_id, None)
         if len(of_peer) > MAX_BROKEN:
             oldest = next(iter(of_peer))
             del of_peer[oldest]
             self._done.get(broken.peer, set()).discard(oldest)
+            self._tries.pop(oldest, None)
+
+    def resume(self, links: Iterable[Broken]) -> None:
+        """Name these too, that an earlier process left."""
+        for broken in links:
+            if broken.link_id not in self._broken.get(broken.peer, {}):
+                self.add(broken)
+                self._tries[broken.link_id] = TRIES
+
+    async def learn(self, peer: NodeId, named: Sequence[Named]) -> None:
+        """Look for links that a greeting names and nobody here remembers. Before `hear`."""
+        of_peer = self._broken.get(peer, {})
+        unknown = [each.link_id for each in named if each.link_id not in of_peer]
+        if unknown:
+            self.resume(await self._recall(peer, unknown))
 
     def name(self, peer: NodeId, asked: Sequence[Named] = ()) -> tuple[Named, ...]:
         """What a greeting to this peer says: what it named itself, then the newest of the rest."""
         of_peer, done = self._broken.get(peer, {}), self._done.get(peer, set())
         wanted = {each.link_id: None for each in asked if each.link_id in of_peer}
-        rest = [each for each in reversed(of_peer) if each not in wanted and each not in done]
+        # One from the journal is named after it is settled here too: the peer may wait for that.
+        rest = [
+            each
+            for each in reversed(of_peer)
+            if each not in wanted and self._tries.get(each, each not in done)
+        ]
+        said = (*wanted, *rest)[:MAX_UNSETTLED]
+        for link_id in said:
+            if link_id in self._tries:
+                self._tries[link_id] = max(0, self._tries[link_id] - 1)
         return tuple(
-            Named(link_id, of_peer[link_id].sealed, of_peer[link_id].received)
-            for link_id in (*wanted, *rest)[:MAX_UNSETTLED]
+            Named(link_id, of_peer[link_id].sealed, of_peer[link_id].received) for link_id in said
         )
 
     def hear(self, peer: NodeId, named: Sequence[Named]) -> None:

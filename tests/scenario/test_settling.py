@@ -1,9 +1,12 @@
 """A link that is cut while calls are under way: both nodes say later what became of each.
 
 The provider's node is reached over a line that is slow, so that it can be cut while a question, or
-an answer, is on its way. Neither node stops.
+an answer, is on its way; neither node stops. Or its worker is killed, and the next one tells by the
+journal.
 """
 
+import os
+import signal
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -21,6 +24,7 @@ from tests.scenario.harness import (
     Federation,
     Told,
     answering,
+    children_of,
     done,
     serving,
     until,
@@ -28,8 +32,8 @@ from tests.scenario.harness import (
 from tests.support import slow_line
 from tests.support.slow_line import Line, Running
 
-# No other test on the shared federation has a node of it.
-REGENCY = "ID/DAERAH/53.19"
+# No other test on the shared federation has a node of them.
+REGENCY, OTHER_REGENCY = "ID/DAERAH/53.19", "ID/DAERAH/53.22"
 # One way, and longer than whoever cuts takes to see what was recorded.
 SLOW, QUICK = Line(delay_s=0.5), Line(delay_s=0.0)
 
@@ -98,19 +102,63 @@ def test_both_nodes_say_what_became_of_calls_on_a_link_that_broke(
         assert "never reached the other node" in told
 
 
+def test_a_worker_that_follows_a_killed_one_tells_what_reached_the_journal(
+    federation: Federation, home: Path
+) -> None:
+    asked_here, go_on = threading.Event(), threading.Event()
+
+    def held(request: bytes) -> bytes:
+        asked_here.set()
+        go_on.wait(30)
+        return request
+
+    provider = home / "k"
+    with ExitStack() as stack:
+        target = stack.enter_context(answering(held))
+        stack.callback(go_on.set)
+        token = federation.enrol(OTHER_REGENCY, "killed-1")
+        near = f"127.0.0.1:{free_port()}"
+        assert federation.init(provider, token, "--listen", near, "--advertise", near).status == 0
+        _, process = stack.enter_context(serving(provider, home / "k.log"))
+        service = done(
+            "service", "publish", "--home", provider, "--subsystem", f"{OTHER_REGENCY}/pariwisata",
+            "--target", target, "--protoset", PROTOSET,
+        ).out.strip()  # fmt: skip
+        done("access", "allow", "--home", provider, "--consumer", SUPERAPP, "--service", service)
+        go_on.set()
+        until(lambda: _ask(federation, OTHER_REGENCY).status == "OK", what="a first answer")
+        go_on.clear()
+        asked_here.clear()
+        asked = _asking(federation, OTHER_REGENCY)
+        assert asked_here.wait(20)
+        (worker,) = children_of(process.pid)
+        os.kill(worker, signal.SIGKILL)
+        call = _unknown(asked)
+        go_on.set()
+        until(lambda: _ask(federation, OTHER_REGENCY).status == "OK", what="an answer again")
+        here = federation.consumer.home
+        until(lambda: _shown(here, call)[0]["settled"] == "arrived", what="settling")
+        (there,) = _shown(provider, call)
+        assert (there["outcome"], there["code"]) == ("lost", "OUTCOME_UNKNOWN")
+
+
 def _line(line: Line, to: str, port: int) -> tuple[Running, Any]:
     """A line that is up, and what cuts it."""
     stack = ExitStack()
     return stack.enter_context(slow_line.running(line, to, port)), stack.close
 
 
-def _ask(federation: Federation) -> Told:
-    return federation.ask({"simpul-to": f"{REGENCY}/pariwisata"})
+def _ask(federation: Federation, regency: str = REGENCY) -> Told:
+    return federation.ask({"simpul-to": f"{regency}/pariwisata"})
 
 
-def _asking(federation: Federation) -> Future[Told]:
+def _asking(federation: Federation, regency: str = REGENCY) -> Future[Told]:
     found: Future[Told] = Future()
-    threading.Thread(target=lambda: found.set_result(_ask(federation)), daemon=True).start()
+
+    def ask() -> None:
+        found.set_result(_ask(federation, regency))
+
+    threading.Thread(target=ask, daemon=True).start()
     return found
 
 
