@@ -20,6 +20,8 @@ from registry.similarity.words import MAX_PHRASE_WORDS, comment_concepts, concep
         ("penginapn", "hotel"),
         ("tempat_tidur", "beds"),
         ("pendaftaran", "registration"),
+        ("kota", "cities"),
+        ("penyeberangan", "crossing"),
     ],
 )
 def test_names_of_one_meaning_have_the_same_concepts(one: str, two: str) -> None:
