@@ -27,6 +27,7 @@ from cli.output import (
     to_dict,
     when,
 )
+from cli.proto_files import write_protos
 from cli.protos import read_contract
 from cli.submissions import (
     print_advice,
@@ -156,6 +157,7 @@ def list_contracts(home: NodeHomeDir, as_json: AsJson = False) -> None:
     epilog=examples(
         "simpul contract show wisata.v1 --home N",
         "simpul contract show wisata.v1 --revision 2 --protoset wisata.protoset --home N",
+        "simpul contract show wisata.v1 --proto protos --home N",
     ),
 )
 def show(
@@ -165,6 +167,10 @@ def show(
     protoset: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write its FileDescriptorSet, with comments, to FILE."),
+    ] = None,
+    proto: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write its .proto files, with comments, below DIR."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -176,12 +182,13 @@ def show(
     answer = ask_node(home, lambda stub: stub.ShowContract(request))
     if protoset is not None:
         protoset.write_bytes(answer.descriptor_set)
+    written = [] if proto is None else write_protos(proto, answer.descriptor_set)
     if as_json:
         print_json(to_dict(answer))
         return
     _print_card(answer)
-    if protoset is not None:
-        print_done(f"wrote {protoset}")
+    for file in [*([] if protoset is None else [protoset]), *written]:
+        print_done(f"wrote {file}")
 
 
 @app.command(
