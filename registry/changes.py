@@ -275,6 +275,7 @@ def _publish_service(work: _Work, kind: requests.PublishService) -> Touched:
     with step(8):
         rules.check_subsystem_active(listed)
     with step(10):
+        workflow.check_is_new(work.session, work.registrar, kind.service, kind.descriptor_set)
         found = publishing.implement(
             work.session,
             kind.service,

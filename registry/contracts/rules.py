@@ -160,8 +160,8 @@ def check_close(package: str, likenesses: Sequence[Likeness], why_not: str) -> N
     )
     raise SimpulError(
         Code.CONTRACT_SIMILAR,
-        f"{package} is much like {listed}. Adopt it (simpul contract adopt {close[0].package}), or "
-        "say why not with --why-not, and an operator of the registry decides",
+        f"{package} is much like {listed}. Implement {close[0].package} as it is, or publish yours "
+        "first (simpul contract publish) and say why with --why-not: an operator decides",
         package=close[0].package,
     )
 

@@ -34,12 +34,12 @@ from registry.rules import (
     step,
 )
 from registry.store import cards, contracts, members, nodes, services, submissions
-from security.contract_card import Comment, ContractTermsView
+from security.contract_card import Comment, ContractTermsView, package_of
 from security.contract_comments import comments_of, without_comments
 from security.contract_lint import advice
 from security.contract_shape import package_shape
 from security.errors import Code, SimpulError
-from security.identifiers import MemberId, NodeId
+from security.identifiers import MemberId, NodeId, ServiceId
 
 KINDS = frozenset({contract_rules.PUBLISH, contract_rules.SET, contract_rules.COMMENT})
 
@@ -277,9 +277,7 @@ def _judge_revision(
     )
     if card is None:
         new = KnownContract(kind.package, 1, kind.member, bare, comments)
-        likenesses = registrar.comparer.closest(
-            new, contract_rules.compared_with(new, known_contracts(session))
-        )
+        likenesses = _closest(session, registrar, new)
         contract_rules.check_close(kind.package, likenesses, kind.why_not)
         return replace(plan, likenesses=likenesses)
     contract_rules.check_breaks_nothing(kind.package, contents[-1], bare)
@@ -289,6 +287,32 @@ def _judge_revision(
         # The same contract in other words: they are the newest revision's from now on.
         return replace(plan, revision=len(known), descriptor_set=None)
     return plan
+
+
+def check_is_new(
+    session: Session, registrar: Registrar, service: ServiceId, descriptor_set: bytes
+) -> None:
+    """A contract that comes with its first service may be like no other: nobody is asked why.
+
+    Raises:
+        SimpulError: CONTRACT_SIMILAR; PROTOSET_INVALID, when it has too many comments.
+    """
+    package = package_of(service.service)
+    if cards.find(session, package) is not None:
+        return
+    new = KnownContract(
+        package,
+        1,
+        service.subsystem.member,
+        without_comments(descriptor_set),
+        comments_of(descriptor_set, package),
+    )
+    contract_rules.check_close(package, _closest(session, registrar, new), "")
+
+
+def _closest(session: Session, registrar: Registrar, new: KnownContract) -> tuple[Likeness, ...]:
+    known = contract_rules.compared_with(new, known_contracts(session))
+    return registrar.comparer.closest(new, known)
 
 
 def known_contracts(session: Session) -> tuple[KnownContract, ...]:

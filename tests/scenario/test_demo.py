@@ -10,6 +10,7 @@ import pytest
 from cli.demo import cast, exchange
 from cli.demo.exchange import CheckError
 from tests.scenario.harness import Process, children_of, simpul, until
+from tests.support.alone import verify_alone
 
 FOUR_KINDS = {"unary", "server stream", "client stream", "bidirectional"}
 
@@ -30,6 +31,22 @@ def test_the_demo_passes_every_check(home: Path) -> None:
             for line in log.read_text().splitlines():
                 assert line.startswith("{"), f"{log}: {line}"
                 json.loads(line)
+
+    # The demo's own evidence, where nothing of this project is but `security/` and the root.
+    files = sorted((home / "fed" / "evidence").glob("*.evidence"))
+    assert len(files) == 2
+    alone = home / "alone"
+    alone.mkdir()
+    for file in files:
+        found = verify_alone(file, home / "fed" / "registry" / "root.json", alone)
+        assert "failed" not in found.values()
+        assert found["seals"] == found["cosignatures"] == found["agreement"] == "proven"
+    data = bytearray(files[0].read_bytes())
+    data[len(data) // 2] ^= 1
+    files[0].write_bytes(data)
+    assert (
+        "failed" in verify_alone(files[0], home / "fed" / "registry" / "root.json", alone).values()
+    )
 
 
 def test_a_failed_check_is_named_and_is_the_exit_code(home: Path) -> None:

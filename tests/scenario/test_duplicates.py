@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tests.scenario.harness import Federation, done, refused, serving
+from tests.support.protos import compiled
 
 OWNER = "ID/DAERAH/52.05"
 TWIN = """\
@@ -73,3 +74,10 @@ def test_a_contract_much_like_wisata_is_caught_and_an_operator_decides(
         done("registry", "contract", "decline", str(asked["id"]), "--reason", "Adopt it.", *at)
         listed = done("contract", "list", "--home", node.home, "--json").json["contracts"]
         assert "pariwisata.pulau.v1" not in [item["card"]["package"] for item in listed]
+
+        # Nor does it come in with its first service.
+        protoset = home / "pulau.protoset"
+        protoset.write_bytes(compiled(TWIN))
+        service = ("service", "publish", "--subsystem", f"{OWNER}/pariwisata")
+        way = ("--target", "127.0.0.1:1", "--protoset", protoset, "--home", node.home)
+        assert "--why-not" in refused("CONTRACT_SIMILAR", *service, *way).err
