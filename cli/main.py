@@ -22,6 +22,7 @@ from cli import (
     journal,
     member,
     node,
+    purpose,
     registry,
     service,
 )
@@ -30,8 +31,8 @@ from cli.options import examples
 
 # In the order in which a newcomer needs them.
 ORDER = (
-    "registry", "node", "member", "contract", "service", "access", "app", "call", "journal",
-    "evidence", "conformance", "explain", "demo",
+    "registry", "node", "member", "contract", "service", "purpose", "access", "app", "call",
+    "journal", "evidence", "conformance", "explain", "demo",
 )  # fmt: skip
 
 
@@ -95,6 +96,7 @@ def _mount() -> None:
     app.add_typer(member.app, name="member")
     app.add_typer(contract.app, name="contract")
     app.add_typer(service.app, name="service")
+    app.add_typer(purpose.app, name="purpose")
     app.add_typer(access.app, name="access")
     app.add_typer(apps.app, name="app")
     app.command("call", epilog=call.EPILOG)(call.call)

@@ -57,6 +57,8 @@ TABLE: Final[Mapping[str, Row]] = MappingProxyType(
         f"{_ADMIN}/ImportAgreement": _OPERATOR,
         f"{_ADMIN}/ListUsage": _OPERATOR,
         f"{_ADMIN}/SettleAgreements": _OPERATOR,
+        f"{_ADMIN}/PutPurpose": _OPERATOR,
+        f"{_ADMIN}/ListPurposes": _OPERATOR,
         f"{_ADMIN}/AddApp": _OPERATOR,
         f"{_ADMIN}/ListApps": _OPERATOR,
         f"{_ADMIN}/RemoveApp": _OPERATOR,

@@ -29,7 +29,7 @@ from security.hashing import (
 )
 from security.identifiers import MemberId, NodeId, ServiceId
 from security.keys import PrivateKey
-from simpul.v1 import registry_pb2, registry_pb2_grpc, statement_pb2
+from simpul.v1 import directory_pb2, registry_pb2, registry_pb2_grpc, statement_pb2
 
 TIMEOUT_S = 30.0
 FORMAT_VERSION = 1
@@ -188,6 +188,15 @@ class NodeChanges:
         change = self._new(now_ms)
         change.withdraw_service.subsystem = str(service.subsystem)
         change.withdraw_service.service = service.service
+        return (await self._send(change)).directory_version
+
+    async def put_activity(
+        self, member: MemberId, activity: directory_pb2.Activity, now_ms: int
+    ) -> int:
+        """A version of a member's processing activity; gives the directory that lists it."""
+        change = self._new(now_ms)
+        change.put_activity.member = str(member)
+        change.put_activity.activity.CopyFrom(activity)
         return (await self._send(change)).directory_version
 
     async def renew_certificate(self, certificate_request: bytes, now_ms: int) -> tuple[bytes, ...]:

@@ -28,6 +28,7 @@ from registry.requests import (
 from registry.rules import step
 from registry.statements import judge_listing, put_listing, put_statement
 from registry.store import (
+    activities,
     changes,
     members,
     nodes,
@@ -37,10 +38,12 @@ from registry.store import (
     waiting,
 )
 from registry.store.waiting import WaitingChange, WaitingState
+from security.activity import activity_message, check_next, read_register
 from security.contract import check_contract
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId, NodeId
 from security.token import secret_hash
+from simpul.v1 import directory_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +193,13 @@ def _apply(work: _Work, change: Change) -> Applied:
         case requests.RequestSealKey() as kind:
             return Applied(work.node.id, change.kind_name, _request_seal_key(work, kind))
         case _:
-            raise SimpulError(Code.INTERNAL, f"nothing applies a {change.kind_name}")
+            return _apply_to_register(work, change)
+
+
+def _apply_to_register(work: _Work, change: Change) -> Applied:
+    if isinstance(change.kind, requests.PutActivity):
+        return Applied(work.node.id, change.kind_name, _put_activity(work, change.kind))
+    raise SimpulError(Code.INTERNAL, f"nothing applies a {change.kind_name}")
 
 
 def _apply_to_contract(work: _Work, sent: _Sent) -> Applied:
@@ -300,6 +309,24 @@ def _withdraw_service(work: _Work, kind: requests.WithdrawService) -> Touched:
                 service=str(kind.service),
             )
     services.remove(work.session, kind.service)
+    return work.touch(member.id)
+
+
+def _put_activity(work: _Work, kind: requests.PutActivity) -> Touched:
+    with step(8):
+        member = work.active_member(kind.member)
+    with step(9):
+        rules.check_lists_node(rules.statement_in_force(member), work.node.id, work.now_ms)
+    view = kind.activity
+    kept = activities.of_member(work.session, member.id)
+    before = read_register(map(directory_pb2.Activity.FromString, kept)).get(view.id, ())
+    if before and before[-1] == view:
+        # The very same once more: its answer was lost.
+        return Touched(frozenset({member.id}))
+    with step(10):
+        check_next(before, view)
+    data = activity_message(view).SerializeToString(deterministic=True)
+    activities.add(work.session, member.id, view.id, view.version, data)
     return work.touch(member.id)
 
 

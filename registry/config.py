@@ -100,6 +100,9 @@ class ApprovalsSection(Section):
         "automatic", description="A service, and its subsystem where it is new."
     )
     withdraw_service: Decider = Field("automatic", description="A service that ends.")
+    put_activity: Decider = Field(
+        "automatic", description="A version of a member's purpose, in its register."
+    )
     set_link_address: Decider = Field("automatic", description="Another address of a node.")
     replace_statement: Decider = Field(
         "automatic", description="A member's next statement: its keys and its nodes."

@@ -188,3 +188,5 @@ class Listing:
     # Serialised SignedStatements and SignedSealKeyRequests.
     successions: tuple[bytes, ...] = ()
     seal_key_requests: tuple[bytes, ...] = ()
+    # Serialised Activities, by id and version.
+    activities: tuple[bytes, ...] = ()

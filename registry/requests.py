@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from security import strict
+from security.activity import ActivityView, read_activity
 from security.contract import MAX_DESCRIPTOR_SET_BYTES
 from security.contract_card import ContractTermsView, check_package, read_terms
 from security.errors import Code, SimpulError
@@ -145,8 +146,17 @@ class CommentSubmission:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class PutActivity:
+    """A version of a member's processing activity."""
+
+    member: MemberId
+    activity: ActivityView
+
+
 Kind = (
-    PublishService
+    PutActivity
+    | PublishService
     | WithdrawService
     | RenewCertificate
     | SetLinkAddress
@@ -257,6 +267,8 @@ def summary(change: Change) -> str:
             return f"take links at {address}"
         case ReplaceStatement(member, signed):
             return f"statement {parse_statement(signed.statement).number} of {member}"
+        case PutActivity(member, activity):
+            return f"purpose {activity.id} version {activity.version} of {member}"
         case HostMember(_, member):
             return f"host {member}"
         case PublishContract(package) | SetContract(package):
@@ -302,10 +314,13 @@ def _kind(message: registry_pb2.Change, name: str) -> Kind:
             asked = message.request_seal_key.seal_key_request
             return RequestSealKey(parse_seal_key_request(asked).member, asked)
         case _:
-            return _contract_kind(message, name)
+            return _other_kind(message, name)
 
 
-def _contract_kind(message: registry_pb2.Change, name: str) -> Kind:
+def _other_kind(message: registry_pb2.Change, name: str) -> Kind:
+    if name == "put_activity":
+        put = message.put_activity
+        return PutActivity(MemberId.parse(put.member), read_activity(put.activity))
     if name == "comment_submission":
         said = message.comment_submission
         check_comment(said.text)

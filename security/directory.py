@@ -29,6 +29,7 @@ from types import MappingProxyType
 from typing import Final, NoReturn, Self
 
 from security import directory_records as files
+from security.activity import Register
 from security.contract_card import Cards, is_card_path, read_cards
 from security.directory_records import (
     CONTRACTS_FOLDER,
@@ -100,6 +101,8 @@ class MemberView:
     # Not verified here: `succession` and `seal_request` do.
     successions: tuple[statement_pb2.SignedStatement, ...]
     seal_key_requests: tuple[statement_pb2.SignedSealKeyRequest, ...]
+    # What it uses data for.
+    activities: Register
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,6 +447,7 @@ def _member(
         seal_keys=MappingProxyType({item.key.key_id: item for item in seal_keys}),
         successions=record.successions,
         seal_key_requests=record.seal_key_requests,
+        activities=record.activities,
     )
 
 

@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import Final
 
 from security import strict
+from security.activity import Register, read_register
 from security.contract import MAX_DESCRIPTOR_SET_BYTES, MethodKind, parse_descriptor_set
 from security.errors import Code, SimpulError
 from security.hashing import HASH_BYTES, sha256
@@ -195,6 +196,7 @@ class MemberRecordView:
     # By form alone: `succession` and `seal_request` verify them.
     successions: tuple[statement_pb2.SignedStatement, ...]
     seal_key_requests: tuple[statement_pb2.SignedSealKeyRequest, ...]
+    activities: Register
 
 
 def parse_policy(data: bytes) -> PolicyView:
@@ -321,6 +323,7 @@ def _read_member(
         revoked=revoked,
         successions=tuple(message.successions),
         seal_key_requests=tuple(message.seal_key_requests),
+        activities=read_register(message.activities),
     )
 
 

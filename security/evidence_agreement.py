@@ -92,7 +92,26 @@ def permission(case: Case) -> Outcome:
     except SimpulError as error:
         return not_proven(f"{error.code}: {error.message}")
     basis = next(item.legal_basis for item in terms.purposes if item.id == purpose)
-    return proven(f"purpose {purpose}, legal basis {basis.name.lower().replace('_', ' ')}")
+    return proven(
+        f"purpose {purpose}, legal basis {basis.name.lower().replace('_', ' ')}",
+        *_registered(case, terms, purpose),
+    )
+
+
+def _registered(case: Case, terms: AgreementTerms, purpose: str) -> tuple[str, ...]:
+    """What the consumer's register said of the purpose, in the directory that the open names."""
+    named = case.requests[0][0].named
+    record = None if named is None else named.members.get(terms.consumer.member)
+    versions = () if record is None else record.activities.get(purpose, ())
+    if not versions:
+        return ()
+    newest = versions[-1]
+    ended = ", retired" if newest.retired else ""
+    says = (
+        f"registered as {newest.title!r}, version {newest.version}{ended}: {newest.purpose!r}, "
+        f"kept {newest.retention!r}, officer {newest.officer!r}"
+    )
+    return (says,)
 
 
 def offer(case: Case) -> Outcome:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from security.activity import check_in_use
 from security.agreement import (
     AgreementTerms,
     CitizenVisibility,
@@ -104,6 +105,9 @@ def make_terms(draft: Draft, directory: DirectoryView, now_ms: int, nonce: bytes
         replaces=draft.replaces,
         hours=draft.hours,
     )
+    for item in terms.purposes:
+        register = directory.member(consumer).activities
+        check_in_use(register, str(consumer), item.id, item.legal_basis)
     check_contracts(terms, directory)
     return terms
 

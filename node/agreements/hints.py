@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from security.activity import check_in_use
 from security.agreement import AgreementTerms
 from security.contract_types import ContractTypes, contract_types, notes
 from security.directory import DirectoryView
+from security.errors import SimpulError
 
 
 def hints(terms: AgreementTerms, directory: DirectoryView) -> tuple[str, ...]:
@@ -15,7 +17,11 @@ def hints(terms: AgreementTerms, directory: DirectoryView) -> tuple[str, ...]:
     Raises:
         SimpulError: The provider no longer publishes what the agreement is about.
     """
-    return (*_unlisted(terms, directory), *_matching(terms, directory))
+    return (
+        *_unlisted(terms, directory),
+        *_registered(terms, directory),
+        *_matching(terms, directory),
+    )
 
 
 def _unlisted(terms: AgreementTerms, directory: DirectoryView) -> Iterator[str]:
@@ -27,6 +33,24 @@ def _unlisted(terms: AgreementTerms, directory: DirectoryView) -> Iterator[str]:
                 f"{subsystem} is not in the directory: if that is no slip of the pen, its apps may "
                 "call all the same"
             )
+
+
+def _registered(terms: AgreementTerms, directory: DirectoryView) -> Iterator[str]:
+    """What the consumer's register says of the purposes, where it keeps one."""
+    member = directory.members.get(terms.consumer.member)
+    register = {} if member is None else member.activities
+    for item in terms.purposes if register else ():
+        try:
+            check_in_use(register, str(terms.consumer.member), item.id, item.legal_basis)
+        except SimpulError as error:
+            yield f"no call will be permitted: {error.message}"
+            continue
+        newest = register[item.id][-1]
+        seen = newest.citizen_visibility.name.lower()
+        yield (
+            f"{item.id}, version {newest.version}: {newest.title}. {newest.purpose} "
+            f"(kept {newest.retention}; {seen} to citizens; officer {newest.officer})"
+        )
 
 
 def _matching(terms: AgreementTerms, directory: DirectoryView) -> Iterator[str]:

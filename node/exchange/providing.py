@@ -45,6 +45,7 @@ from node.exchange.watch import CallMetrics
 from node.link.model import CallHandler, CallLink, ReceivedEntry
 from node.model import Current
 from node.policy.allowance import Side
+from node.policy.purposes import check_purpose
 from node.policy.rules import check_open
 from runtime.tracing import Span
 from security import kinds
@@ -180,6 +181,7 @@ class Providing:
         )
         for subsystem in (opened.consumer, opened.service.subsystem):
             snapshot.directory.check_subsystem(subsystem)
+        check_purpose(snapshot.directory, terms, opened.purpose)
         target = snapshot.targets.get(opened.service)
         if target is None:
             raise SimpulError(

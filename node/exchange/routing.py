@@ -15,6 +15,7 @@ from node.calls import CallRequest
 from node.exchange.fields import FieldRules, Fields
 from node.exchange.metadata import Address, read_address
 from node.model import NodeIdentity, Snapshot
+from node.policy.purposes import check_purpose
 from node.policy.rules import find_agreement
 from security.agreement import RateTerm
 from security.contract import MethodKind
@@ -180,6 +181,7 @@ def route_to(
         now_ms=now_ms,
     )
     terms = snapshot.agreements.by_hash[agreement]
+    check_purpose(directory, terms, purpose)
     called = (caller.service, caller.method)
     return Route(
         consumer=caller.consumer,

@@ -64,6 +64,7 @@ def member_file(listing: Listing, policy: PolicyView) -> tuple[str, bytes]:
         seal_key_requests=map(
             statement_pb2.SignedSealKeyRequest.FromString, listing.seal_key_requests
         ),
+        activities=map(directory_pb2.Activity.FromString, listing.activities),
         revoked_keys=[
             directory_pb2.RevokedKey(
                 key_id=key.key_id,

@@ -3,7 +3,7 @@
 from sqlmodel import Session
 
 from registry.model import Listing
-from registry.store import members, nodes, services, statements, subsystems
+from registry.store import activities, members, nodes, services, statements, subsystems
 from security.identifiers import MemberId
 
 
@@ -20,5 +20,6 @@ def get(session: Session, member: MemberId) -> Listing:
         nodes=nodes.of_owner(session, member),
         revoked_keys=members.revoked_keys(session, member),
         successions=statements.successions(session, member),
+        activities=activities.of_member(session, member),
         seal_key_requests=tuple(row.request for row in statements.requests(session, member)),
     )

@@ -3,6 +3,7 @@
 from sqlmodel import SQLModel
 
 from registry.store import (
+    activities,
     audit,
     cards,
     changes,
@@ -34,6 +35,7 @@ TABLES = (
     nodes.NodeRow,
     subsystems.SubsystemRow,
     services.ServiceRow,
+    activities.ActivityRow,
     contracts.ContractRow,
     cards.CardRow,
     cards.RevisionRow,

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from simpul.v1 import agreement_pb2 as _agreement_pb2
 from simpul.v1 import annotations_pb2 as _annotations_pb2
 from simpul.v1 import keys_pb2 as _keys_pb2
 from simpul.v1 import statement_pb2 as _statement_pb2
@@ -151,6 +152,7 @@ class MemberRecord(_message.Message):
     REVOKED_KEYS_FIELD_NUMBER: _builtins.int
     SUCCESSIONS_FIELD_NUMBER: _builtins.int
     SEAL_KEY_REQUESTS_FIELD_NUMBER: _builtins.int
+    ACTIVITIES_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Of this format: 1."""
     federation: _builtins.str
@@ -186,6 +188,10 @@ class MemberRecord(_message.Message):
     def seal_key_requests(self) -> _containers.RepeatedCompositeFieldContainer[_statement_pb2.SignedSealKeyRequest]:
         """Nodes that ask to be listed in the member's next statement."""
 
+    @_builtins.property
+    def activities(self) -> _containers.RepeatedCompositeFieldContainer[Global___Activity]:
+        """The member's register: every version of each of its processing activities, by id and version."""
+
     def __init__(
         self,
         *,
@@ -203,14 +209,67 @@ class MemberRecord(_message.Message):
         revoked_keys: _abc.Iterable[Global___RevokedKey] | None = ...,
         successions: _abc.Iterable[_statement_pb2.SignedStatement] | None = ...,
         seal_key_requests: _abc.Iterable[_statement_pb2.SignedSealKeyRequest] | None = ...,
+        activities: _abc.Iterable[Global___Activity] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["statement", b"statement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["federation", b"federation", "legal_name", b"legal_name", "member", b"member", "nodes", b"nodes", "number", b"number", "regions", b"regions", "revoked_keys", b"revoked_keys", "seal_key_requests", b"seal_key_requests", "services", b"services", "state", b"state", "statement", b"statement", "subsystems", b"subsystems", "successions", b"successions", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activities", b"activities", "federation", b"federation", "legal_name", b"legal_name", "member", b"member", "nodes", b"nodes", "number", b"number", "regions", b"regions", "revoked_keys", b"revoked_keys", "seal_key_requests", b"seal_key_requests", "services", b"services", "state", b"state", "statement", b"statement", "subsystems", b"subsystems", "successions", b"successions", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MemberRecord: _TypeAlias = MemberRecord  # noqa: Y015
+
+@_typing.final
+class Activity(_message.Message):
+    """One version of a processing activity: what a member uses data for. Calls name it by its id."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    LEGAL_BASIS_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
+    CITIZEN_VISIBILITY_FIELD_NUMBER: _builtins.int
+    OFFICER_FIELD_NUMBER: _builtins.int
+    RETIRED_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """`layanan-wisata`, lower case: a purpose."""
+    version: _builtins.int
+    """From 1, without gaps. The newest one stands."""
+    title: _builtins.str
+    purpose: _builtins.str
+    """In words."""
+    legal_basis: _agreement_pb2.LegalBasis.ValueType
+    retention: _builtins.str
+    """How long the data are kept, in words."""
+    citizen_visibility: _agreement_pb2.CitizenVisibility.ValueType
+    """Citizens may see the calls, or not."""
+    officer: _builtins.str
+    """The data-protection officer: name or address of an office."""
+    retired: _builtins.bool
+    """The activity has ended, for good: no call names it any more."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        version: _builtins.int = ...,
+        title: _builtins.str = ...,
+        purpose: _builtins.str = ...,
+        legal_basis: _agreement_pb2.LegalBasis.ValueType = ...,
+        retention: _builtins.str = ...,
+        citizen_visibility: _agreement_pb2.CitizenVisibility.ValueType = ...,
+        officer: _builtins.str = ...,
+        retired: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["citizen_visibility", b"citizen_visibility", "id", b"id", "legal_basis", b"legal_basis", "officer", b"officer", "purpose", b"purpose", "retention", b"retention", "retired", b"retired", "title", b"title", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Activity: _TypeAlias = Activity  # noqa: Y015
 
 @_typing.final
 class Region(_message.Message):

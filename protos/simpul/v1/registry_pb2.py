@@ -27,15 +27,15 @@ from simpul.v1 import keys_pb2 as simpul_dot_v1_dot_keys__pb2
 from simpul.v1 import statement_pb2 as simpul_dot_v1_dot_statement__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18simpul/v1/registry.proto\x12\tsimpul.v1\x1a\x19simpul/v1/directory.proto\x1a\x14simpul/v1/keys.proto\x1a\x19simpul/v1/statement.proto\"\xa3\x01\n\x0e\x45nrolmentToken\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0c\n\x04node\x18\x04 \x01(\t\x12\x13\n\x0broot_sha256\x18\x05 \x01(\x0c\x12#\n\x1bregistry_certificate_sha256\x18\x06 \x01(\x0c\x12\x15\n\rhas_statement\x18\x07 \x01(\x08\"4\n\x0c\x45nrolRequest\x12\x11\n\tenrolment\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\xb2\x02\n\tEnrolment\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0e\n\x06secret\x18\x02 \x01(\x0c\x12\x12\n\nfederation\x18\x03 \x01(\t\x12\x0e\n\x06member\x18\x04 \x01(\t\x12\x0c\n\x04node\x18\x05 \x01(\t\x12&\n\x08node_key\x18\x06 \x01(\x0b\x32\x14.simpul.v1.PublicKey\x12\x1b\n\x13\x63\x65rtificate_request\x18\x07 \x01(\x0c\x12\x14\n\x0clink_address\x18\x08 \x01(\t\x12-\n\tstatement\x18\t \x01(\x0b\x32\x1a.simpul.v1.SignedStatement\x12\r\n\x05slots\x18\n \x01(\r\x12\x39\n\x10seal_key_request\x18\x0b \x01(\x0b\x32\x1f.simpul.v1.SignedSealKeyRequest\"A\n\rEnrolResponse\x12\x19\n\x11\x63\x65rtificate_chain\x18\x01 \x03(\x0c\x12\x15\n\rdirectory_url\x18\x02 \x01(\t\"2\n\rChangeRequest\x12\x0e\n\x06\x63hange\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\xf6\x05\n\x06\x43hange\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x0c\n\x04node\x18\x03 \x01(\t\x12\x0e\n\x06number\x18\x04 \x01(\x04\x12\x12\n\nmade_at_ms\x18\x05 \x01(\x03\x12\x34\n\x0fpublish_service\x18\n \x01(\x0b\x32\x19.simpul.v1.PublishServiceH\x00\x12\x38\n\x11renew_certificate\x18\x0b \x01(\x0b\x32\x1b.simpul.v1.RenewCertificateH\x00\x12\x35\n\x10set_link_address\x18\x0c \x01(\x0b\x32\x19.simpul.v1.SetLinkAddressH\x00\x12\x38\n\x11replace_statement\x18\r \x01(\x0b\x32\x1b.simpul.v1.ReplaceStatementH\x00\x12\x36\n\x10withdraw_service\x18\x0e \x01(\x0b\x32\x1a.simpul.v1.WithdrawServiceH\x00\x12,\n\x0bhost_member\x18\x0f \x01(\x0b\x32\x15.simpul.v1.HostMemberH\x00\x12\x35\n\x10replace_node_key\x18\x10 \x01(\x0b\x32\x19.simpul.v1.ReplaceNodeKeyH\x00\x12\x34\n\x0fwithdraw_change\x18\x11 \x01(\x0b\x32\x19.simpul.v1.WithdrawChangeH\x00\x12\x35\n\x10request_seal_key\x18\x12 \x01(\x0b\x32\x19.simpul.v1.RequestSealKeyH\x00\x12\x36\n\x10publish_contract\x18\x13 \x01(\x0b\x32\x1a.simpul.v1.PublishContractH\x00\x12.\n\x0cset_contract\x18\x14 \x01(\x0b\x32\x16.simpul.v1.SetContractH\x00\x12:\n\x12\x63omment_submission\x18\x15 \x01(\x0b\x32\x1c.simpul.v1.CommentSubmissionH\x00\x42\x06\n\x04kind\"L\n\x0ePublishService\x12\x11\n\tsubsystem\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x16\n\x0e\x64\x65scriptor_set\x18\x03 \x01(\x0c\"5\n\x0fWithdrawService\x12\x11\n\tsubsystem\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\"/\n\x10RenewCertificate\x12\x1b\n\x13\x63\x65rtificate_request\x18\x01 \x01(\x0c\"&\n\x0eSetLinkAddress\x12\x14\n\x0clink_address\x18\x01 \x01(\t\"A\n\x10ReplaceStatement\x12-\n\tstatement\x18\x01 \x01(\x0b\x32\x1a.simpul.v1.SignedStatement\"\x96\x01\n\nHostMember\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x0e\n\x06member\x18\x02 \x01(\t\x12-\n\tstatement\x18\x03 \x01(\x0b\x32\x1a.simpul.v1.SignedStatement\x12\x39\n\x10seal_key_request\x18\x04 \x01(\x0b\x32\x1f.simpul.v1.SignedSealKeyRequest\"G\n\x0eReplaceNodeKey\x12&\n\x08node_key\x18\x01 \x01(\x0b\x32\x14.simpul.v1.PublicKey\x12\r\n\x05proof\x18\x02 \x01(\x0c\" \n\x0eWithdrawChange\x12\x0e\n\x06number\x18\x01 \x01(\x04\"K\n\x0eRequestSealKey\x12\x39\n\x10seal_key_request\x18\x01 \x01(\x0b\x32\x1f.simpul.v1.SignedSealKeyRequest\"\x95\x01\n\x0fPublishContract\x12\x0f\n\x07package\x18\x01 \x01(\t\x12\x0e\n\x06member\x18\x02 \x01(\t\x12\x16\n\x0e\x64\x65scriptor_set\x18\x03 \x01(\x0c\x12\x0f\n\x07\x66ollows\x18\x04 \x01(\r\x12\'\n\x05terms\x18\x05 \x01(\x0b\x32\x18.simpul.v1.ContractTerms\x12\x0f\n\x07why_not\x18\x06 \x01(\t\"l\n\x0bSetContract\x12\x0f\n\x07package\x18\x01 \x01(\t\x12\x0e\n\x06member\x18\x02 \x01(\t\x12\x13\n\x0b\x63\x61rd_number\x18\x03 \x01(\x04\x12\'\n\x05terms\x18\x04 \x01(\x0b\x32\x18.simpul.v1.ContractTerms\"5\n\x11\x43ommentSubmission\x12\x12\n\nsubmission\x18\x01 \x01(\x04\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xd3\x02\n\nSubmission\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0f\n\x07package\x18\x02 \x01(\t\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0c\n\x04node\x18\x04 \x01(\t\x12\x15\n\rchange_number\x18\x05 \x01(\x04\x12\x0c\n\x04kind\x18\x06 \x01(\t\x12\x10\n\x08revision\x18\x07 \x01(\r\x12)\n\x05state\x18\x08 \x01(\x0e\x32\x1a.simpul.v1.SubmissionState\x12\x17\n\x0fsubmitted_at_ms\x18\t \x01(\x03\x12*\n\x06\x65vents\x18\n \x03(\x0b\x32\x1a.simpul.v1.SubmissionEvent\x12+\n\x07similar\x18\x0b \x03(\x0b\x32\x1a.simpul.v1.SimilarContract\x12\x0e\n\x06\x61\x64vice\x18\x0c \x03(\t\x12\x0f\n\x07why_not\x18\r \x01(\t\x12\x15\n\rwaits_because\x18\x0e \x01(\t\"~\n\x0fSubmissionEvent\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x03\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\x12\x13\n\x0b\x62y_registry\x18\x03 \x01(\x08\x12)\n\x05state\x18\x04 \x01(\x0e\x32\x1a.simpul.v1.SubmissionState\x12\x0c\n\x04text\x18\x05 \x01(\t\"\x83\x01\n\x0fSimilarContract\x12\x0f\n\x07package\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\r\x12\x10\n\x08likeness\x18\x03 \x01(\x01\x12\r\n\x05\x63lose\x18\x04 \x01(\x08\x12\x0e\n\x06shared\x18\x05 \x03(\t\x12\r\n\x05users\x18\x06 \x03(\t\x12\r\n\x05owner\x18\x07 \x01(\t\":\n\x16ListSubmissionsRequest\x12\r\n\x05query\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"}\n\x0fSubmissionQuery\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x0c\n\x04node\x18\x03 \x01(\t\x12\x12\n\nmade_at_ms\x18\x04 \x01(\x03\x12\x12\n\nsubmission\x18\x05 \x01(\x04\x12\x0f\n\x07\x64\x65\x63ided\x18\x06 \x01(\x08\"E\n\x17ListSubmissionsResponse\x12*\n\x0bsubmissions\x18\x01 \x03(\x0b\x32\x15.simpul.v1.Submission\"\x80\x01\n\x0e\x43hangeResponse\x12\x19\n\x11\x64irectory_version\x18\x01 \x01(\x04\x12\x19\n\x11\x63\x65rtificate_chain\x18\x02 \x03(\x0c\x12\r\n\x05waits\x18\x03 \x01(\x08\x12)\n\nsubmission\x18\x04 \x01(\x0b\x32\x15.simpul.v1.Submission\")\n\x0cWatchRequest\x12\x19\n\x11\x64irectory_version\x18\x01 \x01(\x04\"S\n\rWatchResponse\x12\x19\n\x11\x64irectory_version\x18\x01 \x01(\x04\x12\'\n\x05\x66iles\x18\x02 \x03(\x0b\x32\x18.simpul.v1.DirectoryFile\".\n\rDirectoryFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c*\xf5\x01\n\x0fSubmissionState\x12 \n\x1cSUBMISSION_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSUBMISSION_STATE_SUBMITTED\x10\x01\x12\"\n\x1eSUBMISSION_STATE_IN_DISCUSSION\x10\x02\x12\x1d\n\x19SUBMISSION_STATE_APPROVED\x10\x03\x12\x1d\n\x19SUBMISSION_STATE_DECLINED\x10\x04\x12\x1e\n\x1aSUBMISSION_STATE_WITHDRAWN\x10\x05\x12\x1e\n\x1aSUBMISSION_STATE_PUBLISHED\x10\x06\x32\x9d\x02\n\x08Registry\x12:\n\x05\x45nrol\x12\x17.simpul.v1.EnrolRequest\x1a\x18.simpul.v1.EnrolResponse\x12=\n\x06\x43hange\x12\x18.simpul.v1.ChangeRequest\x1a\x19.simpul.v1.ChangeResponse\x12<\n\x05Watch\x12\x17.simpul.v1.WatchRequest\x1a\x18.simpul.v1.WatchResponse0\x01\x12X\n\x0fListSubmissions\x12!.simpul.v1.ListSubmissionsRequest\x1a\".simpul.v1.ListSubmissionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18simpul/v1/registry.proto\x12\tsimpul.v1\x1a\x19simpul/v1/directory.proto\x1a\x14simpul/v1/keys.proto\x1a\x19simpul/v1/statement.proto\"\xa3\x01\n\x0e\x45nrolmentToken\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0c\n\x04node\x18\x04 \x01(\t\x12\x13\n\x0broot_sha256\x18\x05 \x01(\x0c\x12#\n\x1bregistry_certificate_sha256\x18\x06 \x01(\x0c\x12\x15\n\rhas_statement\x18\x07 \x01(\x08\"4\n\x0c\x45nrolRequest\x12\x11\n\tenrolment\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\xb2\x02\n\tEnrolment\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0e\n\x06secret\x18\x02 \x01(\x0c\x12\x12\n\nfederation\x18\x03 \x01(\t\x12\x0e\n\x06member\x18\x04 \x01(\t\x12\x0c\n\x04node\x18\x05 \x01(\t\x12&\n\x08node_key\x18\x06 \x01(\x0b\x32\x14.simpul.v1.PublicKey\x12\x1b\n\x13\x63\x65rtificate_request\x18\x07 \x01(\x0c\x12\x14\n\x0clink_address\x18\x08 \x01(\t\x12-\n\tstatement\x18\t \x01(\x0b\x32\x1a.simpul.v1.SignedStatement\x12\r\n\x05slots\x18\n \x01(\r\x12\x39\n\x10seal_key_request\x18\x0b \x01(\x0b\x32\x1f.simpul.v1.SignedSealKeyRequest\"A\n\rEnrolResponse\x12\x19\n\x11\x63\x65rtificate_chain\x18\x01 \x03(\x0c\x12\x15\n\rdirectory_url\x18\x02 \x01(\t\"2\n\rChangeRequest\x12\x0e\n\x06\x63hange\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\xa6\x06\n\x06\x43hange\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x0c\n\x04node\x18\x03 \x01(\t\x12\x0e\n\x06number\x18\x04 \x01(\x04\x12\x12\n\nmade_at_ms\x18\x05 \x01(\x03\x12\x34\n\x0fpublish_service\x18\n \x01(\x0b\x32\x19.simpul.v1.PublishServiceH\x00\x12\x38\n\x11renew_certificate\x18\x0b \x01(\x0b\x32\x1b.simpul.v1.RenewCertificateH\x00\x12\x35\n\x10set_link_address\x18\x0c \x01(\x0b\x32\x19.simpul.v1.SetLinkAddressH\x00\x12\x38\n\x11replace_statement\x18\r \x01(\x0b\x32\x1b.simpul.v1.ReplaceStatementH\x00\x12\x36\n\x10withdraw_service\x18\x0e \x01(\x0b\x32\x1a.simpul.v1.WithdrawServiceH\x00\x12,\n\x0bhost_member\x18\x0f \x01(\x0b\x32\x15.simpul.v1.HostMemberH\x00\x12\x35\n\x10replace_node_key\x18\x10 \x01(\x0b\x32\x19.simpul.v1.ReplaceNodeKeyH\x00\x12\x34\n\x0fwithdraw_change\x18\x11 \x01(\x0b\x32\x19.simpul.v1.WithdrawChangeH\x00\x12\x35\n\x10request_seal_key\x18\x12 \x01(\x0b\x32\x19.simpul.v1.RequestSealKeyH\x00\x12\x36\n\x10publish_contract\x18\x13 \x01(\x0b\x32\x1a.simpul.v1.PublishContractH\x00\x12.\n\x0cset_contract\x18\x14 \x01(\x0b\x32\x16.simpul.v1.SetContractH\x00\x12:\n\x12\x63omment_submission\x18\x15 \x01(\x0b\x32\x1c.simpul.v1.CommentSubmissionH\x00\x12.\n\x0cput_activity\x18\x16 \x01(\x0b\x32\x16.simpul.v1.PutActivityH\x00\x42\x06\n\x04kind\"L\n\x0ePublishService\x12\x11\n\tsubsystem\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x16\n\x0e\x64\x65scriptor_set\x18\x03 \x01(\x0c\"5\n\x0fWithdrawService\x12\x11\n\tsubsystem\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\"D\n\x0bPutActivity\x12\x0e\n\x06member\x18\x01 \x01(\t\x12%\n\x08\x61\x63tivity\x18\x02 \x01(\x0b\x32\x13.simpul.v1.Activity\"/\n\x10RenewCertificate\x12\x1b\n\x13\x63\x65rtificate_request\x18\x01 \x01(\x0c\"&\n\x0eSetLinkAddress\x12\x14\n\x0clink_address\x18\x01 \x01(\t\"A\n\x10ReplaceStatement\x12-\n\tstatement\x18\x01 \x01(\x0b\x32\x1a.simpul.v1.SignedStatement\"\x96\x01\n\nHostMember\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x0e\n\x06member\x18\x02 \x01(\t\x12-\n\tstatement\x18\x03 \x01(\x0b\x32\x1a.simpul.v1.SignedStatement\x12\x39\n\x10seal_key_request\x18\x04 \x01(\x0b\x32\x1f.simpul.v1.SignedSealKeyRequest\"G\n\x0eReplaceNodeKey\x12&\n\x08node_key\x18\x01 \x01(\x0b\x32\x14.simpul.v1.PublicKey\x12\r\n\x05proof\x18\x02 \x01(\x0c\" \n\x0eWithdrawChange\x12\x0e\n\x06number\x18\x01 \x01(\x04\"K\n\x0eRequestSealKey\x12\x39\n\x10seal_key_request\x18\x01 \x01(\x0b\x32\x1f.simpul.v1.SignedSealKeyRequest\"\x95\x01\n\x0fPublishContract\x12\x0f\n\x07package\x18\x01 \x01(\t\x12\x0e\n\x06member\x18\x02 \x01(\t\x12\x16\n\x0e\x64\x65scriptor_set\x18\x03 \x01(\x0c\x12\x0f\n\x07\x66ollows\x18\x04 \x01(\r\x12\'\n\x05terms\x18\x05 \x01(\x0b\x32\x18.simpul.v1.ContractTerms\x12\x0f\n\x07why_not\x18\x06 \x01(\t\"l\n\x0bSetContract\x12\x0f\n\x07package\x18\x01 \x01(\t\x12\x0e\n\x06member\x18\x02 \x01(\t\x12\x13\n\x0b\x63\x61rd_number\x18\x03 \x01(\x04\x12\'\n\x05terms\x18\x04 \x01(\x0b\x32\x18.simpul.v1.ContractTerms\"5\n\x11\x43ommentSubmission\x12\x12\n\nsubmission\x18\x01 \x01(\x04\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xd3\x02\n\nSubmission\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0f\n\x07package\x18\x02 \x01(\t\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0c\n\x04node\x18\x04 \x01(\t\x12\x15\n\rchange_number\x18\x05 \x01(\x04\x12\x0c\n\x04kind\x18\x06 \x01(\t\x12\x10\n\x08revision\x18\x07 \x01(\r\x12)\n\x05state\x18\x08 \x01(\x0e\x32\x1a.simpul.v1.SubmissionState\x12\x17\n\x0fsubmitted_at_ms\x18\t \x01(\x03\x12*\n\x06\x65vents\x18\n \x03(\x0b\x32\x1a.simpul.v1.SubmissionEvent\x12+\n\x07similar\x18\x0b \x03(\x0b\x32\x1a.simpul.v1.SimilarContract\x12\x0e\n\x06\x61\x64vice\x18\x0c \x03(\t\x12\x0f\n\x07why_not\x18\r \x01(\t\x12\x15\n\rwaits_because\x18\x0e \x01(\t\"~\n\x0fSubmissionEvent\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x03\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\x12\x13\n\x0b\x62y_registry\x18\x03 \x01(\x08\x12)\n\x05state\x18\x04 \x01(\x0e\x32\x1a.simpul.v1.SubmissionState\x12\x0c\n\x04text\x18\x05 \x01(\t\"\x83\x01\n\x0fSimilarContract\x12\x0f\n\x07package\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\r\x12\x10\n\x08likeness\x18\x03 \x01(\x01\x12\r\n\x05\x63lose\x18\x04 \x01(\x08\x12\x0e\n\x06shared\x18\x05 \x03(\t\x12\r\n\x05users\x18\x06 \x03(\t\x12\r\n\x05owner\x18\x07 \x01(\t\":\n\x16ListSubmissionsRequest\x12\r\n\x05query\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"}\n\x0fSubmissionQuery\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x0c\n\x04node\x18\x03 \x01(\t\x12\x12\n\nmade_at_ms\x18\x04 \x01(\x03\x12\x12\n\nsubmission\x18\x05 \x01(\x04\x12\x0f\n\x07\x64\x65\x63ided\x18\x06 \x01(\x08\"E\n\x17ListSubmissionsResponse\x12*\n\x0bsubmissions\x18\x01 \x03(\x0b\x32\x15.simpul.v1.Submission\"\x80\x01\n\x0e\x43hangeResponse\x12\x19\n\x11\x64irectory_version\x18\x01 \x01(\x04\x12\x19\n\x11\x63\x65rtificate_chain\x18\x02 \x03(\x0c\x12\r\n\x05waits\x18\x03 \x01(\x08\x12)\n\nsubmission\x18\x04 \x01(\x0b\x32\x15.simpul.v1.Submission\")\n\x0cWatchRequest\x12\x19\n\x11\x64irectory_version\x18\x01 \x01(\x04\"S\n\rWatchResponse\x12\x19\n\x11\x64irectory_version\x18\x01 \x01(\x04\x12\'\n\x05\x66iles\x18\x02 \x03(\x0b\x32\x18.simpul.v1.DirectoryFile\".\n\rDirectoryFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c*\xf5\x01\n\x0fSubmissionState\x12 \n\x1cSUBMISSION_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSUBMISSION_STATE_SUBMITTED\x10\x01\x12\"\n\x1eSUBMISSION_STATE_IN_DISCUSSION\x10\x02\x12\x1d\n\x19SUBMISSION_STATE_APPROVED\x10\x03\x12\x1d\n\x19SUBMISSION_STATE_DECLINED\x10\x04\x12\x1e\n\x1aSUBMISSION_STATE_WITHDRAWN\x10\x05\x12\x1e\n\x1aSUBMISSION_STATE_PUBLISHED\x10\x06\x32\x9d\x02\n\x08Registry\x12:\n\x05\x45nrol\x12\x17.simpul.v1.EnrolRequest\x1a\x18.simpul.v1.EnrolResponse\x12=\n\x06\x43hange\x12\x18.simpul.v1.ChangeRequest\x1a\x19.simpul.v1.ChangeResponse\x12<\n\x05Watch\x12\x17.simpul.v1.WatchRequest\x1a\x18.simpul.v1.WatchResponse0\x01\x12X\n\x0fListSubmissions\x12!.simpul.v1.ListSubmissionsRequest\x1a\".simpul.v1.ListSubmissionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'simpul.v1.registry_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SUBMISSIONSTATE']._serialized_start=3637
-  _globals['_SUBMISSIONSTATE']._serialized_end=3882
+  _globals['_SUBMISSIONSTATE']._serialized_start=3755
+  _globals['_SUBMISSIONSTATE']._serialized_end=4000
   _globals['_ENROLMENTTOKEN']._serialized_start=116
   _globals['_ENROLMENTTOKEN']._serialized_end=279
   _globals['_ENROLREQUEST']._serialized_start=281
@@ -47,51 +47,53 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHANGEREQUEST']._serialized_start=711
   _globals['_CHANGEREQUEST']._serialized_end=761
   _globals['_CHANGE']._serialized_start=764
-  _globals['_CHANGE']._serialized_end=1522
-  _globals['_PUBLISHSERVICE']._serialized_start=1524
-  _globals['_PUBLISHSERVICE']._serialized_end=1600
-  _globals['_WITHDRAWSERVICE']._serialized_start=1602
-  _globals['_WITHDRAWSERVICE']._serialized_end=1655
-  _globals['_RENEWCERTIFICATE']._serialized_start=1657
-  _globals['_RENEWCERTIFICATE']._serialized_end=1704
-  _globals['_SETLINKADDRESS']._serialized_start=1706
-  _globals['_SETLINKADDRESS']._serialized_end=1744
-  _globals['_REPLACESTATEMENT']._serialized_start=1746
-  _globals['_REPLACESTATEMENT']._serialized_end=1811
-  _globals['_HOSTMEMBER']._serialized_start=1814
-  _globals['_HOSTMEMBER']._serialized_end=1964
-  _globals['_REPLACENODEKEY']._serialized_start=1966
-  _globals['_REPLACENODEKEY']._serialized_end=2037
-  _globals['_WITHDRAWCHANGE']._serialized_start=2039
-  _globals['_WITHDRAWCHANGE']._serialized_end=2071
-  _globals['_REQUESTSEALKEY']._serialized_start=2073
-  _globals['_REQUESTSEALKEY']._serialized_end=2148
-  _globals['_PUBLISHCONTRACT']._serialized_start=2151
-  _globals['_PUBLISHCONTRACT']._serialized_end=2300
-  _globals['_SETCONTRACT']._serialized_start=2302
-  _globals['_SETCONTRACT']._serialized_end=2410
-  _globals['_COMMENTSUBMISSION']._serialized_start=2412
-  _globals['_COMMENTSUBMISSION']._serialized_end=2465
-  _globals['_SUBMISSION']._serialized_start=2468
-  _globals['_SUBMISSION']._serialized_end=2807
-  _globals['_SUBMISSIONEVENT']._serialized_start=2809
-  _globals['_SUBMISSIONEVENT']._serialized_end=2935
-  _globals['_SIMILARCONTRACT']._serialized_start=2938
-  _globals['_SIMILARCONTRACT']._serialized_end=3069
-  _globals['_LISTSUBMISSIONSREQUEST']._serialized_start=3071
-  _globals['_LISTSUBMISSIONSREQUEST']._serialized_end=3129
-  _globals['_SUBMISSIONQUERY']._serialized_start=3131
-  _globals['_SUBMISSIONQUERY']._serialized_end=3256
-  _globals['_LISTSUBMISSIONSRESPONSE']._serialized_start=3258
-  _globals['_LISTSUBMISSIONSRESPONSE']._serialized_end=3327
-  _globals['_CHANGERESPONSE']._serialized_start=3330
-  _globals['_CHANGERESPONSE']._serialized_end=3458
-  _globals['_WATCHREQUEST']._serialized_start=3460
-  _globals['_WATCHREQUEST']._serialized_end=3501
-  _globals['_WATCHRESPONSE']._serialized_start=3503
-  _globals['_WATCHRESPONSE']._serialized_end=3586
-  _globals['_DIRECTORYFILE']._serialized_start=3588
-  _globals['_DIRECTORYFILE']._serialized_end=3634
-  _globals['_REGISTRY']._serialized_start=3885
-  _globals['_REGISTRY']._serialized_end=4170
+  _globals['_CHANGE']._serialized_end=1570
+  _globals['_PUBLISHSERVICE']._serialized_start=1572
+  _globals['_PUBLISHSERVICE']._serialized_end=1648
+  _globals['_WITHDRAWSERVICE']._serialized_start=1650
+  _globals['_WITHDRAWSERVICE']._serialized_end=1703
+  _globals['_PUTACTIVITY']._serialized_start=1705
+  _globals['_PUTACTIVITY']._serialized_end=1773
+  _globals['_RENEWCERTIFICATE']._serialized_start=1775
+  _globals['_RENEWCERTIFICATE']._serialized_end=1822
+  _globals['_SETLINKADDRESS']._serialized_start=1824
+  _globals['_SETLINKADDRESS']._serialized_end=1862
+  _globals['_REPLACESTATEMENT']._serialized_start=1864
+  _globals['_REPLACESTATEMENT']._serialized_end=1929
+  _globals['_HOSTMEMBER']._serialized_start=1932
+  _globals['_HOSTMEMBER']._serialized_end=2082
+  _globals['_REPLACENODEKEY']._serialized_start=2084
+  _globals['_REPLACENODEKEY']._serialized_end=2155
+  _globals['_WITHDRAWCHANGE']._serialized_start=2157
+  _globals['_WITHDRAWCHANGE']._serialized_end=2189
+  _globals['_REQUESTSEALKEY']._serialized_start=2191
+  _globals['_REQUESTSEALKEY']._serialized_end=2266
+  _globals['_PUBLISHCONTRACT']._serialized_start=2269
+  _globals['_PUBLISHCONTRACT']._serialized_end=2418
+  _globals['_SETCONTRACT']._serialized_start=2420
+  _globals['_SETCONTRACT']._serialized_end=2528
+  _globals['_COMMENTSUBMISSION']._serialized_start=2530
+  _globals['_COMMENTSUBMISSION']._serialized_end=2583
+  _globals['_SUBMISSION']._serialized_start=2586
+  _globals['_SUBMISSION']._serialized_end=2925
+  _globals['_SUBMISSIONEVENT']._serialized_start=2927
+  _globals['_SUBMISSIONEVENT']._serialized_end=3053
+  _globals['_SIMILARCONTRACT']._serialized_start=3056
+  _globals['_SIMILARCONTRACT']._serialized_end=3187
+  _globals['_LISTSUBMISSIONSREQUEST']._serialized_start=3189
+  _globals['_LISTSUBMISSIONSREQUEST']._serialized_end=3247
+  _globals['_SUBMISSIONQUERY']._serialized_start=3249
+  _globals['_SUBMISSIONQUERY']._serialized_end=3374
+  _globals['_LISTSUBMISSIONSRESPONSE']._serialized_start=3376
+  _globals['_LISTSUBMISSIONSRESPONSE']._serialized_end=3445
+  _globals['_CHANGERESPONSE']._serialized_start=3448
+  _globals['_CHANGERESPONSE']._serialized_end=3576
+  _globals['_WATCHREQUEST']._serialized_start=3578
+  _globals['_WATCHREQUEST']._serialized_end=3619
+  _globals['_WATCHRESPONSE']._serialized_start=3621
+  _globals['_WATCHRESPONSE']._serialized_end=3704
+  _globals['_DIRECTORYFILE']._serialized_start=3706
+  _globals['_DIRECTORYFILE']._serialized_end=3752
+  _globals['_REGISTRY']._serialized_start=4003
+  _globals['_REGISTRY']._serialized_end=4288
 # @@protoc_insertion_point(module_scope)

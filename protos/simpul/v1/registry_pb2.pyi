@@ -242,6 +242,7 @@ class Change(_message.Message):
     PUBLISH_CONTRACT_FIELD_NUMBER: _builtins.int
     SET_CONTRACT_FIELD_NUMBER: _builtins.int
     COMMENT_SUBMISSION_FIELD_NUMBER: _builtins.int
+    PUT_ACTIVITY_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Of this format: 1."""
     federation: _builtins.str
@@ -273,6 +274,8 @@ class Change(_message.Message):
     def set_contract(self) -> Global___SetContract: ...
     @_builtins.property
     def comment_submission(self) -> Global___CommentSubmission: ...
+    @_builtins.property
+    def put_activity(self) -> Global___PutActivity: ...
     def __init__(
         self,
         *,
@@ -293,12 +296,13 @@ class Change(_message.Message):
         publish_contract: Global___PublishContract | None = ...,
         set_contract: Global___SetContract | None = ...,
         comment_submission: Global___CommentSubmission | None = ...,
+        put_activity: Global___PutActivity | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["comment_submission", b"comment_submission", "host_member", b"host_member", "kind", b"kind", "publish_contract", b"publish_contract", "publish_service", b"publish_service", "renew_certificate", b"renew_certificate", "replace_node_key", b"replace_node_key", "replace_statement", b"replace_statement", "request_seal_key", b"request_seal_key", "set_contract", b"set_contract", "set_link_address", b"set_link_address", "withdraw_change", b"withdraw_change", "withdraw_service", b"withdraw_service"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["comment_submission", b"comment_submission", "host_member", b"host_member", "kind", b"kind", "publish_contract", b"publish_contract", "publish_service", b"publish_service", "put_activity", b"put_activity", "renew_certificate", b"renew_certificate", "replace_node_key", b"replace_node_key", "replace_statement", b"replace_statement", "request_seal_key", b"request_seal_key", "set_contract", b"set_contract", "set_link_address", b"set_link_address", "withdraw_change", b"withdraw_change", "withdraw_service", b"withdraw_service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment_submission", b"comment_submission", "federation", b"federation", "host_member", b"host_member", "kind", b"kind", "made_at_ms", b"made_at_ms", "node", b"node", "number", b"number", "publish_contract", b"publish_contract", "publish_service", b"publish_service", "renew_certificate", b"renew_certificate", "replace_node_key", b"replace_node_key", "replace_statement", b"replace_statement", "request_seal_key", b"request_seal_key", "set_contract", b"set_contract", "set_link_address", b"set_link_address", "version", b"version", "withdraw_change", b"withdraw_change", "withdraw_service", b"withdraw_service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment_submission", b"comment_submission", "federation", b"federation", "host_member", b"host_member", "kind", b"kind", "made_at_ms", b"made_at_ms", "node", b"node", "number", b"number", "publish_contract", b"publish_contract", "publish_service", b"publish_service", "put_activity", b"put_activity", "renew_certificate", b"renew_certificate", "replace_node_key", b"replace_node_key", "replace_statement", b"replace_statement", "request_seal_key", b"request_seal_key", "set_contract", b"set_contract", "set_link_address", b"set_link_address", "version", b"version", "withdraw_change", b"withdraw_change", "withdraw_service", b"withdraw_service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["publish_service", "renew_certificate", "set_link_address", "replace_statement", "withdraw_service", "host_member", "replace_node_key", "withdraw_change", "request_seal_key", "publish_contract", "set_contract", "comment_submission"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["publish_service", "renew_certificate", "set_link_address", "replace_statement", "withdraw_service", "host_member", "replace_node_key", "withdraw_change", "request_seal_key", "publish_contract", "set_contract", "comment_submission", "put_activity"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -355,6 +359,31 @@ class WithdrawService(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WithdrawService: _TypeAlias = WithdrawService  # noqa: Y015
+
+@_typing.final
+class PutActivity(_message.Message):
+    """The first or next version of a processing activity; the last one is retired."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    ACTIVITY_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    @_builtins.property
+    def activity(self) -> _directory_pb2.Activity: ...
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        activity: _directory_pb2.Activity | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "member", b"member"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutActivity: _TypeAlias = PutActivity  # noqa: Y015
 
 @_typing.final
 class RenewCertificate(_message.Message):

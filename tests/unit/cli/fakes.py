@@ -17,6 +17,7 @@ from tests.architecture.project import PROJECT
 from tests.unit.cli.fakes_contracts import FakeContracts, FakeSubmissions
 from tests.unit.cli.fakes_journal import FakeJournal
 from tests.unit.cli.fakes_life import FakeKeys, FakeLife
+from tests.unit.cli.fakes_purposes import FakePurposes
 from tests.unit.cli.heard import Heard, refuse
 
 PROTOSET = PROJECT / "examples/protos/wisata.protoset"
@@ -43,7 +44,7 @@ def serving(address: str, add: Callable[[grpc.Server], None]) -> Iterator[int]:
             server.stop(None).wait()
 
 
-class FakeNode(FakeKeys, FakeJournal, FakeContracts):
+class FakeNode(FakeKeys, FakeJournal, FakeContracts, FakePurposes):
     """A node's admin API."""
 
     def __init__(self) -> None:
@@ -59,6 +60,7 @@ class FakeNode(FakeKeys, FakeJournal, FakeContracts):
         self.erased: dict[bytes, node_pb.ErasedCall] = {}
         self.open_notices = 1
         self.to_rewrap = 1500
+        self.purposes = []
 
     def ListCalls(  # noqa: N802
         self, request: node_pb.ListCallsRequest, context: Context

@@ -19,7 +19,7 @@ from security.errors import Code, SimpulError
 from security.hashing import CHANGE_SIGNATURE
 from security.identifiers import NodeId, ServiceId
 from security.keys import Algorithm, generate
-from simpul.v1 import registry_pb2
+from simpul.v1 import agreement_pb2, directory_pb2, registry_pb2
 from tests.unit.registry.conftest import (
     DAY_MS,
     KOMODO,
@@ -103,6 +103,49 @@ def test_a_service_is_withdrawn(registrar: Registrar, enrolled: Actor) -> None:
 
     with registrar.store.transaction() as session:
         assert services.find(session, WISATA) is None
+
+
+def activity(version: int = 1, **changes: object) -> registry_pb2.PutActivity:
+    made = directory_pb2.Activity(
+        id="layanan-wisata", version=version, title="Tourist map", purpose="Show islands",
+        legal_basis=agreement_pb2.LEGAL_BASIS_PUBLIC_TASK, retention="30 days",
+        citizen_visibility=agreement_pb2.CITIZEN_VISIBILITY_VISIBLE, officer="pdp@x.example",
+    )  # fmt: skip
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return registry_pb2.PutActivity(member=str(KOMODO), activity=made)
+
+
+def test_a_purpose_is_published_in_versions_and_none_is_lost(
+    registrar: Registrar, enrolled: Actor
+) -> None:
+    steps = (activity(), activity(2, title="Map"), activity(3, title="Map", retired=True))
+    for step in steps:
+        assert apply(registrar, enrolled, put_activity=step).touched == Touched(frozenset({KOMODO}))
+    # Once more, as if the answer had been lost.
+    apply(registrar, enrolled, put_activity=steps[-1])
+
+    with registrar.store.transaction() as session:
+        listing = listings.get(session, KOMODO)
+        (record,) = content.read(session, registrar.policy, Touched(frozenset({KOMODO}))).values()
+    assert len(listing.activities) == len(steps)
+    listed = directory_pb2.MemberRecord.FromString(record).activities
+    assert list(listed) == [step.activity for step in steps]
+
+
+def test_9_another_s_purposes_are_not_a_node_s_to_publish(
+    registrar: Registrar, enrolled: Actor, neighbour: Actor
+) -> None:
+    assert refused(registrar, 9, *neighbour.sign_change(neighbour.change(put_activity=activity())))
+
+
+@pytest.mark.parametrize("wrong", [activity(1, title="Other"), activity(3)])
+def test_10_a_version_that_does_not_follow_is_refused(
+    registrar: Registrar, enrolled: Actor, wrong: registry_pb2.PutActivity
+) -> None:
+    apply(registrar, enrolled, put_activity=activity())
+    change = enrolled.sign_change(enrolled.change(put_activity=wrong))
+    assert refused(registrar, 10, *change) is Code.CHANGE_INVALID
 
 
 def test_a_node_moves(registrar: Registrar, enrolled: Actor) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from security.activity import activity_message
 from security.agreement import agreement_hash
 from security.evidence import Evidence, Result
 from security.private import Private, make_private
@@ -33,6 +34,7 @@ from tests.support.evidence_judge import (
     shown,
     with_parcel,
 )
+from tests.unit.security.test_activity import FIRST, SECOND
 
 # 16. agreement
 
@@ -115,6 +117,28 @@ def test_16_a_successor_s_seals_count() -> None:
     report = judge(succeeded())
     assert report.failed is None, report.failed
     fails(replace(succeeded(), identity_keys=()), 16)
+
+
+def test_17_the_purpose_is_shown_as_it_was_registered_then() -> None:
+    then, later = directories.ministry_record(), directories.ministry_record()
+    then.activities.append(activity_message(FIRST))
+    later.activities.extend(map(activity_message, (FIRST, SECOND)))
+    scene = Scene(records=(directories.regency_record(), then))
+    later.number += 1
+    scene.later(directories.regency_record(), later)
+    report = judge(unary(scene))
+    assert report.failed is None, report.failed
+    says = report.steps[16].findings[1]
+    assert "'Tourist map', version 1: 'Show islands to visitors', kept '30 days'" in says
+
+
+def test_17_an_open_without_a_purpose_is_not_proven_to_be_permitted() -> None:
+    scene = Scene()
+    call = Call(kind=replace(Call().kind, purpose=None))
+    asked = scene.link.send(MINISTRY, call.open())
+    refused = scene.link.send(REGENCY, call.refuse("ACCESS_PURPOSE"), ack=asked)
+    report = judge(export(scene, [asked, refused]))
+    assert results(report)["permission"] is Result.NOT_PROVEN
 
 
 # 17 has no way to fail: what isn't permitted is not proven (above). 18. offer

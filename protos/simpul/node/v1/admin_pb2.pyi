@@ -2874,3 +2874,123 @@ class CommentSubmissionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CommentSubmissionResponse: _TypeAlias = CommentSubmissionResponse  # noqa: Y015
+
+@_typing.final
+class PutPurposeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    ACTIVITY_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    """Empty: the only member that this node hosts."""
+    step: _builtins.str
+    """`add`, `revise`, `retire`."""
+    @_builtins.property
+    def activity(self) -> _directory_pb2.Activity:
+        """The node numbers the version. Empty texts of a revision: as in the version before."""
+
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        step: _builtins.str = ...,
+        activity: _directory_pb2.Activity | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "member", b"member", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutPurposeRequest: _TypeAlias = PutPurposeRequest  # noqa: Y015
+
+@_typing.final
+class PutPurposeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    ACTIVITY_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    @_builtins.property
+    def activity(self) -> _directory_pb2.Activity: ...
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        activity: _directory_pb2.Activity | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "member", b"member"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutPurposeResponse: _TypeAlias = PutPurposeResponse  # noqa: Y015
+
+@_typing.final
+class ListPurposesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    """Empty: the members that this node hosts."""
+    id: _builtins.str
+    """Only this one."""
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "member", b"member"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPurposesRequest: _TypeAlias = ListPurposesRequest  # noqa: Y015
+
+@_typing.final
+class ListPurposesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PURPOSES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def purposes(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemberPurpose]: ...
+    def __init__(
+        self,
+        *,
+        purposes: _abc.Iterable[Global___MemberPurpose] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["purposes", b"purposes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPurposesResponse: _TypeAlias = ListPurposesResponse  # noqa: Y015
+
+@_typing.final
+class MemberPurpose(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    ACTIVITY_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    @_builtins.property
+    def activity(self) -> _directory_pb2.Activity: ...
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        activity: _directory_pb2.Activity | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "member", b"member"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemberPurpose: _TypeAlias = MemberPurpose  # noqa: Y015

@@ -100,6 +100,16 @@ class NodeAdminStub:
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.SettleAgreementsRequest.SerializeToString,
                 response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.SettleAgreementsResponse.FromString,
                 _registered_method=True)
+        self.PutPurpose = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/PutPurpose',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.PutPurposeRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.PutPurposeResponse.FromString,
+                _registered_method=True)
+        self.ListPurposes = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/ListPurposes',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListPurposesRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListPurposesResponse.FromString,
+                _registered_method=True)
         self.AddApp = channel.unary_unary(
                 '/simpul.node.v1.NodeAdmin/AddApp',
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.AddAppRequest.SerializeToString,
@@ -299,6 +309,20 @@ class NodeAdminServicer:
 
     def SettleAgreements(self, request, context):
         """Asks the members' other nodes, and partners, for what this node has missed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutPurpose(self, request, context):
+        """The first or next version of a processing activity of a hosted member.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPurposes(self, request, context):
+        """The register of any member, every version.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -522,6 +546,16 @@ def add_NodeAdminServicer_to_server(servicer, server):
                     servicer.SettleAgreements,
                     request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.SettleAgreementsRequest.FromString,
                     response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.SettleAgreementsResponse.SerializeToString,
+            ),
+            'PutPurpose': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutPurpose,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.PutPurposeRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.PutPurposeResponse.SerializeToString,
+            ),
+            'ListPurposes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPurposes,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListPurposesRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListPurposesResponse.SerializeToString,
             ),
             'AddApp': grpc.unary_unary_rpc_method_handler(
                     servicer.AddApp,
@@ -986,6 +1020,60 @@ class NodeAdmin:
             '/simpul.node.v1.NodeAdmin/SettleAgreements',
             simpul_dot_node_dot_v1_dot_admin__pb2.SettleAgreementsRequest.SerializeToString,
             simpul_dot_node_dot_v1_dot_admin__pb2.SettleAgreementsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutPurpose(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/PutPurpose',
+            simpul_dot_node_dot_v1_dot_admin__pb2.PutPurposeRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.PutPurposeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPurposes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/ListPurposes',
+            simpul_dot_node_dot_v1_dot_admin__pb2.ListPurposesRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.ListPurposesResponse.FromString,
             options,
             channel_credentials,
             insecure,

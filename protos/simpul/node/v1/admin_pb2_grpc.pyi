@@ -57,6 +57,10 @@ class NodeAdminStub:
     """How agreements are used here."""
     SettleAgreements: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SettleAgreementsRequest, _admin_pb2.SettleAgreementsResponse]
     """Asks the members' other nodes, and partners, for what this node has missed."""
+    PutPurpose: _grpc.UnaryUnaryMultiCallable[_admin_pb2.PutPurposeRequest, _admin_pb2.PutPurposeResponse]
+    """The first or next version of a processing activity of a hosted member."""
+    ListPurposes: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListPurposesRequest, _admin_pb2.ListPurposesResponse]
+    """The register of any member, every version."""
     AddApp: _grpc.UnaryUnaryMultiCallable[_admin_pb2.AddAppRequest, _admin_pb2.AddAppResponse]
     ListApps: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListAppsRequest, _admin_pb2.ListAppsResponse]
     RemoveApp: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RemoveAppRequest, _admin_pb2.RemoveAppResponse]
@@ -128,6 +132,10 @@ class NodeAdminAsyncStub(NodeAdminStub):
     """How agreements are used here."""
     SettleAgreements: _aio.UnaryUnaryMultiCallable[_admin_pb2.SettleAgreementsRequest, _admin_pb2.SettleAgreementsResponse]  # type: ignore[assignment]
     """Asks the members' other nodes, and partners, for what this node has missed."""
+    PutPurpose: _aio.UnaryUnaryMultiCallable[_admin_pb2.PutPurposeRequest, _admin_pb2.PutPurposeResponse]  # type: ignore[assignment]
+    """The first or next version of a processing activity of a hosted member."""
+    ListPurposes: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListPurposesRequest, _admin_pb2.ListPurposesResponse]  # type: ignore[assignment]
+    """The register of any member, every version."""
     AddApp: _aio.UnaryUnaryMultiCallable[_admin_pb2.AddAppRequest, _admin_pb2.AddAppResponse]  # type: ignore[assignment]
     ListApps: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAppsRequest, _admin_pb2.ListAppsResponse]  # type: ignore[assignment]
     RemoveApp: _aio.UnaryUnaryMultiCallable[_admin_pb2.RemoveAppRequest, _admin_pb2.RemoveAppResponse]  # type: ignore[assignment]
@@ -274,6 +282,22 @@ class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.SettleAgreementsResponse, _abc.Awaitable[_admin_pb2.SettleAgreementsResponse]]:
         """Asks the members' other nodes, and partners, for what this node has missed."""
+
+    @_abc_1.abstractmethod
+    def PutPurpose(
+        self,
+        request: _admin_pb2.PutPurposeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.PutPurposeResponse, _abc.Awaitable[_admin_pb2.PutPurposeResponse]]:
+        """The first or next version of a processing activity of a hosted member."""
+
+    @_abc_1.abstractmethod
+    def ListPurposes(
+        self,
+        request: _admin_pb2.ListPurposesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListPurposesResponse, _abc.Awaitable[_admin_pb2.ListPurposesResponse]]:
+        """The register of any member, every version."""
 
     @_abc_1.abstractmethod
     def AddApp(
