@@ -79,7 +79,8 @@ def journal(*arguments: object) -> Any:
 
 def rows(home: Path, *filters: object) -> list[dict[str, Any]]:
     found = journal("list", "--home", home, *filters)["calls"]
-    return [row for row in found if SUBSYSTEM in (row["provider"], row["consumer"])]
+    # Nodes tell each other of agreements by calls too, once more where nothing was heard.
+    return [row for row in found if (row["provider"], row["service"]) == (SUBSYSTEM, WISATA)]
 
 
 def ids(home: Path, *filters: object) -> set[str]:
@@ -175,7 +176,9 @@ def _at_the_provider(home: Path, calls: tuple[str, str, str, str]) -> None:
 def _by_the_admin_api(home: Path, calls: set[str], normal: str) -> None:
     """The same, page by page, from the running node."""
     found: list[admin_pb2.RecordedCall] = []
-    wanted = admin_pb2.ListCallsRequest(provider=SUBSYSTEM, role="consumer", limit=3)
+    wanted = admin_pb2.ListCallsRequest(
+        provider=SUBSYSTEM, service=WISATA, role="consumer", limit=3
+    )
     while True:
         page = ask_node(home, lambda stub: stub.ListCalls(wanted))
         found += page.calls
