@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.scenario.harness import Federation, done, refused, serving
 from tests.support.protos import compiled
 
-OWNER = "ID/DAERAH/52.05"
+OWNER = "ID/DAERAH/52.07"
 TWIN = """\
 // Pulau-pulau untuk wisatawan.
 syntax = "proto3";
@@ -67,7 +67,8 @@ def test_a_contract_much_like_wisata_is_caught_and_an_operator_decides(
         assert asked["waits_because"] == "it is much like wisata.v1"
         (closest, *_) = asked["similar"]
         assert (closest["package"], closest["close"]) == ("wisata.v1", True)
-        assert closest["users"] == ["ID/DAERAH/53.15"]
+        # Other tests of the shared federation list more.
+        assert "ID/DAERAH/53.15" in closest["users"]
         at = ("--home", federation.registry)
         shown = done("registry", "contract", "show", str(asked["id"]), *at).out
         assert "Ours tells of small islands only." in shown
