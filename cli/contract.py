@@ -17,6 +17,7 @@ from cli.contract_settings import (
 )
 from cli.options import AsJson, NodeHomeDir, examples, group
 from cli.output import (
+    plain,
     print_done,
     print_json,
     print_line,
@@ -386,7 +387,7 @@ def _print_card(answer: "admin_pb2.ShowContractResponse") -> None:
         print_line(f"{rules.service} by region: {within}; of several providers: {choice}")
     for item in answer.documentation.comments:
         said = " ".join(f"{item.leading} {item.trailing}".split())
-        print_line(f"{item.element}: {said}")
+        print_line(plain(f"{item.element}: {said}"))
     print_table(
         ("SERVICE", "REVISION"),
         ((user.service_id, str(user.revision)) for user in answer.contract.users),

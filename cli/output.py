@@ -132,7 +132,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*map(_plain, row))
+        table.add_row(*map(plain, row))
     if table.row_count == 0:
         print_hint(empty)
         return
@@ -147,7 +147,7 @@ def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in pairs:
-        table.add_row(_plain(name), _plain(value))
+        table.add_row(plain(name), plain(value))
     _print_aligned(table)
 
 
@@ -233,7 +233,7 @@ def _print_aligned(table: object) -> None:
     _write(sys.stdout, "\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """A cell is one line: what came from outside can't break the table or steer the terminal."""
     return "".join(c if c.isprintable() else " " for c in text)
 

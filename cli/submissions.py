@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from cli.output import print_hint, print_line, print_pairs, print_table, when
+from cli.output import plain, print_hint, print_line, print_pairs, print_table, when
 
 if TYPE_CHECKING:
     from simpul.v1 import registry_pb2
@@ -71,7 +71,8 @@ def print_submission(item: "registry_pb2.Submission") -> None:
         side = "registry" if event.by_registry else "member"
         state = word(type(event).DESCRIPTOR.fields_by_name["state"], event.state)
         said = f": {event.text}" if event.text else ""
-        print_line(f"{when(event.at_ms)}  {event.author} ({side}), {state}{said}")
+        # On one line: the text is somebody's, and could look like a line of somebody else's.
+        print_line(plain(f"{when(event.at_ms)}  {event.author} ({side}), {state}{said}"))
 
 
 def print_similar(item: "registry_pb2.Submission") -> None:

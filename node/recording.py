@@ -124,11 +124,7 @@ def recalled_links(home: NodeHome, config: NodeConfig) -> Recall:
 
 
 async def left_links(home: NodeHome, config: NodeConfig) -> list[Broken]:
-    """The links with calls that are lost and not settled, as earlier processes left them.
-
-    Raises:
-        SimpulError: The journal can't be read.
-    """
+    """The links with calls that are lost and not settled, as earlier processes left them."""
 
     def read() -> list[Broken]:
         since_ms = now_ms() - SETTLED_WITHIN_MS
@@ -137,13 +133,18 @@ async def left_links(home: NodeHome, config: NodeConfig) -> list[Broken]:
             # The newest last, as they would have been added.
             return [_broken(each) for link in reversed(left) for each in reader.find(*link)]
 
-    return await asyncio.to_thread(read)
+    try:
+        return await asyncio.to_thread(read)
+    except SimpulError as error:
+        # As above: no reason not to start.
+        _log.warning("broken links not looked up", code=error.code, why=error.message)
+        return []
 
 
 def _broken(link: RecordedLink) -> Broken:
     return Broken(
         NodeId.parse(link.peer), link.link_id, link.end, link.sealed, link.received,
-        link.sent.get, link.asked, link.answered,
+        link.sent.get, link.asked, link.answered, link.heard,
     )  # fmt: skip
 
 

@@ -48,9 +48,16 @@ class Desk:
         return self._schedule
 
     async def read(self, work: Callable[[], T]) -> T:
-        """Runs what changes nothing."""
+        """Runs what changes nothing.
+
+        Raises:
+            SimpulError: what `work` raises; OVERLOADED, when too many wait.
+        """
         self._check_room()
-        return await self._writer.run(work)
+        task = asyncio.ensure_future(self._writer.run(work))
+        self._under_way.add(task)
+        task.add_done_callback(self._forget)
+        return await task
 
     async def change(self, work: Callable[[], T], touched: Callable[[T], Touched]) -> tuple[T, int]:
         """Runs `work`, publishes what it touched, and returns its result and the version.

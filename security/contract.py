@@ -9,11 +9,13 @@ It calls nothing and translates no messages.
 Source: docs/spec, "Contracts"; google/protobuf/descriptor.proto.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     EnumDescriptorProto,
@@ -22,7 +24,7 @@ from google.protobuf.descriptor_pb2 import (
     ServiceDescriptorProto,
 )
 from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from security.errors import Code, SimpulError
 from security.identifiers import check_method_name, check_service_name
@@ -30,6 +32,9 @@ from security.identifiers import check_method_name, check_service_name
 MAX_DESCRIPTOR_SET_BYTES: Final = 4 * 1024 * 1024
 
 _MAX_WHY_CHARS: Final = 200
+# What protoc takes for a name that is reserved.
+_IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
 _HOW: Final = "make it with protoc --include_imports --descriptor_set_out=FILE"
 
 
@@ -110,6 +115,10 @@ def check_sound(data: bytes) -> None:
     """
     contract_pool(data)
     for file in _parse(data):
+        try:
+            _check_texts(file)
+        except UnicodeDecodeError:
+            raise _invalid("has a text that isn't UTF-8") from None
         for message in file.message_type:
             _check_message(message)
         for enum in file.enum_type:
@@ -151,6 +160,18 @@ def _parse(data: bytes) -> list[FileDescriptorProto]:
     return files
 
 
+def _check_texts(message: Message) -> None:
+    """Names, defaults and comments are UTF-8: protobuf's library doesn't say so of all."""
+    for field, value in message.ListFields():
+        if field.type == FieldDescriptor.TYPE_STRING:
+            texts = (value,) if isinstance(value, str | bytes) else value
+            if any(type(text) is not str for text in texts):
+                raise _invalid(f"has a text that isn't UTF-8, in a {field.name}")
+        elif field.type == FieldDescriptor.TYPE_MESSAGE:
+            for item in (value,) if isinstance(value, Message) else value:
+                _check_texts(item)
+
+
 def _names(file: FileDescriptorProto) -> Iterator[str]:
     yield from (file.name, file.package, *file.dependency)
     for service in file.service:
@@ -173,6 +194,7 @@ def _methods(name: str, service: ServiceDescriptorProto) -> Mapping[str, MethodK
 
 
 def _check_message(message: DescriptorProto) -> None:
+    _check_identifiers(message.name, message.reserved_name)
     for field in message.field:
         taken = any(item.start <= field.number < item.end for item in message.reserved_range)
         if taken or field.name in message.reserved_name:
@@ -184,10 +206,17 @@ def _check_message(message: DescriptorProto) -> None:
 
 
 def _check_enum(enum: EnumDescriptorProto) -> None:
+    _check_identifiers(enum.name, enum.reserved_name)
     for value in enum.value:
         taken = any(item.start <= value.number <= item.end for item in enum.reserved_range)
         if taken or value.name in enum.reserved_name:
             raise _reserved(enum.name, value.name)
+
+
+def _check_identifiers(where: str, names: Sequence[str]) -> None:
+    for name in names:
+        if _IDENTIFIER.fullmatch(name) is None:
+            raise _invalid(f"reserves what is no name, in {where[:200]!a}: {name[:200]!a}")
 
 
 def _reserved(where: str, name: str) -> SimpulError:

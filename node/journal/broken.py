@@ -60,6 +60,8 @@ class RecordedLink:
     asked: Mapping[bytes, int]
     # Calls whose answer has no receipt, and the number of the parcel that holds it.
     answered: Mapping[bytes, int]
+    # The last of the sent parcels that the peer gave a receipt for; -1: none.
+    heard: int = -1
 
 
 class BrokenLinks(JournalReading):
@@ -127,7 +129,7 @@ def _read(
     sealed = max(sent, default=heard) + 1
     asked = _asked(connection, link)
     answered = _answered(connection, link, heard)
-    return RecordedLink(peer, link_id, end, sealed, received, sent, asked, answered)
+    return RecordedLink(peer, link_id, end, sealed, received, sent, asked, answered, heard)
 
 
 def _asked(connection: Connection, link: int) -> dict[bytes, int]:

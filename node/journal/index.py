@@ -115,7 +115,12 @@ class CallIndex:
         )
         self.settle_calls = Statement(
             update(CALLS)
-            .where(CALLS.c.call_id == bindparam("of_call"), CALLS.c.link == bindparam("on_link"))
+            .where(
+                CALLS.c.call_id == bindparam("of_call"),
+                CALLS.c.link == bindparam("on_link"),
+                # What both ends said once stays.
+                CALLS.c.settled.is_(None),
+            )
             .values(settled=bindparam("new_settled")),
             ("new_settled", "of_call", "on_link"),
             dialect,

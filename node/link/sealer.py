@@ -30,6 +30,9 @@ from security.sender import PreparedParcel
 
 _log = structlog.get_logger(__name__)
 
+# What everybody on this worker waits for a member's token, at most.
+TOKEN_TIMEOUT_S: Final = 5.0
+
 
 # After these of the journal's errors later records may be taken: only these were not.
 PASSING: Final = frozenset({Code.JOURNAL_FULL, Code.OVERLOADED, Code.CONFLICT})
@@ -185,7 +188,14 @@ class Sealer:
                 seals.update(zip(hashes, make_seals(keys[member], hashes), strict=True))
         for member, future in waiting.items():
             try:
-                seals.update(zip(by_member[member], await future, strict=True))
+                made = await asyncio.wait_for(future, TOKEN_TIMEOUT_S)
+                seals.update(zip(by_member[member], made, strict=True))
+            except TimeoutError:
+                _log.error("nothing is sealed", member=str(member), code=Code.HSM_UNAVAILABLE)
+                failed[member] = SimpulError(
+                    Code.HSM_UNAVAILABLE,
+                    f"the token with the seal key of {member} didn't sign in {TOKEN_TIMEOUT_S:g} s",
+                )
             except SimpulError as error:
                 _log.error("nothing is sealed", member=str(member), code=error.code,
                            why=error.message)  # fmt: skip

@@ -48,6 +48,8 @@ class Broken:
     asked: Mapping[bytes, int]
     # Calls answered here, and the number of our parcel that holds the close.
     answered: Mapping[bytes, int]
+    # The last of our parcels that the peer gave a receipt for; -1: none.
+    heard: int = -1
 
     @classmethod
     def of(cls, sender: Sender, end: LinkEnd, asked: Mapping[bytes, int]) -> Self:
@@ -56,6 +58,7 @@ class Broken:
         return cls(
             context.peer_node, context.link_id, end, sender.number, sender.received,
             sender.sent_hash, asked, sender.calls.unheard(),
+            -1 if sender.acknowledged is None else sender.acknowledged.number,
         )  # fmt: skip
 
 
@@ -81,6 +84,9 @@ def settle(broken: Broken, named: Named) -> Settled | None:
         through = named.received.number
         if broken.sent_hash(through) != named.received.header_hash:
             return None
+    if through < broken.heard:
+        # It takes back what it signed: restored from a backup, or no friend.
+        return None
 
     def part(calls: Mapping[bytes, int], *, durable: bool) -> tuple[bytes, ...]:
         return tuple(call_id for call_id, made in calls.items() if (made <= through) is durable)

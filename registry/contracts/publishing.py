@@ -10,6 +10,7 @@ Each function works within the transaction that it is handed.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Final
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from sqlmodel import Session
@@ -25,6 +26,9 @@ from security.contract_comments import comments_of, without_comments
 from security.contract_shape import service_shape
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId, ServiceId
+
+# A file of the directory for each service, each with the whole set.
+MAX_KEPT_BYTES: Final = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +116,15 @@ def _first(
 
 def _keep_contracts(session: Session, revision: Revision, descriptor_set: bytes) -> Touched:
     """One file for each service of the package."""
+    names = services_in(descriptor_set, revision.package)
+    if len(names) * len(descriptor_set) > MAX_KEPT_BYTES:
+        raise SimpulError(
+            Code.PROTOSET_INVALID,
+            f"the protoset has {len(descriptor_set)} bytes, and is kept for each of {len(names)} "
+            f"services of {revision.package}, {MAX_KEPT_BYTES} in all: split the package",
+        )
     keys = set()
-    for name in services_in(descriptor_set, revision.package):
+    for name in names:
         contract = Contract(name, revision.descriptor_sha256, descriptor_set, revision.publisher)
         _, file = contract_file(contract)
         contracts.ensure(session, contract, sha256(file).digest(), revision.published_at_ms)

@@ -28,6 +28,9 @@ VERB_WEIGHT: Final = 0.15
 _MISSPELT_CHARS: Final = 7
 MAX_PHRASE_WORDS: Final = 3
 _LONGEST_WORD: Final = 64
+# Names of people's making have a handful: what is compared piece by piece must end.
+_LONGEST_IDENTIFIER: Final = 256
+_MOST_PIECES: Final = 16
 _REMEMBERED: Final = 65_536
 
 # Said of everything, in names and in comments: they tell nothing.
@@ -93,7 +96,8 @@ class Concept:
 
 def split(identifier: str) -> list[str]:
     """The words of an identifier: `cariPulauKecil2`, `cari_pulau_kecil` and the like."""
-    return [piece.lower()[:_LONGEST_WORD] for piece in _PIECE.findall(identifier)]
+    pieces = _PIECE.findall(identifier[:_LONGEST_IDENTIFIER])[:_MOST_PIECES]
+    return [piece.lower()[:_LONGEST_WORD] for piece in pieces]
 
 
 def concepts(identifier: str) -> tuple[Concept, ...]:

@@ -67,8 +67,15 @@ def files_of_set(
     session: Session, package: str, descriptor_sha256: bytes
 ) -> tuple[tuple[str, bytes], ...]:
     """The same: each service with the SHA-256 of its target file."""
-    rows = _rows(session, package, descriptor_sha256)
-    return tuple((row.service, row.file_sha256) for row in rows)
+    # Without the sets themselves: they are megabytes, and this is asked for every revision.
+    query = (
+        select(ContractRow.service, ContractRow.file_sha256)
+        .where(col(ContractRow.descriptor_sha256) == descriptor_sha256)
+        .order_by(col(ContractRow.service))
+    )
+    return tuple(
+        (service, file) for service, file in session.exec(query) if package_of(service) == package
+    )
 
 
 def every_key(session: Session) -> list[Key]:

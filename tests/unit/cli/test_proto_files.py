@@ -25,3 +25,20 @@ def test_a_name_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
         write_protos(tmp_path / "in", FileDescriptorSet(file=files).SerializeToString())
     assert refused.value.code is Code.PROTOSET_INVALID
     assert list(tmp_path.rglob("*")) == []
+
+
+def test_names_that_no_file_system_takes_are_refused(tmp_path: Path) -> None:
+    for names in (("a.proto", "a.proto/b.proto"), ("a.proto", f"{'b' * 300}.proto")):
+        files = [FileDescriptorProto(name=name) for name in names]
+        with pytest.raises(SimpulError) as refused:
+            write_protos(tmp_path, FileDescriptorSet(file=files).SerializeToString())
+        assert refused.value.code is Code.PROTOSET_INVALID
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_takes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("a file")
+    files = FileDescriptorSet(file=[FileDescriptorProto(name="a.proto")])
+    with pytest.raises(SimpulError) as refused:
+        write_protos(tmp_path / "in", files.SerializeToString())
+    assert refused.value.code is Code.CONFIG_INVALID

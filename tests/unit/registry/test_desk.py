@@ -95,3 +95,14 @@ async def test_there_is_a_limit_to_what_waits(desk: Desk) -> None:
     go_on.set()
     await asyncio.gather(*waiting)
     await desk.change(lambda: None, lambda _: Touched())
+
+
+async def test_what_only_reads_counts_too(desk: Desk) -> None:
+    go_on = threading.Event()
+    waiting = [asyncio.create_task(desk.read(lambda: go_on.wait(5))) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    with pytest.raises(SimpulError) as refused:
+        await desk.read(lambda: None)
+    assert refused.value.code is Code.OVERLOADED
+    go_on.set()
+    await asyncio.gather(*waiting)

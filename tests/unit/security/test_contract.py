@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 import pytest
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from hypothesis import given
 from hypothesis import strategies as st
 
 from security import contract
-from security.contract import MethodKind, check_contract, parse_descriptor_set
+from security.contract import MethodKind, check_contract, check_sound, parse_descriptor_set
 from security.errors import Code, SimpulError
 from tests.conformance import fixed
 from tests.support.directories import descriptor_set
@@ -97,3 +97,15 @@ def test_whatever_comes_it_is_parsed_or_refused(data: bytes) -> None:
     except SimpulError:
         return
     assert all("." in name for name in methods.services)
+
+
+def test_texts_are_utf_8_and_reserved_names_are_names() -> None:
+    file = FileDescriptorProto(name="a.proto", package="a.v1", syntax="proto3")
+    file.source_code_info.location.add(path=[12], leading_comments="caf@")
+    message = file.message_type.add(name="A")
+    message.reserved_name.append("x;")
+    good = FileDescriptorSet(file=[file]).SerializeToString()
+    with pytest.raises(SimpulError, match="reserves what is no name"):
+        check_sound(good)
+    with pytest.raises(SimpulError, match="isn't UTF-8"):
+        check_sound(good.replace(b"caf@", b"caf\xe9"))

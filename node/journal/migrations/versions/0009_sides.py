@@ -17,6 +17,8 @@ SAID = ("consumer", "provider", "service", "method", "agreement", "purpose")
 
 def upgrade() -> None:
     op.execute("CREATE TEMPORARY TABLE old_terms AS SELECT * FROM terms")
+    # Every call is looked up in it.
+    op.execute("CREATE UNIQUE INDEX old_terms_id ON old_terms (id)")
     op.drop_table("terms")
     op.create_table(
         "terms",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from node.journal.broken import BrokenLinks, RecordedLink
-from node.journal.model import CallFilter, LinkEnd, Outcome, Settlement
+from node.journal.model import CallFilter, LinkEnd, Outcome, SettledNote, Settlement
 from node.journal.reader import JournalReader
 from node.journal.sqlite_store import SqliteJournalStore
 from node.journal.store import Append
@@ -78,7 +78,7 @@ class TestSettling:
                 return [
                     Broken(
                         peer, each.link_id, each.end, each.sealed, each.received,
-                        each.sent.get, each.asked, each.answered,
+                        each.sent.get, each.asked, each.answered, each.heard,
                     )
                     for link in links
                     for each in reader.find(str(peer), link)
@@ -114,6 +114,15 @@ class TestSettling:
         assert calls[call_id(2)].settled is Settlement.NOT_STARTED
         assert calls[call_id(2)].outcome is Outcome.LOST
         assert calls[call_id(1)].settled is None
+        # What was said once stays.
+        store = SqliteJournalStore.open(path)
+        lease, head = store.take(0, "test", now_ms=NOW_MS, lease_ms=1)
+        other = SettledNote(link.link_id, end.end, ((call_id(2), Settlement.ARRIVED),))
+        store.append(lease, head, [Append(notes=(other,))], now_ms=NOW_MS)
+        store.close()
+        with JournalReader(path) as reader:
+            calls = {row.call_id: row for row in reader.list_calls(CallFilter())}
+        assert calls[call_id(2)].settled is Settlement.NOT_STARTED
         with BrokenLinks(path) as again:
             assert again.with_lost_calls(since_ms=0, limit=5) == []
 
@@ -138,3 +147,18 @@ class TestSettling:
         assert here.name(peer) == (Named(link.link_id, 2, end.received),)
         here.hear(peer, [Named(link.link_id, 1, Received(1, end.sent[1]))])
         assert [each.calls[Settlement.ARRIVED] for each in told] == [(call_id(2),)]
+
+    async def test_a_peer_that_takes_its_receipt_back_settles_nothing(self, path: Path) -> None:
+        """Its journal was restored from a backup, or it lies."""
+        link, told = Link(), list[Settled]()
+        first = [link.sent(open_entry(1)), link.sent(open_entry(2))]
+        answer = link.received(close_entry(1), received=Received(1, first[1].header_hash))
+        write(path, [*first, answer])
+        (end,) = found(path, link)
+        assert end.heard == 1
+        here, peer = self.unsettled(path, told), NodeId.parse(PEER)
+        for received in (None, Received(0, first[0].header_hash)):
+            named = [Named(link.link_id, 1, received)]
+            await here.learn(peer, named)
+            here.hear(peer, named)
+        assert told == []

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from node.link import sealer
 from security.errors import Code, SimpulError
 from security.keys import PrivateKey
 from tests.conformance import fixed
@@ -87,3 +88,16 @@ async def test_a_device_that_fails_refuses_and_recovers(two: Pair) -> None:
     async with asyncio.timeout(10):
         while (await two.consumer.run(unary())).error():
             await asyncio.sleep(0.05)
+
+
+async def test_a_device_that_hangs_holds_up_no_more_than_its_time(
+    two: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await two.consumer.run(unary())).error() == ""
+    monkeypatch.setattr(sealer, "TOKEN_TIMEOUT_S", 0.1)
+    device = put(two)
+    device.go.clear()
+
+    assert (await two.consumer.run(unary())).error() == Code.HSM_UNAVAILABLE
+    assert not two.consumer.sealing.done()
+    device.go.set()

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from registry import changes, enrolment
-from registry.contracts import workflow
+from registry.contracts import publishing, workflow
 from registry.contracts.model import (
     Comparer,
     KnownContract,
@@ -449,3 +449,13 @@ def test_ten_thousand_fields_are_published_where_protobuf_takes_them(
 def _node(registrar: Registrar, actor: Actor) -> Node:
     with registrar.store.transaction() as session:
         return nodes.get(session, actor.node)
+
+
+def test_a_set_is_not_kept_for_services_without_end(
+    registrar: Registrar, enrolled: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "MAX_KEPT_BYTES", 100)
+    with pytest.raises(SimpulError) as caught:
+        publish(registrar, enrolled)
+    assert caught.value.code is Code.PROTOSET_INVALID
+    assert "split the package" in caught.value.message

@@ -53,3 +53,7 @@ def test_any_text_is_read(text: str) -> None:
     found = concepts(text)
     assert len(set(found)) == len(found)
     assert MAX_PHRASE_WORDS > 1
+
+
+def test_no_name_has_words_without_end() -> None:
+    assert split("zqx_" * 10_000) == ["zqx"] * 16
