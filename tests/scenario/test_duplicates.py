@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.scenario.harness import Federation, done, refused, serving
 from tests.support.protos import compiled
 
-OWNER = "ID/DAERAH/52.07"
+OWNER = "ID/DAERAH/53.21"
 TWIN = """\
 // Pulau-pulau untuk wisatawan.
 syntax = "proto3";
