@@ -116,7 +116,7 @@ def test_a_worker_that_follows_a_killed_one_tells_what_reached_the_journal(
     with ExitStack() as stack:
         target = stack.enter_context(answering(held))
         stack.callback(go_on.set)
-        token = federation.enrol(OTHER_REGENCY, "killed-1")
+        token = federation.enrol(OTHER_REGENCY, "settled-2")
         near = f"127.0.0.1:{free_port()}"
         assert federation.init(provider, token, "--listen", near, "--advertise", near).status == 0
         _, process = stack.enter_context(serving(provider, home / "k.log"))
