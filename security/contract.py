@@ -104,6 +104,7 @@ def check_contract(data: bytes, service: str) -> Mapping[str, MethodKind]:
     """
     methods = parse_descriptor_set(data).of(service)
     contract_pool(data)
+    _check_texts(data)
     return methods
 
 
@@ -114,11 +115,8 @@ def check_sound(data: bytes) -> None:
         SimpulError: PROTOSET_INVALID.
     """
     contract_pool(data)
+    _check_texts(data)
     for file in _parse(data):
-        try:
-            _check_texts(file)
-        except UnicodeDecodeError:
-            raise _invalid("has a text that isn't UTF-8") from None
         for message in file.message_type:
             _check_message(message)
         for enum in file.enum_type:
@@ -160,8 +158,16 @@ def _parse(data: bytes) -> list[FileDescriptorProto]:
     return files
 
 
-def _check_texts(message: Message) -> None:
+def _check_texts(data: bytes) -> None:
     """Names, defaults and comments are UTF-8: protobuf's library doesn't say so of all."""
+    try:
+        for file in _parse(data):
+            _check_texts_in(file)
+    except UnicodeDecodeError:
+        raise _invalid("has a text that isn't UTF-8") from None
+
+
+def _check_texts_in(message: Message) -> None:
     for field, value in message.ListFields():
         if field.type == FieldDescriptor.TYPE_STRING:
             texts = (value,) if isinstance(value, str | bytes) else value
@@ -169,7 +175,7 @@ def _check_texts(message: Message) -> None:
                 raise _invalid(f"has a text that isn't UTF-8, in a {field.name}")
         elif field.type == FieldDescriptor.TYPE_MESSAGE:
             for item in (value,) if isinstance(value, Message) else value:
-                _check_texts(item)
+                _check_texts_in(item)
 
 
 def _names(file: FileDescriptorProto) -> Iterator[str]:

@@ -107,5 +107,11 @@ def test_texts_are_utf_8_and_reserved_names_are_names() -> None:
     good = FileDescriptorSet(file=[file]).SerializeToString()
     with pytest.raises(SimpulError, match="reserves what is no name"):
         check_sound(good)
-    with pytest.raises(SimpulError, match="isn't UTF-8"):
-        check_sound(good.replace(b"caf@", b"caf\xe9"))
+    message.ClearField("reserved_name")
+    file.service.add(name="S").method.add(name="M", input_type=".a.v1.A", output_type=".a.v1.A")
+    good = FileDescriptorSet(file=[file]).SerializeToString()
+    check_sound(good)
+    check_contract(good, "a.v1.S")
+    for check in (check_sound, lambda data: check_contract(data, "a.v1.S")):
+        with pytest.raises(SimpulError, match="isn't UTF-8"):
+            check(good.replace(b"caf@", b"caf\xe9"))
