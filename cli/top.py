@@ -130,15 +130,8 @@ def rows(figures: "Figures", now_s: float) -> list[tuple[str, str]]:
                 ),
             )
         )
-    refused = list(figures.refused.items())
-    more = len(refused) - SHOWN_REFUSALS
     shown += [
-        (
-            "refused or failed",
-            ", ".join(f"{code} {times:,}" for code, times in refused[:SHOWN_REFUSALS])
-            + (f", {more} more codes" if more > 0 else "")
-            or "none",
-        ),
+        ("refused or failed", _refused(figures)),
         (
             "parcels",
             (
@@ -163,6 +156,13 @@ def rows(figures: "Figures", now_s: float) -> list[tuple[str, str]]:
         ("certificate", f"{(figures.certificate_ends_s - now_s) / 86_400:,.1f} days left"),
     ]
     return shown
+
+
+def _refused(figures: "Figures") -> str:
+    refused = [f"{code} {times:,}" for code, times in figures.refused.items()]
+    if len(refused) > SHOWN_REFUSALS:
+        refused[SHOWN_REFUSALS:] = [f"{len(refused) - SHOWN_REFUSALS} more codes"]
+    return ", ".join(refused) or "none"
 
 
 def _compare(before: "Look", after: "Look") -> "Figures":

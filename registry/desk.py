@@ -7,9 +7,9 @@ this one dies in between.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 import structlog
 
@@ -19,6 +19,7 @@ from registry.sharing import Marks
 from registry.writer import Writer
 from security.errors import Code, SimpulError
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -53,11 +54,7 @@ class Desk:
         Raises:
             SimpulError: what `work` raises; OVERLOADED, when too many wait.
         """
-        self._check_room()
-        task = asyncio.ensure_future(self._writer.run(work))
-        self._under_way.add(task)
-        task.add_done_callback(self._forget)
-        return await task
+        return await self._begin(self._writer.run, work)
 
     async def change(self, work: Callable[[], T], touched: Callable[[T], Touched]) -> tuple[T, int]:
         """Runs `work`, publishes what it touched, and returns its result and the version.
@@ -65,11 +62,7 @@ class Desk:
         Raises:
             SimpulError: what `work` raises; OVERLOADED, when too many wait.
         """
-        self._check_room()
-        task = asyncio.ensure_future(self._change(work, touched))
-        self._under_way.add(task)
-        task.add_done_callback(self._forget)
-        return await asyncio.shield(task)
+        return await asyncio.shield(self._begin(self._change, work, touched))
 
     async def close(self, timeout_s: float) -> None:
         """Waits for what is under way, but no longer than `timeout_s`."""
@@ -103,9 +96,15 @@ class Desk:
             # It costs a comparison of everything, and no more.
             _log.warning("a mark stays", code=error.code, reason=error.message)
 
-    def _check_room(self) -> None:
+    def _begin(
+        self, work: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **named: P.kwargs
+    ) -> asyncio.Task[T]:
         if len(self._under_way) >= self._limit:
             raise SimpulError(Code.OVERLOADED, "the registry has too much to do: try again later")
+        task = asyncio.ensure_future(work(*args, **named))
+        self._under_way.add(task)
+        task.add_done_callback(self._forget)
+        return task
 
     def _forget(self, task: asyncio.Task[object]) -> None:
         self._under_way.discard(task)

@@ -7,7 +7,6 @@ is who it should be.
 from __future__ import annotations
 
 import email.utils
-import hashlib
 import ssl
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from node.doctor.own import Place
 from node.home import KeyName
 from node.provider.target import parse_target
 from runtime.doctor.findings import Finding, fault, raised, warning, well
-from runtime.doctor.reach import TIMEOUT_S, connect, each, why
+from runtime.doctor.reach import TIMEOUT_S, connect, each, shown_sha256, why
 from runtime.ports import TcpAddress, parse_address
 from security.certificate import to_pem
 from security.directory_records import NodeState, NodeView
@@ -37,23 +36,15 @@ CLOCK_WARNING_S: Final = 5.0
 def check_registry(place: Place) -> Iterator[Finding]:
     """That the registry's port answers with the certificate that came with the enrolment."""
     settings = place.config.registry
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # By its fingerprint, as the node itself does: no authority vouches for it.
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
     mend = "start the registry, or mend the way to it; exchange goes on meanwhile"
     try:
-        with (
-            closing(connect(parse_address(settings.address))) as raw,
-            context.wrap_socket(raw) as secured,
-        ):
-            shown = secured.getpeercert(binary_form=True) or b""
+        shown = shown_sha256(settings.address)
     except OSError as error:
         yield fault(
             "registry", f"{settings.address}: {why(error)}", mend, Code.REGISTRY_UNREACHABLE
         )
         return
-    if hashlib.sha256(shown).hexdigest() != settings.certificate_sha256.lower():
+    if shown != settings.certificate_sha256.lower():
         yield fault(
             "registry",
             f"{settings.address} shows another certificate than at the enrolment",

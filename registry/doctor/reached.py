@@ -6,11 +6,8 @@ Addresses are those that nodes are told, so what stands in front of the registry
 from __future__ import annotations
 
 import json
-import ssl
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing
-from hashlib import sha256
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
@@ -20,7 +17,7 @@ from registry.model import NodeState
 from registry.store import nodes
 from registry.store.database import Store
 from runtime.doctor.findings import Finding, fault, warning, well
-from runtime.doctor.reach import TIMEOUT_S, connect, each, why
+from runtime.doctor.reach import TIMEOUT_S, connect, each, shown_sha256, why
 from runtime.ports import parse_address
 from security.errors import Code, SimpulError
 
@@ -33,22 +30,14 @@ _WAY: Final = "start the registry, or mend the way to it; exchange goes on meanw
 
 def check_grpc(place: Place) -> Iterator[Finding]:
     """That each address that nodes are told shows this registry's certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # By its fingerprint, as nodes do.
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    own = place.home.server_identity().certificate_sha256
+    own = place.home.server_identity().certificate_sha256.hex()
     for address in _told(place, "grpc"):
         try:
-            with (
-                closing(connect(parse_address(address))) as raw,
-                context.wrap_socket(raw) as secured,
-            ):
-                shown = secured.getpeercert(binary_form=True) or b""
+            shown = shown_sha256(address)
         except OSError as error:
             yield fault("gRPC", f"{address}: {why(error)}", _WAY, Code.REGISTRY_UNREACHABLE)
             continue
-        if sha256(shown).digest() == own:
+        if shown == own:
             yield well("gRPC", f"{address} shows this registry's certificate")
         else:
             yield fault(

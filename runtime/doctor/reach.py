@@ -10,10 +10,12 @@ import ssl
 import urllib.error
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from hashlib import sha256
 from typing import Final, TypeVar
 
 from runtime.doctor.findings import Finding
-from runtime.ports import Address, TcpAddress
+from runtime.ports import Address, TcpAddress, parse_address
 
 TIMEOUT_S: Final = 3.0
 AT_ONCE: Final = 16
@@ -33,6 +35,20 @@ def connect(address: Address) -> socket.socket:
         opened.close()
         raise
     return opened
+
+
+def shown_sha256(address: str) -> str:
+    """SHA-256, in hex, of the certificate that a TLS port shows: who pins it asks no authority.
+
+    Raises:
+        OSError: nothing answers, or not by TLS.
+        SimpulError: CONFIG_INVALID, `address` is none.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with closing(connect(parse_address(address))) as raw, context.wrap_socket(raw) as secured:
+        return sha256(secured.getpeercert(binary_form=True) or b"").hexdigest()
 
 
 def each(things: Sequence[_Thing], look: Callable[[_Thing], Finding | None]) -> list[Finding]:
