@@ -7,7 +7,6 @@ measured.
 
 import contextlib
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -26,6 +25,7 @@ from cli.admin import find_node, node_admin
 from cli.demo.cast import KOMDIGI, Offer, Participant
 from cli.demo.federation import PURPOSE, REGISTRY, Federation, running
 from node.home import KeyName, NodeHome
+from runtime.ports import free_addresses
 from security.keys import Algorithm, generate
 from simpul.node.v1 import admin_pb2
 
@@ -37,8 +37,6 @@ SIMPUL: Final = "Simpul pair"
 START_TIMEOUT_S: Final = 30.0
 LOOK_EVERY_S: Final = 0.02
 LISTENING: Final = "listening on "
-# Below the range from which the kernel takes ports for outgoing connections.
-_PORTS: Final = range(12_000, 20_000)
 _SERVICES: Final = (services.BENCH, services.ECHO)
 
 Found = TypeVar("Found")
@@ -235,11 +233,8 @@ async def _publish_echo(federation: Federation, target: str) -> None:
 
 def free_port() -> int:
     """A loopback port where nobody listens now."""
-    for port in random.sample(_PORTS, len(_PORTS)):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise RuntimeError("no port is free")
+    (address,) = free_addresses(1)
+    return address.port
 
 
 def _until_open(port: int) -> None:

@@ -6,21 +6,16 @@ loopback, and other nodes are told the address from which this machine reaches t
 """
 
 import ipaddress
-import random
 import socket
 from dataclasses import dataclass
 
-from runtime.ports import TcpAddress, parse_address
+from runtime.ports import LOOPBACK, TcpAddress, free_addresses, parse_address
 from security.errors import Code, SimpulError
 
-LOOPBACK = "127.0.0.1"
 ANY = "0.0.0.0"  # noqa: S104  (other nodes come from everywhere)
 GATEWAY_PORT = 8441
 LINK_PORT = 8442
 METRICS_PORT = 8443
-# Below what systems give to outgoing connections: a program that dials such a port while nobody
-# listens there may be connected to itself, and then holds the port.
-FREE_PORTS = range(20_000, 32_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +46,8 @@ def choose(
     place = _tcp(registry.partition(",")[0].strip(), "--registry")
     own = _own_host(place)
     local = _is_loopback(own)
-    ports = _free_ports(3) if local else [GATEWAY_PORT, LINK_PORT, METRICS_PORT]
+    free = [address.port for address in free_addresses(3)] if local else None
+    ports = free or [GATEWAY_PORT, LINK_PORT, METRICS_PORT]
     link = str(TcpAddress(LOOPBACK if local else ANY, ports[1])) if listen is None else listen
     return Addresses(
         listen=link,
@@ -98,21 +94,3 @@ def _is_any(host: str) -> bool:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:
         return False
-
-
-def _free_ports(count: int) -> list[int]:
-    """Different ports on loopback where nobody listens now."""
-    found: list[int] = []
-    for port in random.sample(FREE_PORTS, len(FREE_PORTS)):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            try:
-                probe.bind((LOOPBACK, port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise SimpulError(
-        Code.PORT_IN_USE,
-        f"no port from {FREE_PORTS.start} on is free: give --listen, --gateway and --metrics",
-    )

@@ -1,10 +1,7 @@
 """`registry.toml`: each setting, its default, its unit. `SIMPUL_REGISTRY__…` overrides a key."""
 
 import json
-import random
-import socket
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, Literal
 
@@ -15,16 +12,9 @@ from runtime import config
 from runtime.config import ListenTcp, Section
 from runtime.key_stores.store import KeyStore
 from runtime.log import Form, Level
-from runtime.ports import TcpAddress
-from security.errors import Code, SimpulError
+from runtime.ports import LOOPBACK, TcpAddress
 
 PREFIX: Final = "SIMPUL_REGISTRY__"
-
-LOOPBACK: Final = "127.0.0.1"
-# Below what systems give to outgoing connections: a client that dials such a port while nobody
-# listens there may be connected to itself, and then holds the port.
-FREE_PORTS: Final = range(20_000, 32_000)
-
 
 _URL: Final = r"https?://[^/,]+(/[^?#,]*[^/?#,])?"
 _URLS: Final = f"^({_URL}(,{_URL})*)?$"
@@ -244,23 +234,3 @@ def authority_section(module: str, pin_file: str) -> str:
 def authority_store(settings: RegistryConfig, env: Mapping[str, str]) -> KeyStore:
     """What opens the authority's key, where that is in a token."""
     return KeyStore.configured(settings.authority.module, settings.authority.pin_file, "", env)
-
-
-def free_addresses(count: int) -> tuple[TcpAddress, ...]:
-    """Different loopback addresses where nobody listens now, so that a restart keeps its ports.
-
-    Raises:
-        SimpulError: PORT_IN_USE, when there are too few.
-    """
-    found: list[TcpAddress] = []
-    with ExitStack() as held:
-        for port in random.sample(FREE_PORTS, 50 * count):
-            probe = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-            with suppress(OSError):
-                probe.bind((LOOPBACK, port))
-                found.append(TcpAddress(LOOPBACK, port))
-            if len(found) == count:
-                return tuple(found)
-    raise SimpulError(
-        Code.PORT_IN_USE, "this machine has hardly a free port: say which ones the registry may use"
-    )

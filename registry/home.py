@@ -39,7 +39,7 @@ from runtime.key_stores.certifying import TokenCertificateKey
 from runtime.key_stores.store import URI, KeyStore
 from runtime.key_stores.token import TokenKey
 from runtime.key_stores.uri import TokenUri
-from runtime.ports import TcpAddress, UnixAddress, parse_address
+from runtime.ports import TcpAddress, UnixAddress, free_addresses, parse_address
 from security import certificate
 from security.cosignature import witness_key
 from security.directory_records import parse_policy
@@ -287,7 +287,7 @@ def _fill(home: RegistryHome, new: NewRegistry, now_ms: int) -> None:
     _write_pair(home.path / "tls" / "server", server)
     witness = generate(Algorithm.ED25519)
     create_private(home.witness_key_file, witness.to_pem())
-    grpc, directory, witnessing, metrics = config.free_addresses(4)
+    grpc, directory, witnessing, metrics = free_addresses(4)
     listen = new.witness or witnessing
     policy = _policy(
         new,

@@ -14,6 +14,7 @@ from typing import Final
 from registry import config
 from registry.home import RegistryHome
 from runtime.files import make_private_folder, sync_folder, write_durably
+from runtime.ports import free_addresses
 from security.errors import Code, SimpulError
 
 _COPIED: Final = ("keys", "ca", "tls", "directory", "operators")
@@ -59,7 +60,7 @@ def _elsewhere(text: str) -> str:
     listening = [at for at, line in enumerate(lines) if _LISTEN.match(line)]
     if not listening:
         return text
-    free = config.free_addresses(len(listening))
+    free = free_addresses(len(listening))
     for at, address in zip(listening, free, strict=True):
         lines[at] = f'listen = "{address}"'
     return "\n".join(lines) + "\n"

@@ -1,6 +1,7 @@
 """Addresses to listen on: parsed strictly, and tried before a server starts.
 
-It does not start servers. Two forms are known: `HOST:PORT` (`127.0.0.1:8443`, `[::1]:0`) and
+It does not start servers. It also finds free ports for programs that live side by side on one
+machine. Two forms are known: `HOST:PORT` (`127.0.0.1:8443`, `[::1]:0`) and
 `unix:PATH`. A host is not resolved here; port 0 means a free one of the system's choice.
 
 Rules: an address parses in one way only, and prints as it was written; a port that is taken is
@@ -8,8 +9,10 @@ PORT_IN_USE, with the setting to change in the message, and never a server that 
 """
 
 import errno
+import random
 import re
 import socket
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +21,13 @@ from security.errors import Code, SimpulError
 MAX_PORT = 65_535
 # Linux: the address structure holds 108 bytes, one of them the final zero.
 MAX_UNIX_PATH_BYTES = 107
+LOOPBACK = "127.0.0.1"
+# Where the kernel takes ports for outgoing connections from, as "LOW HIGH".
+_OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
+# Linux's own, where the machine doesn't say.
+_LOWEST_OUTGOING = 32_768
+_LOWEST_FREE = 10_000
+_ENOUGH = 1_000
 
 _HOST_PORT = re.compile(
     r"(?:\[(?P<v6>[0-9A-Fa-f:.%a-z]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>\d+)"
@@ -101,6 +111,43 @@ def ensure_free(address: Address, setting: str) -> None:
             setting=setting,
             address=str(address),
         ) from error
+
+
+def free_addresses(count: int) -> tuple[TcpAddress, ...]:
+    """Different loopback addresses where nobody listens now, so that a restart keeps its ports.
+
+    Raises:
+        SimpulError: PORT_IN_USE, when there are too few.
+    """
+    ports = inbound_ports()
+    found: list[TcpAddress] = []
+    with ExitStack() as held:
+        for port in random.sample(ports, min(len(ports), 50 * count)):
+            probe = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            with suppress(OSError):
+                probe.bind((LOOPBACK, port))
+                found.append(TcpAddress(LOOPBACK, port))
+            if len(found) == count:
+                return tuple(found)
+    raise SimpulError(
+        Code.PORT_IN_USE,
+        f"this machine has hardly a free port from {ports.start} to {ports.stop - 1}: say by "
+        "options or configuration which ones to use",
+    )
+
+
+def inbound_ports() -> range:
+    """Ports that no outgoing connection of this machine is given.
+
+    A program that dials such a port while nobody listens there may be connected to itself, and then
+    holds the port. Where the machine leaves hardly any, those that Linux leaves by default.
+    """
+    try:
+        lowest = int(_OUTGOING.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        lowest = _LOWEST_OUTGOING
+    enough = lowest - _LOWEST_FREE >= _ENOUGH
+    return range(_LOWEST_FREE, min(lowest, _LOWEST_OUTGOING) if enough else _LOWEST_OUTGOING)
 
 
 def _try_tcp(address: TcpAddress) -> None:

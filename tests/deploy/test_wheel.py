@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.architecture.project import PROJECT
+from tests.support.ports import node_ports
 
 START_S = 90.0
 MEMBER = "ID/DAERAH/74.07"
@@ -106,6 +107,7 @@ def test_a_registry_and_a_node_run_from_it(simpul: Path, tmp_path: Path) -> None
         run(
             simpul, "node", "init", "--home", node, "--registry", where["grpc"],
             "--root", registry / "root.json", "--token", token, "--slots", 1,
+            *node_ports(),
         )  # fmt: skip
         with serving(simpul, "node", node):
             deadline = time.monotonic() + START_S

@@ -5,7 +5,6 @@ The consumer's gateway is reached as any app reaches it: an address, `simpul-to`
 
 import re
 import shutil
-import socket
 import tempfile
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from tests.interop.generate import PROTOSET
 from tests.interop.probe import Probe, running
 from tests.scenario.harness import Place, Process, done, read_json, serving, until
 from tests.support import slow_line
+from tests.support.ports import free_port, node_ports
 from tests.support.slow_line import Line
 
 PROVIDER = "ID/DAERAH/53.15"
@@ -122,7 +122,7 @@ def _start(
         token = done("registry", "enrol", member, "--node", name, "--home", registry).out.strip()
         done(
             "node", "init", "--home", place / name, "--registry", grpc,
-            "--root", registry / "root.json", "--token", token, *more.get(name, ()),
+            "--root", registry / "root.json", "--token", token, *node_ports(), *more.get(name, ()),
         )  # fmt: skip
         with (place / name / "node.toml").open("a", encoding="utf-8") as config:
             config.write(settings.get(name, ""))
@@ -169,14 +169,6 @@ def _publish(consumer: Place, provider: Place, target: str) -> str:
         what="the directory to reach the consumer",
     )
     return token
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def serve_odd(ways: Ways, target: str) -> None:

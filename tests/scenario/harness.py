@@ -24,6 +24,7 @@ import grpc
 from examples.gen.wisata.v1 import wisata_pb2 as pb
 from security.identifiers import ServiceId, SubsystemId
 from security.kinds import Open
+from tests.support.ports import node_ports
 
 START_S = 90.0
 STOP_S = 25.0
@@ -294,7 +295,7 @@ class Federation:
         """`simpul node init` for this federation; not judged."""
         return simpul(
             "node", "init", "--home", home, "--registry", self.registry_grpc,
-            "--root", self.root, "--token", token, *more,
+            "--root", self.root, "--token", token, *node_ports(), *more,
         )  # fmt: skip
 
     def join(self, home: Path, member: str, node: str) -> Path:

@@ -14,6 +14,7 @@ from node.directory.load import read_targets
 from simpul.v1 import directory_pb2
 from tests.scenario.harness import Process, done, refused, until
 from tests.scenario.world import CONSUMER, REGENCY, World
+from tests.support.ports import node_ports
 
 NODE, LATER = "kupang-1", "komdigi-1"
 
@@ -48,7 +49,7 @@ def test_root_and_policy_move_into_holders_hands_and_nodes_follow(world: World) 
     init = ("node", "init", "--home", world.path(LATER), "--registry", world.endpoints["grpc"])
     old = ("--root", world.registry / "root.json", "--token", token, "--slots", 1)
     refused("ROOT_MISMATCH", *init, *old)
-    done(*init, "--root", status["root_file"], "--token", token, "--slots", 1)
+    done(*init, "--root", status["root_file"], "--token", token, "--slots", 1, *node_ports())
     _a_restart(world)
 
 

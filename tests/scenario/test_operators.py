@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from registry.config import free_addresses
+from runtime.ports import free_addresses
 from tests.scenario.harness import Process, done, read_json, refused
 
 MEMBER = "ID/DAERAH/53.15"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from examples.gen.wisata.v1 import wisata_pb2 as pb
-from registry.config import free_addresses
+from runtime.ports import free_addresses
 from tests.scenario.harness import Process, answering, done, refused, serving, until
 from tests.scenario.world import ASKER, CONSUMER, FIRST, REGENCY, World
 

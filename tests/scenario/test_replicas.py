@@ -12,6 +12,7 @@ import pytest
 
 from tests.scenario.harness import Process, done, read_json, until
 from tests.support import postgres
+from tests.support.ports import node_ports
 
 
 @dataclass
@@ -70,7 +71,7 @@ def test_nodes_go_on_with_the_one_that_lives(
     home = tmp_path / "node"
     done(
         "node", "init", "--home", home, "--registry", addresses, "--token", token,
-        "--root", first.home / "root.json",
+        "--root", first.home / "root.json", *node_ports(),
     )  # fmt: skip
     settings = home / "node.toml"
     one = json.dumps(first.endpoints["directory"])

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.scenario.harness import Process, done, refused, simpul, until
+from tests.support.ports import node_ports
 
 PASSPHRASE = {"SIMPUL_BACKUP_PASSPHRASE": "correct horse battery"}
 
@@ -35,7 +36,7 @@ def test_a_node_that_saw_later_versions_follows_the_restored_registry(tmp_path: 
     ).out.strip()  # fmt: skip
     done(
         "node", "init", "--home", node_home, "--registry", endpoints["grpc"], "--token", token,
-        "--root", home / "root.json",
+        "--root", home / "root.json", *node_ports(),
     )  # fmt: skip
     node = Process(tmp_path / "n.log", "node", "serve", "--home", node_home)
     try:

@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from tests.interop.federation import free_port
 from tests.scenario.harness import (
     PROTOSET,
     SUPERAPP,
@@ -30,6 +29,7 @@ from tests.scenario.harness import (
     until,
 )
 from tests.support import slow_line
+from tests.support.ports import free_port
 from tests.support.slow_line import Line, Running
 
 # No other test on the shared federation has a node of them.

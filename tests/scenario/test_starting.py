@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.scenario.harness import Process, done, refused, serving
+from tests.support.ports import node_ports
 
 DAYS_LATER = Path(__file__).parent / "days_later"
 
@@ -35,7 +36,7 @@ def small(place: Path) -> Iterator[Small]:
         ).out.strip()
         done(
             "node", "init", "--home", home / "n", "--registry", found["grpc"],
-            "--root", found["root"], "--token", token,
+            "--root", found["root"], "--token", token, *node_ports(),
         )  # fmt: skip
         yield Small(home / "r", home / "n", process)
     finally:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from registry.config import free_addresses
+from runtime.ports import free_addresses
 from tests.scenario.harness import Process, done, refused, until
 from tests.scenario.world import REGENCY, World
 

@@ -24,6 +24,7 @@ from tests.scenario.harness import (
     done,
     serving,
 )
+from tests.support.ports import node_ports
 
 # A new seal key serves after a third of it.
 STALE_MS = 3_000
@@ -67,7 +68,7 @@ class World:
         return done(
             "node", "init", "--home", self.path(node), "--registry", self.endpoints["grpc"],
             "--root", self.registry / "root.json", "--token", token, "--slots", slots, "--json",
-            *more, **env,
+            *node_ports(), *more, **env,
         ).json  # fmt: skip
 
     def serve(self, node: str, **env: str) -> Place:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -72,6 +71,7 @@ from simpul.v1 import directory_pb2
 from tests.conformance import fixed
 from tests.support import agreements, directories
 from tests.support.memory_journal import MemoryJournal
+from tests.support.ports import free_port
 
 WAIT_S = 5.0
 SERVICE_ID = ServiceId(fixed.TOURISM, fixed.SERVICE)
@@ -352,7 +352,7 @@ async def pair(
     `journals` are used where given, instead of lists.
     """
     authority = certificate.make_authority("Test", real_now_ms(), 1)
-    ports = [_free_port() for _ in range(3 if second else 2)]
+    ports = [free_port() for _ in range(3 if second else 2)]
     view = listed(*ports)
     halves = []
     parties = (
@@ -488,10 +488,3 @@ def _tls(node: NodeId, authority: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
     request = certificate.make_request(key, node)
     issued = certificate.issue(*authority, request, node, real_now_ms(), 30, 2)
     return key, certificate.to_pem(issued)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,6 +1,5 @@
 """A store that speaks S3, on loopback: moto's server, a real process."""
 
-import socket
 import subprocess
 import sys
 import time
@@ -8,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import urllib3
+
+from tests.support.ports import free_port
 
 BUCKET = "journals"
 # A server that takes longer than this is not coming.
@@ -17,9 +18,7 @@ START_S = 30.0
 @contextmanager
 def s3_store() -> Iterator[dict[str, str]]:
     """Yields the environment by which it's reached, with an empty bucket in it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
         stdout=subprocess.DEVNULL,

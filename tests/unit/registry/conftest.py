@@ -19,6 +19,7 @@ from registry.membership import Act, NewMember
 from registry.registrar import Registrar
 from registry.store.database import Store
 from runtime.clock import now_ms
+from runtime.ports import free_addresses
 from security import certificate
 from security.directory_records import parse_policy
 from security.hashing import CHANGE_SIGNATURE, ENROLMENT_SIGNATURE
@@ -206,7 +207,7 @@ def first_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own_home(first_home: Path, tmp_path: Path, url: str) -> Path:
     """A new registry's home, with ports of its own; deep enough, and not too deep for a socket."""
     path = Path(shutil.copytree(first_home, tmp_path / "r"))
-    addresses = config.free_addresses(4)
+    addresses = free_addresses(4)
     text = config.first_file("ID", *addresses)
     if url.startswith("sqlite"):
         Path(url.removeprefix("sqlite:///")).rename(path / "registry.db")

@@ -1,6 +1,5 @@
 """registry.toml: defaults, refusals, and the ports that a new registry chooses."""
 
-import socket
 from pathlib import Path
 
 import pytest
@@ -59,13 +58,3 @@ def test_the_environment_wins(tmp_path: Path) -> None:
     env = {"SIMPUL_REGISTRY__GRPC__LISTEN": "127.0.0.1:7"}
 
     assert load(tmp_path, 'federation = "ID"', env).grpc.listen == TcpAddress("127.0.0.1", 7)
-
-
-def test_free_addresses_are_different_free_and_not_for_outgoing_connections() -> None:
-    addresses = config.free_addresses(20)
-
-    assert len(set(addresses)) == 20
-    for address in addresses:
-        assert address.port in config.FREE_PORTS
-        with socket.socket() as probe:
-            probe.bind((address.host, address.port))

@@ -12,7 +12,7 @@ import grpc
 import pytest
 from sqlmodel import col, update
 
-from registry import audit, config
+from registry import audit
 from registry.authorization import TABLE, Listener
 from registry.authorization import Role as OperatorRole
 from registry.directory import proposals, signers
@@ -21,6 +21,7 @@ from registry.home import RegistryHome
 from registry.store.audit import AuditEntryRow
 from runtime import clock
 from runtime.grpc_options import channel_options
+from runtime.ports import free_addresses
 from security import certificate
 from security.errors import Code, SimpulError
 from simpul.registry.v1 import admin_pb2 as pb
@@ -75,7 +76,7 @@ async def enrol(registry: Running, who: Person, role: str) -> dict[str, str]:
 
 @pytest.fixture
 def home(own_home: Path) -> Path:
-    (address,) = config.free_addresses(1)
+    (address,) = free_addresses(1)
     settings = own_home / "registry.toml"
     settings.write_text(settings.read_text() + f'\n[admin]\nlisten = "{address}"\n')
     return own_home

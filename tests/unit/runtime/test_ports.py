@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime import ports
 from runtime.ports import Address, TcpAddress, UnixAddress, ensure_free, parse_address
 from security.errors import Code, SimpulError
 
@@ -106,3 +107,46 @@ def test_a_socket_file_needs_its_folder(tmp_path: Path) -> None:
     with pytest.raises(SimpulError) as caught:
         ensure_free(UnixAddress(str(tmp_path / "none" / "s.sock")), "gateway.listen")
     assert caught.value.code is Code.CONFIG_INVALID
+
+
+def test_free_addresses_are_different_and_free() -> None:
+    addresses = ports.free_addresses(20)
+
+    assert len(set(addresses)) == 20
+    for address in addresses:
+        assert address.port in ports.inbound_ports()
+        ensure_free(address, "x")
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("32768\t60999\n", range(10_000, 32_768)),
+        ("16000\t65535\n", range(10_000, 16_000)),
+        ("49152 65535", range(10_000, 32_768)),
+        # Hardly any is left: as if the machine had said nothing.
+        ("1024 65535", range(10_000, 32_768)),
+        ("", range(10_000, 32_768)),
+        ("nonsense", range(10_000, 32_768)),
+        (None, range(10_000, 32_768)),
+    ],
+)
+def test_ports_for_outgoing_connections_are_left_alone(
+    said: str | None, expected: range, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "range"
+    if said is not None:
+        file.write_text(said)
+    monkeypatch.setattr(ports, "_OUTGOING", file)
+
+    assert ports.inbound_ports() == expected
+
+
+def test_a_machine_without_a_free_port_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(ports, "inbound_ports", lambda: range(port, port + 1))
+        with pytest.raises(SimpulError) as caught:
+            ports.free_addresses(1)
+    assert caught.value.code is Code.PORT_IN_USE
