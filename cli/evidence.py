@@ -272,6 +272,7 @@ def _written(path: Path, data: bytes, evidence: "Evidence") -> dict[str, object]
         "checkpoints": len(evidence.checkpoints),
         "agreement": evidence.agreement is not None,
         "offer": evidence.offer_call_id is not None,
+        "decision": evidence.decide_call_id is not None,
     }
 
 

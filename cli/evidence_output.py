@@ -68,7 +68,8 @@ def print_contents(evidence: "Evidence", *, as_json: bool) -> None:
         "time_stamps": sum(len(item.stamps) for item in evidence.checkpoints),
         "headers_between": len(evidence.chain),
         "agreement": evidence.agreement is not None,
-        "offer_call_id": None if evidence.offer_call_id is None else evidence.offer_call_id.hex(),
+        "offer_call_id": _hex(evidence.offer_call_id),
+        "decide_call_id": _hex(evidence.decide_call_id),
     }
     if as_json:
         print_json({**head, "parcels": rows})
@@ -98,11 +99,16 @@ def _print_call(call: CallFacts) -> None:
 
 
 def _kinds(item: ParcelFacts) -> str:
-    """`open, 244 message`; of the offer's call likewise."""
+    """`open, 244 message`; of the calls that made the agreement likewise."""
     counted = Counter(item.entries)
     said = [kind if count == 1 else f"{count} {kind}" for kind, count in counted.items()]
     said += [f"{kind} (offer)" for kind in item.offers]
+    said += [f"{kind} (decision)" for kind in item.decisions]
     return listed(said) if said else "receipt"
+
+
+def _hex(data: bytes | None) -> str | None:
+    return None if data is None else data.hex()
 
 
 def _received(item: ParcelFacts) -> str:
@@ -149,6 +155,7 @@ def _parcel(item: ParcelFacts) -> dict[str, object]:
         "identity_key_id": item.identity_key_id.hex(),
         "entries": list(item.entries),
         "offers": list(item.offers),
+        "decisions": list(item.decisions),
         "claimed_ms": item.claimed_ms,
         "not_before_ms": item.not_before_ms,
         "not_after_ms": item.not_after_ms,

@@ -21,7 +21,7 @@ are enough.
     15 receipts       the other side had each parcel
     16 agreement      both parties signed the agreement that the call names
     17 permission     the agreement permits the call
-    18 offer          how the agreement was offered and accepted
+    18 offer          how the agreement was proposed and accepted
     19 registry's log the directories are in the public log
     20 payloads       the messages are those that were sealed
     21 private blocks users, metadata and status texts likewise
@@ -32,7 +32,13 @@ Source: docs/spec, "Evidence".
 from collections.abc import Callable
 from typing import Final
 
-from security import evidence_agreement, evidence_call, evidence_parcels, evidence_times
+from security import (
+    evidence_agreement,
+    evidence_call,
+    evidence_offer,
+    evidence_parcels,
+    evidence_times,
+)
 from security.errors import SimpulError
 from security.evidence_case import Case, ParcelCase
 from security.evidence_format import Evidence, parse_evidence, print_evidence
@@ -84,7 +90,7 @@ STEPS: Final[tuple[tuple[int, str, str, Callable[[Case], Outcome]], ...]] = (
     (15, "receipts", "the other side had each parcel", evidence_call.receipts),
     (16, "agreement", "both parties signed the agreement", evidence_agreement.agreement),
     (17, "permission", "the agreement permits the call", evidence_agreement.permission),
-    (18, "offer", "how the agreement was made", evidence_agreement.offer),
+    (18, "offer", "how the agreement was made", evidence_offer.offer),
     (19, "registry's log", "the public saw the directories", evidence_agreement.registry_log),
     (20, "payloads", "what the messages said", evidence_agreement.payloads),
     (21, "private blocks", "users, metadata, status texts", evidence_agreement.private_blocks),
@@ -133,6 +139,7 @@ def _facts(parcel: ParcelCase) -> ParcelFacts:
         identity_key_id=b"" if sealed is None else sealed.identity.key_id,
         entries=tuple(item.parsed.kind.kind.value for item in parcel.entries),
         offers=tuple(item.parsed.kind.kind.value for item in parcel.offers),
+        decisions=tuple(item.parsed.kind.kind.value for item in parcel.decisions),
         claimed_ms=parcel.header.sealed_at_ms,
         not_before_ms=parcel.not_before_ms,
         not_after_ms=parcel.not_after_ms,

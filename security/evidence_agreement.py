@@ -1,6 +1,6 @@
-"""Evidence, steps 16 to 21: under which agreement, and what was said.
+"""Evidence, steps 16, 17 and 19 to 21: under which agreement, and what was said.
 
-    16 agreement      17 permission       18 offer
+    16 agreement      17 permission       (18 offer: `evidence_offer`)
     19 registry's log 20 payloads         21 private blocks
 
 An agreement names each party's identity key by its id: the key that the other party has pinned. A
@@ -11,29 +11,19 @@ key proves nothing.
 Source: docs/spec, "Evidence: steps", "Agreements".
 """
 
-from typing import Final
-
-from google.protobuf.message import DecodeError
-
 from security.agreement import agreement_hash, permit
 from security.agreement_terms import AgreementTerms, Party, parse_agreement
 from security.commitment import SALT_BYTES, check_payload, check_private
 from security.directory_records import MemberRecordView
-from security.entry import entry_digest
 from security.errors import SimpulError
-from security.evidence_case import Case, EntryCase, ParcelCase
+from security.evidence_case import Case
 from security.evidence_format import ShownAgreement
 from security.evidence_report import Outcome, not_present, not_proven, proven, refused
 from security.hashing import AGREEMENT_SIGNATURE
 from security.keys import PublicKey
-from security.kinds import Close, Open
 from security.limits import Limits
 from security.private import parse_private
 from security.succession import follow_successions
-from simpul.v1 import agreement_pb2
-
-OFFERS: Final = "simpul.v1.Agreements"
-OFFER: Final = "Offer"
 
 
 def agreement(case: Case) -> Outcome:
@@ -114,21 +104,6 @@ def _registered(case: Case, terms: AgreementTerms, purpose: str) -> tuple[str, .
     return (says,)
 
 
-def offer(case: Case) -> Outcome:
-    """18. The parcels in which the agreement was offered and accepted."""
-    placed = [(parcel, item) for parcel in case.parcels for item in parcel.offers]
-    if len(placed) == 0:
-        return not_present()
-    terms, shown = case.terms, case.evidence.agreement
-    if terms is None or shown is None:
-        raise refused("an offer is in it, and no agreement")
-    offered, open_digest = _offered(placed, terms, shown)
-    accepted = _accepted(placed, terms, shown, open_digest)
-    if accepted is None:
-        return not_proven(f"offered in {offered.title}; no acceptance is shown")
-    return proven(f"offered in {offered.title}", f"accepted in {accepted.title}")
-
-
 def registry_log(_case: Case) -> Outcome:
     """19. The directories stand in the registry's public log: a later version of the format."""
     return not_present("this version of the format has no place for the registry's log")
@@ -193,61 +168,6 @@ def _listed(record: MemberRecordView) -> PublicKey:
     if record.statement is None:
         raise refused(f"{record.id} has no statement")
     return record.statement.identity_key
-
-
-def _offered(
-    placed: list[tuple[ParcelCase, EntryCase]], terms: AgreementTerms, shown: ShownAgreement
-) -> tuple[ParcelCase, bytes]:
-    """The parcel of the offer, and the digest of its open."""
-    for parcel, item in placed:
-        kind = item.parsed.kind
-        if not isinstance(kind, Open):
-            continue
-        request = agreement_pb2.OfferRequest()
-        _read(request, item)
-        if (kind.service.service, kind.method) != (OFFERS, OFFER):
-            raise refused("what is shown as an offer is a call of another method")
-        if parcel.header.member != terms.provider.member:
-            raise refused("the offer wasn't sealed by the provider")
-        if request.agreement.agreement != shown.agreement:
-            raise refused("another agreement was offered")
-        return parcel, entry_digest(item.shown.entry)
-    raise refused("the offer's open isn't in the file")
-
-
-def _accepted(
-    placed: list[tuple[ParcelCase, EntryCase]],
-    terms: AgreementTerms,
-    shown: ShownAgreement,
-    open_digest: bytes,
-) -> ParcelCase | None:
-    for parcel, item in placed:
-        if not isinstance(item.parsed.kind, Close):
-            continue
-        response = agreement_pb2.OfferResponse()
-        _read(response, item)
-        if parcel.header.member != terms.consumer.member:
-            raise refused("the acceptance wasn't sealed by the consumer")
-        if response.agreement.agreement != shown.agreement or item.parsed.kind.status != 0:
-            raise refused("another agreement was accepted, or none")
-        if item.parsed.kind.open_digest != open_digest:
-            raise refused("what was accepted is another offer than the one shown")
-        return parcel
-    return None
-
-
-def _read(
-    message: agreement_pb2.OfferRequest | agreement_pb2.OfferResponse, item: EntryCase
-) -> None:
-    """An offer's content must be there: without it the entry shows nothing."""
-    commitment, payload = item.parsed.payload, item.shown.payload
-    if commitment is None or payload is None:
-        raise refused("the offer is shown without its content")
-    check_payload(commitment, item.shown.payload_salt, payload)
-    try:
-        message.ParseFromString(payload)
-    except DecodeError:
-        raise refused("the offer's content is none") from None
 
 
 def _contents(case: Case, *, private: bool) -> Outcome:

@@ -97,7 +97,7 @@ def receipts(case: Case) -> Outcome:
     by_hash = {parcel.hash: parcel for parcel in case.parcels}
     for parcel in case.parcels:
         acknowledged = _follow(case, by_hash, parcel, used)
-        if acknowledged == 0 and not parcel.entries and not parcel.offers:
+        if acknowledged == 0 and not parcel.placed:
             raise refused(f"{parcel.title} acknowledges nothing in the file")
     if case.chain.keys() - used:
         raise refused("a header in the chain leads to no receipt")

@@ -62,14 +62,20 @@ class ParcelCase:
     shown: ShownParcel
     hash: bytes
     header: HeaderFields
-    # Of the call, and of the call that offered the agreement.
+    # Of the call; of the call that proposed the agreement; and of one that accepted it later.
     entries: list[EntryCase] = field(default_factory=list)
     offers: list[EntryCase] = field(default_factory=list)
+    decisions: list[EntryCase] = field(default_factory=list)
     sealed: SealedBy | None = None
     # The directory that the header names, where the file has it.
     named: Records | None = None
     checkpoints: list[CheckpointCase] = field(default_factory=list)
     received: bool = False
+
+    @property
+    def placed(self) -> list[EntryCase]:
+        """All entries shown of it, whichever call's."""
+        return [*self.entries, *self.offers, *self.decisions]
 
     @property
     def sender(self) -> NodeId | None:
@@ -95,7 +101,7 @@ class ParcelCase:
     @property
     def title(self) -> str:
         """For findings: who, which, what."""
-        kinds = [item.parsed.kind.kind.value for item in (*self.entries, *self.offers)]
+        kinds = [item.parsed.kind.kind.value for item in self.placed]
         what = ", ".join(dict.fromkeys(kinds)) or "a receipt"
         return f"parcel {self.hash.hex()[:16]} of {self.header.member} ({what})"
 

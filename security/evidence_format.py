@@ -124,6 +124,7 @@ class Evidence:
     agreement: ShownAgreement | None = None
     identity_keys: tuple[PublicKey, ...] = ()
     offer_call_id: bytes | None = None
+    decide_call_id: bytes | None = None
 
 
 def print_evidence(evidence: Evidence) -> bytes:
@@ -145,6 +146,7 @@ def print_evidence(evidence: Evidence) -> bytes:
         agreement=None if evidence.agreement is None else _agreement_proto(evidence.agreement),
         identity_keys=[key.to_proto() for key in sorted(evidence.identity_keys, key=_key)],
         offer_call_id=evidence.offer_call_id or b"",
+        decide_call_id=evidence.decide_call_id or b"",
     )
     body = MAGIC + message.SerializeToString(deterministic=True)
     if len(body) + HASH_BYTES > MAX_EVIDENCE_BYTES:
@@ -182,6 +184,7 @@ def _read(message: evidence_pb2.Evidence) -> Evidence:
         _refuse(f"its version is {message.version}, not {FORMAT_VERSION}")
     _require(len(message.call_id), {CALL_ID_BYTES}, "call id")
     _require(len(message.offer_call_id), {0, CALL_ID_BYTES}, "offer's call id")
+    _require(len(message.decide_call_id), {0, CALL_ID_BYTES}, "decision's call id")
     return Evidence(
         federation=message.federation,
         call_id=message.call_id,
@@ -194,6 +197,7 @@ def _read(message: evidence_pb2.Evidence) -> Evidence:
         agreement=_agreement(message.agreement) if message.HasField("agreement") else None,
         identity_keys=_unique("key", map(PublicKey.from_proto, message.identity_keys), _key),
         offer_call_id=message.offer_call_id or None,
+        decide_call_id=message.decide_call_id or None,
     )
 
 

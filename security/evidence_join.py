@@ -6,9 +6,11 @@ The result has every part that either has, once. Nothing is verified here and no
 Source: docs/spec, "Evidence: joining".
 """
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
+from dataclasses import replace
 from typing import NoReturn, TypeVar
 
+from security.entry_format import parse_entry
 from security.errors import Code, SimpulError
 from security.evidence_directory import timestamp_version
 from security.evidence_format import (
@@ -20,7 +22,7 @@ from security.evidence_format import (
     ShownParcel,
 )
 from security.hashing import sha256
-from security.parcel import header_hash
+from security.parcel import header_hash, parse_header
 
 ItemT = TypeVar("ItemT")
 
@@ -34,6 +36,7 @@ def join_evidence(first: Evidence, second: Evidence) -> Evidence:
     """
     if (first.federation, first.call_id) != (second.federation, second.call_id):
         _refuse("they are of two different calls")
+    first, second = _of_one_making(first, second)
     parcels = _merge((*first.parcels, *second.parcels), lambda item: item.hash, _parcel)
     known = {item.hash for item in parcels}
     chain = _merge((*first.chain, *second.chain), header_hash, _same)
@@ -54,9 +57,58 @@ def join_evidence(first: Evidence, second: Evidence) -> Evidence:
         identity_keys=_merge(
             (*first.identity_keys, *second.identity_keys), lambda item: item.key_id, _same
         ),
-        # Each side has a record of the same offer; one that is in a single file stays.
+        # One that is in a single file stays.
         offer_call_id=first.offer_call_id or second.offer_call_id,
+        decide_call_id=first.decide_call_id or second.decide_call_id,
     )
+
+
+def _of_one_making(first: Evidence, second: Evidence) -> tuple[Evidence, Evidence]:
+    """Of two calls that proposed, or accepted, the agreement the one with the lower id stays.
+
+    A party of several nodes is told at each, and each side's node may show another of these calls.
+    """
+    for one, two in (
+        (first.offer_call_id, second.offer_call_id),
+        (first.decide_call_id, second.decide_call_id),
+    ):
+        if one is not None and two is not None and one != two:
+            first, second = (_without(item, max(one, two)) for item in (first, second))
+    return first, second
+
+
+def _without(evidence: Evidence, call_id: bytes) -> Evidence:
+    """Without the entries of a call, and the parcels that were there for nothing else."""
+    if call_id not in {evidence.offer_call_id, evidence.decide_call_id}:
+        return evidence
+    shown = [
+        replace(
+            parcel,
+            entries=tuple(
+                item for item in parcel.entries if parse_entry(item.entry).call_id != call_id
+            ),
+        )
+        for parcel in evidence.parcels
+    ]
+    bare = {parcel.hash for parcel, before in zip(shown, evidence.parcels, strict=True)
+            if before.entries and not parcel.entries}  # fmt: skip
+    known = {parcel.hash for parcel in shown} - bare | set(map(header_hash, evidence.chain))
+    kept = tuple(
+        parcel for parcel in shown if parcel.hash not in bare or _acknowledges(parcel, known)
+    )
+    used = {leaf.checkpoint for parcel in kept for leaf in parcel.leaves}
+    return replace(
+        evidence,
+        parcels=kept,
+        checkpoints=tuple(item for item in evidence.checkpoints if item.hash in used),
+        offer_call_id=None if evidence.offer_call_id == call_id else evidence.offer_call_id,
+        decide_call_id=None if evidence.decide_call_id == call_id else evidence.decide_call_id,
+    )
+
+
+def _acknowledges(parcel: ShownParcel, known: Collection[bytes]) -> bool:
+    received = parse_header(parcel.header).received
+    return received is not None and received.header_hash in known
 
 
 def _merge(

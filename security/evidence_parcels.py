@@ -106,6 +106,8 @@ def entries(case: Case) -> Outcome:
                 parcel.entries.append(EntryCase(shown, parsed))
             elif parsed.call_id == case.evidence.offer_call_id:
                 parcel.offers.append(EntryCase(shown, parsed))
+            elif parsed.call_id == case.evidence.decide_call_id:
+                parcel.decisions.append(EntryCase(shown, parsed))
             else:
                 raise refused(f"an entry is of call {parsed.call_id.hex()}")
     if len(case.call_parcels) == 0:

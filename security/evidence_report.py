@@ -61,8 +61,9 @@ class ParcelFacts:
     identity_key_id: bytes
     # The kinds of the call's entries in it; none in a parcel that only acknowledges.
     entries: tuple[str, ...]
-    # Likewise, of the call that offered the agreement.
+    # Likewise, of the call that proposed the agreement, and of one that accepted it later.
     offers: tuple[str, ...]
+    decisions: tuple[str, ...]
     claimed_ms: int
     not_before_ms: int | None
     not_after_ms: int | None

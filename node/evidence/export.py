@@ -11,20 +11,14 @@ Source: docs/spec, "Evidence".
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from node.directory.archive import DirectoryArchive
 from node.directory.folder import ReplicaFolder
 from node.directory.load import load_view
-from node.evidence.agreements import (
-    FoundAgreement,
-    FoundOffer,
-    find_agreement,
-    find_offer,
-    needed_keys,
-)
+from node.evidence.agreements import FoundAgreement, find_agreement, needed_keys
 from node.evidence.archived import ArchivedParcels
 from node.evidence.directories import ShownDirectories, listed_keys, show_directories
+from node.evidence.offers import FoundMaking, find_making
 from node.evidence.parcels import (
     Covered,
     LinkPlace,
@@ -55,8 +49,6 @@ from security.kinds import Open
 from security.parcel import parse_header
 
 Progress = Callable[[int, int], None]
-
-_NO_PAYLOADS: Final[Mapping[bytes, bytes]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +90,7 @@ class _Found:
     chain: dict[bytes, bytes] = field(default_factory=dict)
     opened: Open | None = None
     agreement: FoundAgreement | None = None
-    offer: FoundOffer | None = None
+    making: FoundMaking = field(default_factory=FoundMaking)
 
 
 def export_evidence(
@@ -134,9 +126,8 @@ def export_evidence(
             archives.take_salts(journal)
             sources = (archives, journal)
         found = _find(home, sources, call_id, parts)
-        offered = () if found.offer is None else found.offer.parcels
-        wanted = [*found.own, *found.acknowledging, *offered]
-        payloads = _NO_PAYLOADS if found.offer is None else found.offer.payloads
+        wanted = [*found.own, *found.acknowledging, *found.making.parcels]
+        payloads = found.making.payloads
         for done, parcel in enumerate(wanted):
             entries = _entries(parcel, payloads, contents=contents, kept=kept)
             _add(parts, sources, parcel, entries)
@@ -161,7 +152,7 @@ def _find(home: NodeHome, sources: Sequence[ParcelSource], call_id: bytes, parts
     elif found.opened.agreement is not None:
         found.agreement = find_agreement(home, found.opened.agreement)
     if found.agreement is not None:
-        found.offer = find_offer(sources, found.agreement)
+        found.making = find_making(sources, found.agreement)
     for parcels in by_link.values():
         receipts = find_receipts(sources, parcels)
         found.acknowledging += receipts.parcels.values()
@@ -172,7 +163,7 @@ def _find(home: NodeHome, sources: Sequence[ParcelSource], call_id: bytes, parts
 def _put_together(home: NodeHome, call_id: bytes, found: _Found, parts: _Parts) -> Evidence:
     shown = _show(home, parts, found.opened)
     federation = found.own[0].fields.federation
-    agreement = found.agreement
+    agreement, making = found.agreement, found.making
     listed = listed_keys(home.read_root(), shown, federation)
     return Evidence(
         federation=federation,
@@ -185,7 +176,8 @@ def _put_together(home: NodeHome, call_id: bytes, found: _Found, parts: _Parts) 
         checkpoints=tuple(parts.checkpoints.values()),
         agreement=None if agreement is None else agreement.shown,
         identity_keys=() if agreement is None else needed_keys(agreement, listed),
-        offer_call_id=None if found.offer is None else found.offer.call_id,
+        offer_call_id=None if making.offer is None else making.offer.call_id,
+        decide_call_id=None if making.decision is None else making.decision.call_id,
     )
 
 

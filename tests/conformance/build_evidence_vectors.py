@@ -15,16 +15,20 @@ from security.evidence import Evidence, print_evidence, verify
 from tests.conformance.fixed import main
 from tests.support.evidence import (
     CALL_ID,
+    DECIDE_CALL_ID,
     MINISTRY,
+    OFFER_CALL_ID,
     REGENCY,
     Call,
     Parcel,
     Scene,
+    Side,
     signed_agreement,
     unary,
     watch,
 )
 from tests.support.evidence_judge import export, flipped, streamed
+from tests.support.evidence_making import accepted, decide, offer
 
 
 def documents() -> Mapping[str, Mapping[str, Any]]:
@@ -53,6 +57,10 @@ def _good(unary_call: Evidence) -> dict[str, Evidence]:
         "streaming, without contents": export(streaming, streamed(streaming), contents=False),
         "unfinished": _bare(unfinished, [unfinished.link.send(MINISTRY, Call().open())]),
         "refused": _bare(refused, [asked, answer]),
+        "requested, approved later": _made(MINISTRY, REGENCY),
+        "offered, accepted later": _made(REGENCY, MINISTRY),
+        "offered, accepted at once": _agreed_at_once(),
+        "requested, no approval shown": _made(MINISTRY),
     }
 
 
@@ -67,12 +75,33 @@ def _bad(unary_call: Evidence) -> dict[str, Evidence]:
             unary_call, agreement=replace(signed, consumer_signature=b"")
         ),
         "under the quorum": _under_quorum(),
+        "approved by the party that requested": _made(MINISTRY, MINISTRY),
     }
 
 
-def _bare(scene: Scene, parcels: list[Parcel]) -> Evidence:
+def _made(proposer: Side, decider: Side | None = None) -> Evidence:
+    """An unfinished call, with the calls in which its agreement was proposed and accepted."""
+    scene = Scene()
+    decisions = [] if decider is None else decide(scene, decider)
+    return _bare(
+        scene,
+        [scene.link.send(MINISTRY, Call().open()), *offer(scene, proposer), *decisions],
+        offer_call_id=OFFER_CALL_ID,
+        decide_call_id=DECIDE_CALL_ID if decisions else None,
+    )
+
+
+def _agreed_at_once() -> Evidence:
+    scene = Scene()
+    offered = offer(scene, REGENCY, answer=accepted())
+    asked = scene.link.send(MINISTRY, Call().open())
+    return _bare(scene, [asked, *offered], offer_call_id=OFFER_CALL_ID)
+
+
+def _bare(scene: Scene, parcels: list[Parcel], **more: object) -> Evidence:
     """By one directory, in no journal."""
-    return scene.evidence([item.shown((CALL_ID,)) for item in parcels])
+    calls = (CALL_ID, OFFER_CALL_ID, DECIDE_CALL_ID)
+    return scene.evidence([item.shown(calls) for item in parcels], **more)
 
 
 def _under_quorum() -> Evidence:

@@ -28,4 +28,4 @@ def test_a_file_proves_what_its_vector_says(name: str) -> None:
 
 def test_there_are_good_ones_and_bad_ones() -> None:
     failing = {item["failed_step"] for item in VECTORS.values()}
-    assert failing == {None, 7, 9, 16}
+    assert failing == {None, 7, 9, 16, 18}

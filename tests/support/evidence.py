@@ -44,6 +44,7 @@ from tests.support.published import Published, Registry
 CALL_ID = fixed.NOW_MS.to_bytes(6, "big") + b"\x70\x01\x80\x02" + bytes(5) + b"\x01"
 OTHER_CALL_ID = CALL_ID[:-1] + b"\x02"
 OFFER_CALL_ID = CALL_ID[:-1] + b"\x03"
+DECIDE_CALL_ID = CALL_ID[:-1] + b"\x04"
 LINK = fixed.fixed_bytes("evidence link", 32)
 QUESTION, ANSWER = b"\x0a\x05Komodo", b"\x0a\x0dPulau Komodo."
 # A minute before the call.

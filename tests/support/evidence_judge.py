@@ -10,6 +10,7 @@ from security.evidence_format import ShownParcel
 from tests.conformance import fixed
 from tests.support.evidence import (
     CALL_ID,
+    DECIDE_CALL_ID,
     MINISTRY,
     OFFER_CALL_ID,
     REGENCY,
@@ -73,7 +74,9 @@ def export(
     """As a node does it: with one cosigned checkpoint over all parcels."""
     if len(scene.published) == 1:
         scene.later()
-    shown = [item.shown((CALL_ID, OFFER_CALL_ID), contents=contents) for item in parcels]
+    shown = [
+        item.shown((CALL_ID, OFFER_CALL_ID, DECIDE_CALL_ID), contents=contents) for item in parcels
+    ]
     placed, checkpoint = watch(shown, fixed.MINISTRY_NODE)
     return scene.evidence(placed, (checkpoint,), **more)
 

@@ -26,7 +26,7 @@ from simpul.v1 import agreement_pb2 as simpul_dot_v1_dot_agreement__pb2
 from simpul.v1 import keys_pb2 as simpul_dot_v1_dot_keys__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18simpul/v1/evidence.proto\x12\tsimpul.v1\x1a\x19simpul/v1/agreement.proto\x1a\x14simpul/v1/keys.proto\"\xf3\x02\n\x08\x45vidence\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x03 \x01(\x0c\x12\r\n\x05roots\x18\x04 \x03(\x0c\x12\r\n\x05\x66iles\x18\x05 \x03(\x0c\x12\x31\n\x0b\x64irectories\x18\x06 \x03(\x0b\x32\x1c.simpul.v1.EvidenceDirectory\x12*\n\x07parcels\x18\x07 \x03(\x0b\x32\x19.simpul.v1.EvidenceParcel\x12\r\n\x05\x63hain\x18\x08 \x03(\x0c\x12\x32\n\x0b\x63heckpoints\x18\t \x03(\x0b\x32\x1d.simpul.v1.EvidenceCheckpoint\x12-\n\tagreement\x18\n \x01(\x0b\x32\x1a.simpul.v1.SignedAgreement\x12+\n\ridentity_keys\x18\x0b \x03(\x0b\x32\x14.simpul.v1.PublicKey\x12\x15\n\roffer_call_id\x18\x0c \x01(\x0c\"G\n\x11\x45videnceDirectory\x12\x10\n\x08snapshot\x18\x01 \x01(\x0c\x12\x0c\n\x04root\x18\x02 \x01(\x04\x12\x12\n\ntimestamps\x18\x03 \x03(\x0c\"\x82\x01\n\x0e\x45videnceParcel\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x0c\n\x04seal\x18\x02 \x01(\x0c\x12)\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\x18.simpul.v1.EvidenceEntry\x12\'\n\x06leaves\x18\x04 \x03(\x0b\x32\x17.simpul.v1.EvidenceLeaf\"\xc6\x01\n\rEvidenceEntry\x12\x12\n\x05index\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\r\n\x05\x65ntry\x18\x02 \x01(\x0c\x12\x0c\n\x04path\x18\x03 \x03(\x0c\x12\x14\n\x07payload\x18\x04 \x01(\x0cH\x01\x88\x01\x01\x12\x14\n\x0cpayload_salt\x18\x05 \x01(\x0c\x12\x1a\n\rprivate_block\x18\x06 \x01(\x0cH\x02\x88\x01\x01\x12\x14\n\x0cprivate_salt\x18\x07 \x01(\x0c\x42\x08\n\x06_indexB\n\n\x08_payloadB\x10\n\x0e_private_block\"N\n\x0c\x45videnceLeaf\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\x12\x12\n\x05index\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x0c\n\x04path\x18\x03 \x03(\x0c\x42\x08\n\x06_index\"L\n\x12\x45videnceCheckpoint\x12\x0c\n\x04note\x18\x01 \x01(\x0c\x12(\n\x06stamps\x18\x02 \x03(\x0b\x32\x18.simpul.v1.EvidenceStamp\"4\n\rEvidenceStamp\x12\x11\n\tauthority\x18\x01 \x01(\t\x12\x10\n\x08response\x18\x02 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18simpul/v1/evidence.proto\x12\tsimpul.v1\x1a\x19simpul/v1/agreement.proto\x1a\x14simpul/v1/keys.proto\"\x8b\x03\n\x08\x45vidence\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x03 \x01(\x0c\x12\r\n\x05roots\x18\x04 \x03(\x0c\x12\r\n\x05\x66iles\x18\x05 \x03(\x0c\x12\x31\n\x0b\x64irectories\x18\x06 \x03(\x0b\x32\x1c.simpul.v1.EvidenceDirectory\x12*\n\x07parcels\x18\x07 \x03(\x0b\x32\x19.simpul.v1.EvidenceParcel\x12\r\n\x05\x63hain\x18\x08 \x03(\x0c\x12\x32\n\x0b\x63heckpoints\x18\t \x03(\x0b\x32\x1d.simpul.v1.EvidenceCheckpoint\x12-\n\tagreement\x18\n \x01(\x0b\x32\x1a.simpul.v1.SignedAgreement\x12+\n\ridentity_keys\x18\x0b \x03(\x0b\x32\x14.simpul.v1.PublicKey\x12\x15\n\roffer_call_id\x18\x0c \x01(\x0c\x12\x16\n\x0e\x64\x65\x63ide_call_id\x18\r \x01(\x0c\"G\n\x11\x45videnceDirectory\x12\x10\n\x08snapshot\x18\x01 \x01(\x0c\x12\x0c\n\x04root\x18\x02 \x01(\x04\x12\x12\n\ntimestamps\x18\x03 \x03(\x0c\"\x82\x01\n\x0e\x45videnceParcel\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x0c\n\x04seal\x18\x02 \x01(\x0c\x12)\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\x18.simpul.v1.EvidenceEntry\x12\'\n\x06leaves\x18\x04 \x03(\x0b\x32\x17.simpul.v1.EvidenceLeaf\"\xc6\x01\n\rEvidenceEntry\x12\x12\n\x05index\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\r\n\x05\x65ntry\x18\x02 \x01(\x0c\x12\x0c\n\x04path\x18\x03 \x03(\x0c\x12\x14\n\x07payload\x18\x04 \x01(\x0cH\x01\x88\x01\x01\x12\x14\n\x0cpayload_salt\x18\x05 \x01(\x0c\x12\x1a\n\rprivate_block\x18\x06 \x01(\x0cH\x02\x88\x01\x01\x12\x14\n\x0cprivate_salt\x18\x07 \x01(\x0c\x42\x08\n\x06_indexB\n\n\x08_payloadB\x10\n\x0e_private_block\"N\n\x0c\x45videnceLeaf\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\x12\x12\n\x05index\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x0c\n\x04path\x18\x03 \x03(\x0c\x42\x08\n\x06_index\"L\n\x12\x45videnceCheckpoint\x12\x0c\n\x04note\x18\x01 \x01(\x0c\x12(\n\x06stamps\x18\x02 \x03(\x0b\x32\x18.simpul.v1.EvidenceStamp\"4\n\rEvidenceStamp\x12\x11\n\tauthority\x18\x01 \x01(\t\x12\x10\n\x08response\x18\x02 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,17 +34,17 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'simpul.v1.evidence_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EVIDENCE']._serialized_start=89
-  _globals['_EVIDENCE']._serialized_end=460
-  _globals['_EVIDENCEDIRECTORY']._serialized_start=462
-  _globals['_EVIDENCEDIRECTORY']._serialized_end=533
-  _globals['_EVIDENCEPARCEL']._serialized_start=536
-  _globals['_EVIDENCEPARCEL']._serialized_end=666
-  _globals['_EVIDENCEENTRY']._serialized_start=669
-  _globals['_EVIDENCEENTRY']._serialized_end=867
-  _globals['_EVIDENCELEAF']._serialized_start=869
-  _globals['_EVIDENCELEAF']._serialized_end=947
-  _globals['_EVIDENCECHECKPOINT']._serialized_start=949
-  _globals['_EVIDENCECHECKPOINT']._serialized_end=1025
-  _globals['_EVIDENCESTAMP']._serialized_start=1027
-  _globals['_EVIDENCESTAMP']._serialized_end=1079
+  _globals['_EVIDENCE']._serialized_end=484
+  _globals['_EVIDENCEDIRECTORY']._serialized_start=486
+  _globals['_EVIDENCEDIRECTORY']._serialized_end=557
+  _globals['_EVIDENCEPARCEL']._serialized_start=560
+  _globals['_EVIDENCEPARCEL']._serialized_end=690
+  _globals['_EVIDENCEENTRY']._serialized_start=693
+  _globals['_EVIDENCEENTRY']._serialized_end=891
+  _globals['_EVIDENCELEAF']._serialized_start=893
+  _globals['_EVIDENCELEAF']._serialized_end=971
+  _globals['_EVIDENCECHECKPOINT']._serialized_start=973
+  _globals['_EVIDENCECHECKPOINT']._serialized_end=1049
+  _globals['_EVIDENCESTAMP']._serialized_start=1051
+  _globals['_EVIDENCESTAMP']._serialized_end=1103
 # @@protoc_insertion_point(module_scope)

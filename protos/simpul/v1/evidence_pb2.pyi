@@ -44,6 +44,7 @@ class Evidence(_message.Message):
     AGREEMENT_FIELD_NUMBER: _builtins.int
     IDENTITY_KEYS_FIELD_NUMBER: _builtins.int
     OFFER_CALL_ID_FIELD_NUMBER: _builtins.int
+    DECIDE_CALL_ID_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Of this format: 1."""
     federation: _builtins.str
@@ -51,7 +52,9 @@ class Evidence(_message.Message):
     call_id: _builtins.bytes
     """Whose entries these are; 16 bytes."""
     offer_call_id: _builtins.bytes
-    """The call in which the agreement was offered, if its entries are here too; 16 bytes."""
+    """The call in which the agreement was proposed, if its entries are here too; 16 bytes."""
+    decide_call_id: _builtins.bytes
+    """The call in which it was accepted, where that wasn't the proposal's answer; 16 bytes."""
     @_builtins.property
     def roots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """The directory's root metadata, by rising version without a gap."""
@@ -101,10 +104,11 @@ class Evidence(_message.Message):
         agreement: _agreement_pb2.SignedAgreement | None = ...,
         identity_keys: _abc.Iterable[_keys_pb2.PublicKey] | None = ...,
         offer_call_id: _builtins.bytes = ...,
+        decide_call_id: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "call_id", b"call_id", "chain", b"chain", "checkpoints", b"checkpoints", "directories", b"directories", "federation", b"federation", "files", b"files", "identity_keys", b"identity_keys", "offer_call_id", b"offer_call_id", "parcels", b"parcels", "roots", b"roots", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "call_id", b"call_id", "chain", b"chain", "checkpoints", b"checkpoints", "decide_call_id", b"decide_call_id", "directories", b"directories", "federation", b"federation", "files", b"files", "identity_keys", b"identity_keys", "offer_call_id", b"offer_call_id", "parcels", b"parcels", "roots", b"roots", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

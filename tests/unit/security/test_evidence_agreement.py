@@ -8,21 +8,16 @@ from security.agreement import agreement_hash
 from security.evidence import Evidence, Result
 from security.private import Private, make_private
 from security.statement import make_statement, statement_hash
-from simpul.v1 import agreement_pb2
 from tests.conformance import fixed
 from tests.support import agreements, directories
 from tests.support.evidence import (
     MINISTRY,
     MINISTRY_SEAL,
-    OFFER_CALL_ID,
     REGENCY,
     Call,
-    Link,
     Scene,
-    Side,
     signed_agreement,
     unary,
-    unary_parcels,
 )
 from tests.support.evidence_judge import (
     GOOD,
@@ -141,76 +136,7 @@ def test_17_an_open_without_a_purpose_is_not_proven_to_be_permitted() -> None:
     assert results(report)["permission"] is Result.NOT_PROVEN
 
 
-# 17 has no way to fail: what isn't permitted is not proven (above). 18. offer
-
-
-def offered(
-    *,
-    request: agreement_pb2.SignedAgreement | None = None,
-    answer: agreement_pb2.SignedAgreement | None = None,
-    by: Side = REGENCY,
-    accepted_by: Side = MINISTRY,
-    open_digest: bytes = b"",
-) -> Evidence:
-    scene = Scene()
-    parcels = unary_parcels(scene.link)
-    kind = replace(
-        Call().kind,
-        consumer=fixed.TOURISM,
-        service=replace(
-            Call().kind.service, subsystem=fixed.SUPER_APP, service="simpul.v1.Agreements"
-        ),
-        method="Offer",
-        agreement=None,
-        purpose=None,
-    )
-    signed = agreements.signed()
-    call = Call(OFFER_CALL_ID, kind)
-    link = Link(scene.published[0].hash, fixed.fixed_bytes("offer link", 32))
-    asking = agreement_pb2.OfferRequest(agreement=request or signed).SerializeToString()
-    answering = agreement_pb2.OfferResponse(agreement=answer or signed).SerializeToString()
-    asked = link.send(by, call.open(asking))
-    ack = asked if by is not accepted_by else None
-    call.open_digest = open_digest or call.open_digest
-    answered = link.send(accepted_by, call.close(answering), ack=ack)
-    return export(scene, [*parcels, asked, answered], offer_call_id=OFFER_CALL_ID)
-
-
-def test_18_the_offer_is_proven() -> None:
-    report = judge(offered())
-    assert report.failed is None, report.failed
-    assert results(report)["offer"] is Result.PROVEN
-
-
-def test_18_another_agreement_was_offered_or_accepted() -> None:
-    other = agreements.signed(replace(agreements.TERMS, nonce=bytes(16)))
-    fails(offered(request=other), 18, saying="another agreement was offered")
-    fails(offered(answer=other), 18, saying="another agreement was accepted")
-
-
-def test_18_another_member_offered_or_accepted() -> None:
-    fails(offered(by=MINISTRY), 18, saying="wasn't sealed by the provider")
-    fails(offered(accepted_by=REGENCY), 18, saying="wasn't sealed by the consumer")
-
-
-def test_18_an_acceptance_of_another_offer() -> None:
-    fails(offered(open_digest=bytes(32)), 18, saying="another offer")
-
-
-def test_18_an_offer_without_its_content() -> None:
-    made = offered()
-    bare = tuple(
-        replace(
-            item,
-            entries=tuple(
-                replace(one, payload=None) if OFFER_CALL_ID in one.entry else one
-                for one in item.entries
-            ),
-        )
-        for item in made.parcels
-    )
-    fails(replace(made, parcels=bare), 18, saying="without its content")
-
+# 17 has no way to fail: what isn't permitted is not proven (above). 18: test_evidence_offer.
 
 # 20 and 21: contents
 

@@ -90,6 +90,7 @@ evidences = st.builds(
         st.sampled_from([fixed.key(name).public for name in "abc"]), max_size=3, unique=True
     ).map(tuple),
     offer_call_id=st.none() | call_ids,
+    decide_call_id=st.none() | call_ids,
 )
 
 
@@ -139,6 +140,7 @@ BAD: dict[str, Callable[[], bytes]] = {
     "version 2": lambda: sealed(_changed(version=2)),
     "a short call id": lambda: sealed(_changed(call_id=b"\x01" * 15)),
     "a short offer's call id": lambda: sealed(_changed(offer_call_id=b"\x01")),
+    "a short decision's call id": lambda: sealed(_changed(decide_call_id=b"\x01")),
     "an unknown field": lambda: sealed(BODY + b"\xf8\x07\x01"),
     "a field that is there twice": lambda: sealed(BODY + b"\x08\x01"),
     "fields out of order": lambda: sealed(BODY[2:] + BODY[:2]),

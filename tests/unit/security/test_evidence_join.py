@@ -9,9 +9,21 @@ from security.evidence import Result, parse_evidence, print_evidence
 from security.evidence_format import Evidence, ShownAgreement
 from security.evidence_join import join_evidence
 from tests.conformance import fixed
-from tests.support.evidence import CALL_ID, OTHER_CALL_ID, Scene, unary_parcels, watch
+from tests.support.evidence import (
+    CALL_ID,
+    MINISTRY,
+    OFFER_CALL_ID,
+    OTHER_CALL_ID,
+    REGENCY,
+    Scene,
+    unary_parcels,
+    watch,
+)
 from tests.support.evidence_judge import GOOD, SCENE, flipped, judge, results
+from tests.support.evidence_making import accepted, offer
 from tests.support.published import signer
+
+AGAIN = CALL_ID[:-1] + b"\x05"
 
 
 def sides(scene: Scene | None = None) -> tuple[Evidence, Evidence]:
@@ -113,3 +125,46 @@ def test_two_calls_two_seals_or_two_agreements_are_refused() -> None:
     refuses(ours, replace(theirs, parcels=(resealed, *theirs.parcels[1:])), "two seals")
     other = replace(theirs, agreement=ShownAgreement(b"another", b"", b""))
     refuses(ours, other, "different agreements")
+
+
+def test_of_two_calls_that_offered_it_one_stays() -> None:
+    """A party of two nodes was told at both, and each node shows the call that it had."""
+    scene = Scene()
+    scene.later()
+    parcels = unary_parcels(scene.link)
+    made = []
+    for call_id, node in ((OFFER_CALL_ID, fixed.MINISTRY_NODE), (AGAIN, fixed.REGENCY_NODE)):
+        opened, closed = offer(scene, REGENCY, answer=accepted(), call_id=call_id)
+        shown = [item.shown((CALL_ID, call_id)) for item in (*parcels, opened, closed)]
+        placed, checkpoint = watch(shown, node)
+        made.append(scene.evidence(placed, (checkpoint,), offer_call_id=call_id))
+    ours, theirs = made
+    assert judge(ours).failed is None
+    joined = join_evidence(ours, theirs)
+    assert print_evidence(joined) == print_evidence(join_evidence(theirs, ours))
+    report = judge(joined)
+    assert report.failed is None, report.failed
+    assert joined.offer_call_id == OFFER_CALL_ID
+    assert not any(AGAIN in one.entry for item in joined.parcels for one in item.entries)
+    found = results(report)
+    assert found["offer"] is found["receipts"] is Result.PROVEN
+
+
+def test_a_parcel_stays_for_what_it_acknowledges_when_its_offer_goes() -> None:
+    """The offer went with the call's only receipt, on the call's own link."""
+    scene = Scene()
+    scene.later()
+    asked, answered, _ = unary_parcels(scene.link)
+    opened, _ = offer(scene, REGENCY, answer=accepted(), call_id=AGAIN)
+    receipt = scene.link.send(MINISTRY, *opened.entries, ack=answered)
+    first = offer(scene, REGENCY, answer=accepted())
+    made = []
+    for call_id, offering in ((OFFER_CALL_ID, first), (AGAIN, [receipt])):
+        shown = [item.shown((CALL_ID, call_id)) for item in (asked, answered, *offering)]
+        placed, checkpoint = watch(shown, fixed.MINISTRY_NODE)
+        made.append(scene.evidence(placed, (checkpoint,), offer_call_id=call_id))
+    joined = join_evidence(*made)
+    assert receipt.hash in {item.hash for item in joined.parcels}
+    report = judge(joined)
+    assert report.failed is None, report.failed
+    assert results(report)["receipts"] is Result.PROVEN

@@ -28,6 +28,7 @@ from tests.support import agreements, directories
 from tests.support.evidence import (
     ISSUED_MS,
     MINISTRY,
+    REGENCY,
     WITNESSED_S,
     WITNESSES,
     Parcel,
@@ -107,29 +108,37 @@ class Home:
         save_agreement(store, stored, [pin])
         store.close()
 
-    def proposed(self, note: str, counters: bytes) -> None:
+    def proposed(
+        self, note: str, counters: bytes, *, by: Side = REGENCY, accepted_after_ms: int = 0
+    ) -> None:
         """Take the steps by which the agreement was made, as operators do."""
         signed = agreements.signed()
         store = Store.open(self.home.state)
         stored = get_agreement(store, agreement_hash(signed.agreement))
-        mine = self.side is not MINISTRY
+        mine = self.side is by
+        proposer, other = Party.PROVIDER, Party.CONSUMER
+        if by is MINISTRY:
+            proposer, other = other, proposer
         at_ms = fixed.NOW_MS
-        step = Taken(
-            Step.PROPOSE, Party.PROVIDER, at_ms, mine, reason=note, counters=counters or None
-        )
+        step = Taken(Step.PROPOSE, proposer, at_ms, mine, reason=note, counters=counters or None)
         take_step(store, stored, step)
-        take_step(store, stored, Taken(Step.ACCEPT, Party.CONSUMER, at_ms, not mine))
+        take_step(store, stored, Taken(Step.ACCEPT, other, at_ms + accepted_after_ms, not mine))
         store.close()
 
     def journal(
-        self, parcels: Sequence[Parcel], *, keys: Keys | None = None, watched: bool = True
+        self,
+        parcels: Sequence[Parcel],
+        *,
+        keys: Keys | None = None,
+        watched: bool = True,
+        at_ms: int = fixed.NOW_MS,
     ) -> None:
         """Append them all, and have a checkpoint over them cosigned."""
         place = self.home.journal
         store = SqliteJournalStore.open(place, keys)
-        lease, head = store.take(0, "test", now_ms=fixed.NOW_MS, lease_ms=10_000)
+        lease, head = store.take(0, "test", now_ms=at_ms, lease_ms=10_000)
         group = [Append((self._record(item, kept=keys is not None),)) for item in parcels]
-        done = store.append(lease, head, group, now_ms=fixed.NOW_MS)
+        done = store.append(lease, head, group, now_ms=at_ms)
         assert done.refused == {}
         store.release(lease)
         store.close()

@@ -17,6 +17,7 @@ from security.evidence import Result, print_evidence, verify
 from tests.conformance import fixed
 from tests.support.evidence import (
     CALL_ID,
+    DECIDE_CALL_ID,
     MINISTRY,
     OFFER_CALL_ID,
     REGENCY,
@@ -25,9 +26,10 @@ from tests.support.evidence import (
     unary_parcels,
 )
 from tests.support.evidence_judge import streamed
+from tests.support.evidence_making import decide, offer
 from tests.support.s3 import BUCKET, s3_store
 from tests.unit.node.evidence.support import Home, make
-from tests.unit.node.evidence.test_export import late_receipt, offer
+from tests.unit.node.evidence.test_export import late_receipt
 from tests.unit.node.journal.archive.support import DAY_MS, run_of
 
 LATER_MS = fixed.NOW_MS + 2 * DAY_MS
@@ -73,7 +75,8 @@ def test_what_was_dropped_is_proven_as_before(
     where = str(tmp_path / "a") if kind == "folder" else f"s3://{BUCKET}/{tmp_path.name}"
     place = parse_archive_place(where, s3)
     home = make(tmp_path / "home", side, scene)
-    home.journal([*offer(scene), *unary_parcels(scene.link)])
+    making = [*offer(scene, MINISTRY), *decide(scene, REGENCY)]
+    home.journal([*making, *unary_parcels(scene.link)])
     before = export(home)
     archive(home, place)
     with pytest.raises(SimpulError) as caught:
@@ -85,6 +88,7 @@ def test_what_was_dropped_is_proven_as_before(
     report = verify(print_evidence(after.evidence), scene.registry.roots[0])
     assert report.failed is None
     assert after.evidence.offer_call_id == OFFER_CALL_ID
+    assert after.evidence.decide_call_id == DECIDE_CALL_ID
 
 
 @pytest.mark.parametrize("dropped", [1, 2, 3, 8, 10])

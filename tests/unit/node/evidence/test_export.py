@@ -15,6 +15,7 @@ from tests.conformance import fixed
 from tests.support import agreements
 from tests.support.evidence import (
     CALL_ID,
+    DECIDE_CALL_ID,
     MINISTRY,
     OFFER_CALL_ID,
     OTHER_CALL_ID,
@@ -27,8 +28,13 @@ from tests.support.evidence import (
     unary_parcels,
 )
 from tests.support.evidence_judge import streamed
+from tests.support.evidence_making import accepted, across, decide, offer, proposal
 from tests.unit.node.evidence.support import Home, make
 from tests.unit.node.journal.kept.support import KEPT, KEYS
+
+AGAIN_CALL_ID = CALL_ID[:-1] + b"\x05"
+SIDES = pytest.mark.parametrize("side", [MINISTRY, REGENCY], ids=["consumer", "provider"])
+PROPOSERS = pytest.mark.parametrize("by", [MINISTRY, REGENCY], ids=["requested", "offered"])
 
 
 @pytest.fixture
@@ -146,49 +152,79 @@ def test_a_call_that_nobody_witnessed_yet(scene: Scene, ours: Home) -> None:
     assert found["seals"] is Result.PROVEN
 
 
-def offer(
-    scene: Scene, side: Side = REGENCY, *, note: str = "", counters: bytes = b""
-) -> list[Parcel]:
-    """The provider's offer, and the consumer's yes, on a link of their own."""
-    first = Call().kind
-    kind = replace(
-        first,
-        consumer=fixed.TOURISM,
-        service=replace(first.service, subsystem=fixed.SUPER_APP, service="simpul.v1.Agreements"),
-        method="Offer",
-        agreement=None,
-        purpose=None,
-    )
-    signed = agreements.signed()
-    half = agreement_pb2.SignedAgreement(
-        agreement=signed.agreement, provider_signature=signed.provider_signature
-    )
-    call = Call(OFFER_CALL_ID, kind)
-    link = Link(scene.published[0].hash, fixed.fixed_bytes("offer link", 32))
-    request = agreement_pb2.OfferRequest(agreement=half, note=note, counters=counters)
-    asked = link.send(side, call.open(request.SerializeToString()))
-    answer = agreement_pb2.OfferResponse(agreement=signed).SerializeToString()
-    return [asked, link.send(MINISTRY, call.close(answer), ack=asked)]
-
-
-def test_the_offer_is_made_again_from_the_agreement_and_its_salts(scene: Scene, ours: Home) -> None:
-    ours.journal([*offer(scene), *unary_parcels(scene.link)])
-    done = export(ours)
-    assert done.evidence.offer_call_id == OFFER_CALL_ID
+@SIDES
+@PROPOSERS
+def test_an_offer_is_made_again_from_the_agreement_and_its_salts(
+    tmp_path: Path, scene: Scene, side: Side, by: Side
+) -> None:
+    """Also where a sibling told of the agreement, so that no step says who proposed it."""
+    home = make(tmp_path / "home", side, scene)
+    home.journal([*offer(scene, by, answer=accepted()), *unary_parcels(scene.link)])
+    done = export(home)
+    assert (done.evidence.offer_call_id, done.evidence.decide_call_id) == (OFFER_CALL_ID, None)
     assert results(judge(done, scene))["offer"] is Result.PROVEN
 
 
 @pytest.mark.parametrize("counters", [b"", bytes(range(32))], ids=["first", "countering"])
-@pytest.mark.parametrize("side", [MINISTRY, REGENCY], ids=["consumer", "provider"])
+@SIDES
 def test_an_offer_with_a_note_is_made_again_at_both_sides(
     tmp_path: Path, scene: Scene, side: Side, counters: bytes
 ) -> None:
     home = make(tmp_path / "home", side, scene)
     home.proposed("for the island's tourism office", counters)
-    parcels = offer(scene, note="for the island's tourism office", counters=counters)
+    request = proposal(REGENCY, note="for the island's tourism office", counters=counters)
+    parcels = offer(scene, REGENCY, request, accepted())
     home.journal([*parcels, *unary_parcels(scene.link)])
     done = export(home)
     assert done.evidence.offer_call_id == OFFER_CALL_ID
+    assert results(judge(done, scene))["offer"] is Result.PROVEN
+
+
+@SIDES
+@PROPOSERS
+@pytest.mark.parametrize("after_ms", [0, 90 * fixed.DAY_MS], ids=["at once", "a season later"])
+def test_a_request_and_its_approval_are_made_again_at_both_sides(
+    tmp_path: Path, scene: Scene, side: Side, by: Side, after_ms: int
+) -> None:
+    home = make(tmp_path / "home", side, scene)
+    home.proposed("please", b"", by=by, accepted_after_ms=after_ms)
+    asked = offer(scene, by, proposal(by, note="please"))
+    decided = decide(scene, across(by))
+    home.journal(asked)
+    home.journal(decided, at_ms=fixed.NOW_MS + after_ms, watched=False)
+    home.journal(unary_parcels(scene.link), at_ms=fixed.NOW_MS + after_ms)
+    done = export(home)
+    found = (done.evidence.offer_call_id, done.evidence.decide_call_id)
+    assert found == (OFFER_CALL_ID, DECIDE_CALL_ID)
+    assert results(judge(done, scene))["offer"] is Result.PROVEN
+
+
+@SIDES
+def test_a_request_whose_approval_is_not_here_is_shown_alone(
+    tmp_path: Path, scene: Scene, side: Side
+) -> None:
+    home = make(tmp_path / "home", side, scene)
+    home.proposed("", b"", by=MINISTRY)
+    other = agreements.signed(replace(agreements.TERMS, nonce=bytes(16)))
+    another = decide(scene, REGENCY, agreement_pb2.DecideRequest(accepted=other))
+    home.journal([*offer(scene, MINISTRY), *another, *unary_parcels(scene.link)])
+    done = export(home)
+    assert (done.evidence.offer_call_id, done.evidence.decide_call_id) == (OFFER_CALL_ID, None)
+    assert results(judge(done, scene))["offer"] is Result.NOT_PROVEN
+
+
+@SIDES
+def test_an_acceptance_in_the_answer_needs_no_other_call(
+    tmp_path: Path, scene: Scene, side: Side
+) -> None:
+    """A proposal that was made again, after it had been accepted."""
+    home = make(tmp_path / "home", side, scene)
+    home.proposed("", b"", by=MINISTRY)
+    again = offer(scene, MINISTRY, answer=accepted(), call_id=AGAIN_CALL_ID)
+    parcels = [*offer(scene, MINISTRY), *decide(scene, REGENCY), *again]
+    home.journal([*parcels, *unary_parcels(scene.link)])
+    done = export(home)
+    assert (done.evidence.offer_call_id, done.evidence.decide_call_id) == (AGAIN_CALL_ID, None)
     assert results(judge(done, scene))["offer"] is Result.PROVEN
 
 
@@ -196,7 +232,8 @@ def test_an_offer_with_another_note_is_not_this_one(
     tmp_path: Path, scene: Scene, ours: Home
 ) -> None:
     ours.proposed("one note", b"")
-    ours.journal([*offer(scene, note="another"), *unary_parcels(scene.link)])
+    request = proposal(REGENCY, note="another")
+    ours.journal([*offer(scene, REGENCY, request, accepted()), *unary_parcels(scene.link)])
     done = export(ours)
     assert done.evidence.offer_call_id is None
     assert results(judge(done, scene))["offer"] is Result.NOT_PRESENT
