@@ -1,6 +1,6 @@
 """Evidence of real calls: exported at both sides, with a real witness, verified offline."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,16 @@ from cli.demo.calls import App
 from cli.demo.cast import participants
 from examples.gen.wisata.v1 import wisata_pb2 as pb
 from security.evidence_format import parse_evidence
-from tests.scenario.harness import LABUAN_BAJO, SUPERAPP, Federation, done, refused, simpul, until
+from tests.scenario.harness import (
+    LABUAN_BAJO,
+    SUPERAPP,
+    WISATA,
+    Federation,
+    done,
+    refused,
+    simpul,
+    until,
+)
 from tests.support.alone import verify_alone
 
 _, REGENCY, _ = participants(3)
@@ -94,6 +103,49 @@ async def test_both_sides_prove_a_call_and_their_files_join(
     assert "step 1, container, fails" in ran.err
     ran = refused("EVIDENCE_INVALID", "evidence", "verify", ours, "--root", other_root)
     assert "step 2, roots, fails" in ran.err
+
+
+@pytest.fixture
+def approved(federation: Federation) -> Iterator[str]:
+    """An agreement that the consumer asked for and an operator of the provider approved."""
+    home = federation.consumer.home
+    asked = done(
+        "access", "request", "--home", home, "--consumer", SUPERAPP, "--service",
+        f"{LABUAN_BAJO}/{WISATA}", "--method", "Get", "--purpose", "uji-bukti", "--note",
+        "for the tests", "--json",
+    ).json["agreement"]  # fmt: skip
+    done("access", "approve", asked, "--home", federation.provider.home)
+
+    def active() -> bool:
+        shown = done("access", "show", asked, "--home", home, "--json").json
+        return bool(shown["agreement"]["state"] == "active")
+
+    until(active, what="the approval to arrive")
+    yield asked
+    done("access", "revoke", asked, "--home", federation.provider.home, "--reason", "done")
+    until(lambda: not active(), what="the revocation to arrive")
+
+
+@pytest.mark.usefixtures("approved")
+def test_an_agreement_that_was_asked_for_and_approved_is_proven_from_both_sides(
+    federation: Federation, home: Path
+) -> None:
+    told = federation.ask({"simpul-purpose": "uji-bukti"})
+    assert told.status == "OK"
+    files = []
+    for side in (federation.consumer.home, federation.provider.home):
+        file = home / f"{side.name}.evidence"
+        written = export(told.call_id, side, file)
+        assert written.json["offer"]
+        assert written.json["decision"]
+        report = done("evidence", "verify", file, "--root", federation.root, "--json").json
+        offer = report["steps"][17]
+        assert (offer["result"], len(offer["findings"])) == ("proven", 2)
+        assert offer["findings"][0].startswith("requested in")
+        files.append(file)
+    both = home / "both.evidence"
+    done("evidence", "join", *files, "-o", both)
+    assert verified(both, federation.root)["offer"] == "proven"
 
 
 async def test_a_call_under_way_is_proven_as_far_as_it_came(

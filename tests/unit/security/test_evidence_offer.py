@@ -174,18 +174,25 @@ def test_18_calls_that_are_none_of_it() -> None:
 
 
 @pytest.mark.parametrize("call_id", [OFFER_CALL_ID, DECIDE_CALL_ID], ids=["offer", "decision"])
-def test_18_a_call_without_its_content(call_id: bytes) -> None:
+def test_18_a_call_without_its_content_or_with_another(call_id: bytes) -> None:
+    fails(with_payload(call_id, None), 18, saying="without its content")
+    fails(with_payload(call_id, b""), 18, saying="commit")
+    fails(with_payload(call_id, b"\xff"), 18)
+
+
+def with_payload(call_id: bytes, payload: bytes | None) -> Evidence:
     made = later(MINISTRY)
-    bare = tuple(
+    parcels = tuple(
         replace(
             item,
             entries=tuple(
-                replace(one, payload=None) if call_id in one.entry else one for one in item.entries
+                replace(one, payload=payload) if call_id in one.entry else one
+                for one in item.entries
             ),
         )
         for item in made.parcels
     )
-    fails(replace(made, parcels=bare), 18, saying="without its content")
+    return replace(made, parcels=parcels)
 
 
 def test_an_entry_of_a_decision_is_of_no_call_where_none_is_named() -> None:
