@@ -98,10 +98,20 @@ def _agreed_at_once() -> Evidence:
     return _bare(scene, [asked, *offered], offer_call_id=OFFER_CALL_ID)
 
 
-def _bare(scene: Scene, parcels: list[Parcel], **more: object) -> Evidence:
+def _bare(
+    scene: Scene,
+    parcels: list[Parcel],
+    *,
+    offer_call_id: bytes | None = None,
+    decide_call_id: bytes | None = None,
+) -> Evidence:
     """By one directory, in no journal."""
     calls = (CALL_ID, OFFER_CALL_ID, DECIDE_CALL_ID)
-    return scene.evidence([item.shown(calls) for item in parcels], **more)
+    return replace(
+        scene.evidence([item.shown(calls) for item in parcels]),
+        offer_call_id=offer_call_id,
+        decide_call_id=decide_call_id,
+    )
 
 
 def _under_quorum() -> Evidence:
