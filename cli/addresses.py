@@ -59,7 +59,7 @@ def choose(
 
 def _advertised(listen: TcpAddress, own: str) -> str:
     """What other nodes are told: never the address that means all addresses."""
-    return str(TcpAddress(own if _is_any(listen.host) else listen.host, listen.port))
+    return str(TcpAddress(own if listen.is_unspecified else listen.host, listen.port))
 
 
 def _tcp(text: str, option: str) -> TcpAddress:
@@ -87,10 +87,3 @@ def _own_host(registry: TcpAddress) -> str:
 
 def _is_loopback(host: str) -> bool:
     return ipaddress.ip_address(host.partition("%")[0]).is_loopback
-
-
-def _is_any(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_unspecified
-    except ValueError:
-        return False

@@ -79,7 +79,8 @@ class _Enrolment:
     "init",
     epilog=examples(
         "simpul registry init --home R --federation ID",
-        "simpul registry init --home R --grpc 0.0.0.0:8440 --directory 0.0.0.0:8439",
+        "simpul registry init --home R --public registry.example.go.id --grpc 0.0.0.0:8440 "
+        "--directory 0.0.0.0:8439 --witness 0.0.0.0:8437",
     ),
 )
 def init(
@@ -99,6 +100,19 @@ def init(
         str | None,
         typer.Option(metavar="HOST:PORT", help=f"Where Prometheus reads; {FREE}."),
     ] = None,
+    witness: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help=f"Where it witnesses journals' checkpoints; {FREE}."
+        ),
+    ] = None,
+    public: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST",
+            help="The host that others reach it by; none: the one it listens on.",
+        ),
+    ] = "",
     member_class: Annotated[
         list[str] | None,
         typer.Option(
@@ -131,6 +145,8 @@ def init(
         grpc=_tcp(grpc, "--grpc"),
         directory=_tcp(directory, "--directory"),
         metrics=_tcp(metrics, "--metrics"),
+        witness=_tcp(witness, "--witness"),
+        public=public,
         member_classes=tuple(member_class) if member_class else MEMBER_CLASSES,
         authority_key=None if ca_key is None else TokenUri.parse(ca_key),
         authority_module="" if hsm_module is None else str(hsm_module.absolute()),

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -196,14 +196,23 @@ def load(file: Path, env: Mapping[str, str]) -> RegistryConfig:
     return config.load(RegistryConfig, file, env, PREFIX)
 
 
-def first_file(
-    federation: str,
-    grpc: TcpAddress,
-    directory: TcpAddress,
-    witness: TcpAddress,
-    metrics: TcpAddress,
-) -> str:
-    """The text of a new registry's file: what differs from one registry to the next."""
+class Listening(NamedTuple):
+    """Where a registry's servers listen."""
+
+    grpc: TcpAddress
+    directory: TcpAddress
+    witness: TcpAddress
+    metrics: TcpAddress
+
+
+def first_file(federation: str, listening: Listening, public: str = "") -> str:
+    """The text of a new registry's file: what differs from one registry to the next.
+
+    `public` is the host that others reach it by; empty: where it listens.
+    """
+    grpc, directory, witness, metrics = listening
+    told = f'public = "{TcpAddress(public, grpc.port)}"\n' if public else ""
+    url = f'public_url = "http://{TcpAddress(public, directory.port)}"\n' if public else ""
     return f"""\
 # This registry's settings. Every key can be overridden by the environment:
 # {config.variable(PREFIX, "grpc.listen")} for grpc.listen.
@@ -211,10 +220,10 @@ federation = "{federation}"
 
 [grpc]
 listen = "{grpc}"
-
+{told}
 [directory]
 listen = "{directory}"
-
+{url}
 [witness]
 listen = "{witness}"
 

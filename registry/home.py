@@ -39,7 +39,7 @@ from runtime.key_stores.certifying import TokenCertificateKey
 from runtime.key_stores.store import URI, KeyStore
 from runtime.key_stores.token import TokenKey
 from runtime.key_stores.uri import TokenUri
-from runtime.ports import TcpAddress, UnixAddress, free_addresses, parse_address
+from runtime.ports import MAX_PORT, TcpAddress, UnixAddress, free_addresses, parse_address
 from security import certificate
 from security.cosignature import witness_key
 from security.directory_records import parse_policy
@@ -231,6 +231,8 @@ class NewRegistry:
     grpc: TcpAddress | None = None
     directory: TcpAddress | None = None
     witness: TcpAddress | None = None
+    # The host that nodes reach it by, where that isn't the one it listens on.
+    public: str = ""
     # What the policy says of it, where a proxy stands before it; empty: its own address.
     witness_url: str = ""
     metrics: TcpAddress | None = None
@@ -248,8 +250,8 @@ def create(path: Path, new: NewRegistry, now_ms: int) -> RegistryHome:
 
     Raises:
         SimpulError: HOME_EXISTS, when there is something at `path`; CONFIG_INVALID, when the path
-            is too long for a socket; ID_MALFORMED; DIRECTORY_UNTRUSTED for member classes that can
-            be none.
+            is too long for a socket, or an address can't be told to others; ID_MALFORMED;
+            DIRECTORY_UNTRUSTED for member classes that can be none.
     """
     check_federation(new.federation)
     path = path.absolute()
@@ -257,6 +259,7 @@ def create(path: Path, new: NewRegistry, now_ms: int) -> RegistryHome:
         raise SimpulError(
             Code.HOME_EXISTS, f"{path} exists already: choose another folder with --home"
         )
+    _check_reachable(new)
     # Refused now, where it costs nothing, and not when it is to be served.
     _ = RegistryHome(path).admin_address
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -270,6 +273,20 @@ def create(path: Path, new: NewRegistry, now_ms: int) -> RegistryHome:
         raise
     sync_folder(path.parent)
     return RegistryHome(path)
+
+
+def _check_reachable(new: NewRegistry) -> None:
+    told = {"--grpc": new.grpc, "--directory": new.directory, "--witness": new.witness}
+    if new.public:
+        told = {"--public": TcpAddress(new.public, MAX_PORT)}
+        parse_address(str(told["--public"]))
+    for option, address in told.items():
+        if address is not None and address.is_unspecified:
+            raise SimpulError(
+                Code.CONFIG_INVALID,
+                f"{option} {address.host} is no host that others can be told: say by which they "
+                "reach this registry (--public HOST)",
+            )
 
 
 def _fill(home: RegistryHome, new: NewRegistry, now_ms: int) -> None:
@@ -294,7 +311,7 @@ def _fill(home: RegistryHome, new: NewRegistry, now_ms: int) -> None:
         authority_der,
         directory_pb2.Witness(
             vkey=witness_key(home.witness_name(new.federation), witness).vkey,
-            url=new.witness_url or f"http://{listen}",
+            url=new.witness_url or f"http://{TcpAddress(new.public or listen.host, listen.port)}",
         ),
     )
     parse_policy(policy)
@@ -302,10 +319,10 @@ def _fill(home: RegistryHome, new: NewRegistry, now_ms: int) -> None:
     write_durably(home.root_file, publisher.root)
     text = config.first_file(
         new.federation,
-        new.grpc or grpc,
-        new.directory or directory,
-        listen,
-        new.metrics or metrics,
+        config.Listening(
+            new.grpc or grpc, new.directory or directory, listen, new.metrics or metrics
+        ),
+        new.public,
     )
     if new.authority_module or new.authority_pin_file:
         text += config.authority_section(new.authority_module, new.authority_pin_file)

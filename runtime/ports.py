@@ -9,6 +9,7 @@ PORT_IN_USE, with the setting to change in the message, and never a server that 
 """
 
 import errno
+import ipaddress
 import random
 import re
 import socket
@@ -41,6 +42,14 @@ class TcpAddress:
     host: str
     port: int
 
+    @property
+    def is_unspecified(self) -> bool:
+        """Whether it means every address of this machine: to listen on, and nothing to be told."""
+        try:
+            return ipaddress.ip_address(self.host).is_unspecified
+        except ValueError:
+            return False
+
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
@@ -70,13 +79,21 @@ def parse_address(text: str) -> Address:
             raise _invalid(text, f"a path of 1 to {MAX_UNIX_PATH_BYTES} bytes after unix:")
         return UnixAddress(path)
     match = _HOST_PORT.fullmatch(text)
-    if match is None or not text.isascii():
+    if match is None or not text.isascii() or not (match["v6"] is None or _is_v6(match["v6"])):
         raise _invalid(text, "HOST:PORT, [IPV6]:PORT or unix:PATH")
     digits = match["port"]
     # One spelling for one port: 080 is refused, as is what int() alone would take.
     if str(int(digits[:6])) != digits or int(digits) > MAX_PORT:
         raise _invalid(text, f"a port from 0 to {MAX_PORT}")
     return TcpAddress(match["v6"] or match["host"], int(digits))
+
+
+def _is_v6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def ensure_free(address: Address, setting: str) -> None:

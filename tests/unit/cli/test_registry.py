@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from registry import config
+from registry.home import RegistryHome
 from security.errors import Code, SimpulError
 from tests.unit.cli.conftest import Simpul
 from tests.unit.cli.fakes import FakeRegistry
@@ -124,6 +126,19 @@ def test_init_makes_a_home_and_says_what_is_next(simpul: Simpul) -> None:
     assert again.err.startswith("simpul: HOME_EXISTS: ")
 
 
+def test_init_says_to_all_by_which_host_it_is_reached(simpul: Simpul) -> None:
+    simpul(
+        "registry", "init", "--public", "registry.example.go.id", "--grpc", "0.0.0.0:8440",
+        "--directory", "0.0.0.0:8439", "--witness", "0.0.0.0:8437",
+    ).ok()  # fmt: skip
+    home = RegistryHome.open(simpul.home)
+    settings = config.load(home.settings_file, {})
+    assert settings.grpc.public == "registry.example.go.id:8440"
+    assert settings.directory.public_url == "http://registry.example.go.id:8439"
+    published = [path.read_bytes() for path in simpul.home.rglob("*policy*") if path.is_file()]
+    assert any(b"http://registry.example.go.id:8437" in data for data in published)
+
+
 def test_init_for_people(simpul: Simpul, tmp_path: Path) -> None:
     ran = simpul("registry", "init", "--home", str(tmp_path / "r"), "--federation", "MY").ok()
     assert f"simpul registry serve --home {tmp_path / 'r'}" in ran.err
@@ -136,6 +151,13 @@ def test_init_for_people(simpul: Simpul, tmp_path: Path) -> None:
         (("--grpc", "nowhere"), Code.CONFIG_INVALID),
         (("--grpc", "unix:/tmp/x"), Code.CONFIG_INVALID),
         (("--federation", "lower"), Code.ID_MALFORMED),
+        # Nodes would be told to come to 0.0.0.0.
+        (("--grpc", "0.0.0.0:8440"), Code.CONFIG_INVALID),
+        (("--directory", "[::]:8439"), Code.CONFIG_INVALID),
+        (("--witness", "0.0.0.0:8437"), Code.CONFIG_INVALID),
+        (("--public", "::"), Code.CONFIG_INVALID),
+        (("--public", "registry:8440"), Code.CONFIG_INVALID),
+        (("--public", "http://registry"), Code.CONFIG_INVALID),
     ],
 )
 def test_init_refuses(simpul: Simpul, args: tuple[str, str], code: Code) -> None:

@@ -208,7 +208,7 @@ def own_home(first_home: Path, tmp_path: Path, url: str) -> Path:
     """A new registry's home, with ports of its own; deep enough, and not too deep for a socket."""
     path = Path(shutil.copytree(first_home, tmp_path / "r"))
     addresses = free_addresses(4)
-    text = config.first_file("ID", *addresses)
+    text = config.first_file("ID", config.Listening(*addresses))
     if url.startswith("sqlite"):
         Path(url.removeprefix("sqlite:///")).rename(path / "registry.db")
     else:

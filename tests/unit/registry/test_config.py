@@ -18,7 +18,7 @@ def load(tmp_path: Path, text: str, env: dict[str, str] | None = None) -> config
 def test_the_first_file_is_read_back(tmp_path: Path) -> None:
     addresses = [TcpAddress("127.0.0.1", port) for port in (1, 2, 3, 4)]
 
-    settings = load(tmp_path, config.first_file("ID", *addresses))
+    settings = load(tmp_path, config.first_file("ID", config.Listening(*addresses)))
 
     assert settings.federation == "ID"
     assert settings.grpc.listen == addresses[0]
