@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from cli import access_decide, access_show, access_sign, access_usage
+from cli import (
+    access_decide,
+    access_groups,
+    access_show,
+    access_sign,
+    access_templates,
+    access_usage,
+)
 from cli.access_terms import (
     DEFAULT_PURPOSE,
     AllBecause,
@@ -208,3 +215,6 @@ def _print_made(made: Made, *, as_json: bool) -> None:
 
 for _group in (access_decide.app, access_show.app, access_sign.app, access_usage.app):
     app.registered_commands.extend(_group.registered_commands)
+
+app.add_typer(access_groups.app, name="group")
+app.add_typer(access_templates.app, name="template")

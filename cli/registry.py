@@ -12,6 +12,7 @@ from cli import (
     registry_audit,
     registry_changes,
     registry_contracts,
+    registry_groups,
     registry_keys,
     registry_log,
     registry_members,
@@ -51,6 +52,7 @@ app.add_typer(registry_subsystems.app, name="subsystem")
 app.add_typer(registry_nodes.app, name="node")
 app.add_typer(registry_changes.app, name="change")
 app.add_typer(registry_contracts.app, name="contract")
+app.add_typer(registry_groups.app, name="group")
 app.add_typer(registry_operators.app, name="operator")
 app.add_typer(registry_pending.app, name="pending")
 app.add_typer(registry_root.app, name="root")

@@ -18,6 +18,7 @@ from node.admin_contracts import ContractAdmin
 from node.admin_erasure import ErasureAdmin
 from node.admin_journal import JournalAdmin
 from node.admin_purposes import PurposeAdmin
+from node.admin_templates import TemplateAdmin
 from node.operations import apps, services
 from node.operations.access import Access
 from node.operations.desk import Desk
@@ -28,7 +29,15 @@ from simpul.node.v1 import admin_pb2
 Context = aio.ServicerContext[Message, Message]
 
 
-class NodeAdmin(AccessAdmin, CallAdmin, ContractAdmin, ErasureAdmin, JournalAdmin, PurposeAdmin):
+class NodeAdmin(
+    AccessAdmin,
+    CallAdmin,
+    ContractAdmin,
+    ErasureAdmin,
+    JournalAdmin,
+    PurposeAdmin,
+    TemplateAdmin,
+):
     """Thin: every method is a line or two of `operations`."""
 
     def __init__(

@@ -332,6 +332,7 @@ class Supervisor:
         self.metrics.foreign_keys(len(self._foreign.listed))
         await successions.follow(self._desk)
         await self._push()
+        await self._access.look_at_groups()
 
     def _refuse(self, error: SimpulError | None) -> None:
         """Have the workers begin no more calls; or, with None, begin them again."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 import grpc
 
 from registry import administration, audit, changes
-from registry.admin_contracts import ContractAdmin
+from registry.admin_groups import GroupAdmin
 from registry.admin_members import codes
 from registry.admin_operators import OperatorsPort
 from registry.administration import NodeInfo, TokenRequest
@@ -52,7 +52,7 @@ class Facts:
     admin_public: str = ""
 
 
-class AdminService(ContractAdmin):
+class AdminService(GroupAdmin):
     """simpul.registry.v1.RegistryAdmin."""
 
     def __init__(

@@ -29,6 +29,7 @@ _REQUESTS: Final[dict[str, Callable[[], Message]]] = {
     "AddOperator": admin_pb2.AddOperatorRequest,
     "SetOperatorRole": admin_pb2.SetOperatorRoleRequest,
     "RemoveOperator": admin_pb2.RemoveOperatorRequest,
+    "ChangeGroup": admin_pb2.ChangeGroupRequest,
     "ChangeTrust": admin_pb2.ChangeTrustRequest,
 }
 

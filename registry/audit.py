@@ -32,7 +32,7 @@ Admit = Callable[[str, Message, str, Caller], Awaitable[None]]
 
 MAX_LISTED: Final = 1000
 # Of a request's fields, those that say whom it is about; the first that is set.
-_SUBJECTS: Final = ("subsystem", "member", "node", "operator", "package", "id")
+_SUBJECTS: Final = ("subsystem", "member", "node", "operator", "package", "group", "id")
 _MAX_SUBJECT_CHARS: Final = 200
 
 

@@ -102,6 +102,8 @@ TABLE: Final[Mapping[str, Row]] = MappingProxyType(
         f"{_ADMIN}/MakeOnlineKeys": _PEOPLE,
         f"{_ADMIN}/ChangeTrust": _PEOPLE,
         f"{_ADMIN}/RotateKeys": _PEOPLE,
+        f"{_ADMIN}/ChangeGroup": _GUARD,
+        f"{_ADMIN}/ListGroups": _READ,
         f"{_ADMIN}/ListContracts": _READ,
         f"{_ADMIN}/SetContract": _WORK,
         f"{_ADMIN}/ListSubmissions": _READ,

@@ -79,8 +79,9 @@ class TokensSection(Section):
 
 Decider = Literal["automatic", "operator"]
 Dangerous = Literal[
-    "remove_member", "revoke_node", "change_operators", "rotate_root", "change_policy"
-]
+    "remove_member", "revoke_node", "change_operators", "change_groups", "rotate_root",
+    "change_policy",
+]  # fmt: skip
 
 
 class ApprovalsSection(Section):
@@ -111,7 +112,14 @@ class ApprovalsSection(Section):
     )
 
     two_persons: tuple[Dangerous, ...] = Field(
-        ("remove_member", "revoke_node", "change_operators", "rotate_root", "change_policy"),
+        (
+            "remove_member",
+            "revoke_node",
+            "change_operators",
+            "change_groups",
+            "rotate_root",
+            "change_policy",
+        ),
         description="What operators do only in twos, once there are two who may.",
     )
 

@@ -160,6 +160,8 @@ class Touched:
     contracts: frozenset[tuple[str, bytes]] = frozenset()
     # Contracts' cards with their documentation, by package.
     cards: frozenset[str] = frozenset()
+    # Groups of members, by name.
+    groups: frozenset[str] = frozenset()
     # Root or policy: what the publisher holds ready is published.
     trust: bool = False
 
@@ -168,12 +170,13 @@ class Touched:
             self.members | other.members,
             self.contracts | other.contracts,
             self.cards | other.cards,
+            self.groups | other.groups,
             self.trust or other.trust,
         )
 
     def __bool__(self) -> bool:
         """Whether there is anything to publish."""
-        return bool(self.members or self.contracts or self.cards or self.trust)
+        return bool(self.members or self.contracts or self.cards or self.groups or self.trust)
 
 
 @dataclass(frozen=True, slots=True)

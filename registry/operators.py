@@ -106,6 +106,8 @@ def dangerous_kind(method: str, request: Message) -> str | None:
             return "revoke_node"
         case "AddOperator" | "SetOperatorRole" | "RemoveOperator":
             return "change_operators"
+        case "ChangeGroup" if getattr(request, "step", "") in {"include", "retire"}:
+            return "change_groups"
         case "ChangeTrust":
             proposal = proposals.parse(getattr(request, "proposal", b""))
             return "change_policy" if proposal.next_root is None else "rotate_root"

@@ -8,7 +8,7 @@ steps of building it:
 3. Each contract is well-formed, and its path names its service and its content; so is each card,
    and each revision's documentation.
 4. Each member record is well-formed and this federation's; its path names its member; its class is
-   in the policy; subsystems, services and nodes are its own.
+   in the policy; subsystems, services and nodes are its own. So is each group's record.
 5. Each statement is its member's, and signed by its own identity key.
 6. Every service's contract is there, and is a contract of that service.
 7. No node is listed by two members.
@@ -49,6 +49,7 @@ from security.directory_records import (
     refused,
 )
 from security.errors import Code, SimpulError
+from security.group import Groups, is_group_path, read_groups
 from security.hashing import sha256
 from security.identifiers import MemberId, NodeId, ServiceId, SubsystemId
 from security.keys import PublicKey
@@ -131,6 +132,8 @@ class DirectoryView:
     nodes: Mapping[NodeId, NodeView] = field(repr=False)
     # Who offers what for which region.
     regions: RegionIndex = field(repr=False)
+    # Members that the registry's operators put together.
+    groups: Groups = field(repr=False)
     # Members' files by path, so that the next version need parse only what changed.
     records: Mapping[str, KeptRecord] = field(repr=False)
 
@@ -153,7 +156,7 @@ class DirectoryView:
             SimpulError: DIRECTORY_UNTRUSTED, with the step and the path in its details.
         """
         # 1. Paths.
-        member_paths, contract_paths, card_paths = _sort_paths(targets)
+        member_paths, group_paths, contract_paths, card_paths = _sort_paths(targets)
         # 2. Policy.
         policy = files.parse_policy(targets[POLICY_PATH])
         if policy.federation != federation:
@@ -165,6 +168,9 @@ class DirectoryView:
         # 3 and 8. Cards.
         earlier = None if previous is None or previous.policy != policy else previous.cards
         cards = read_cards(federation, targets, card_paths, contracts, earlier)
+        # 4. Groups.
+        grouped = None if previous is None else previous.groups
+        groups = read_groups(federation, targets, group_paths, grouped)
         # 4 and 5. Members, with their statements. 6. Services' contracts.
         before = {} if previous is None or previous.policy != policy else previous.records
         kept = {path: _record(policy, path, targets[path], before) for path in member_paths}
@@ -183,6 +189,7 @@ class DirectoryView:
             # 7. Nodes.
             nodes=_nodes(members.values()),
             regions=RegionIndex(_speaker(member, cards) for member in members.values()),
+            groups=groups,
             records=MappingProxyType(kept),
         )
 
@@ -385,8 +392,9 @@ class DirectoryView:
         )
 
 
-def _sort_paths(targets: Iterable[str]) -> tuple[list[str], list[str], list[str]]:
+def _sort_paths(targets: Iterable[str]) -> tuple[list[str], list[str], list[str], list[str]]:
     members: list[str] = []
+    groups: list[str] = []
     contracts: list[str] = []
     cards: list[str] = []
     has_policy = False
@@ -395,14 +403,14 @@ def _sort_paths(targets: Iterable[str]) -> tuple[list[str], list[str], list[str]
         if path == POLICY_PATH:
             has_policy = True
         elif len(parts) == _FAMILY_PARTS and parts[0] == MEMBERS_FOLDER:
-            members.append(path)
+            (groups if is_group_path(path) else members).append(path)
         elif len(parts) == _FAMILY_PARTS and parts[0] == CONTRACTS_FOLDER:
             (cards if is_card_path(path) else contracts).append(path)
         else:
             raise refused(1, path, "no file may have this path")
     if not has_policy:
         raise refused(1, POLICY_PATH, "it is missing")
-    return members, contracts, cards
+    return members, groups, contracts, cards
 
 
 def _contract(

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from typing import Final
+
+from sqlmodel import Session
 
 from node.agreements.drafts import (
     Draft,
@@ -74,8 +77,13 @@ async def drafted(desk: PartyDesk, draft: Draft, party: Party) -> AgreementTerms
     return terms
 
 
-async def accept(desk: PartyDesk, agreement: bytes) -> StoredAgreement:
-    """Sign what the other party proposed.
+async def accept(
+    desk: PartyDesk,
+    agreement: bytes,
+    reason: str = "",
+    also: Callable[[Session], None] | None = None,
+) -> StoredAgreement:
+    """Sign what the other party proposed; `reason` stays here, and `also` is stored with it.
 
     Raises:
         SimpulError: NOT_FOUND; CONFLICT when it doesn't wait for this; IDENTITY_ABSENT; what
@@ -87,8 +95,8 @@ async def accept(desk: PartyDesk, agreement: bytes) -> StoredAgreement:
     terms, _ = verify_proposal(signed(known), desk.directory, now_ms, keys)
     await asyncio.to_thread(check_contracts, terms, desk.directory)
     both = await asyncio.to_thread(_countersigned, desk, known, terms, party)
-    taken = Taken(Step.ACCEPT, party, now_ms, own=True)
-    await asyncio.to_thread(take_step, desk.store, both, taken, pins(desk, terms))
+    taken = Taken(Step.ACCEPT, party, now_ms, own=True, reason=reason)
+    await asyncio.to_thread(take_step, desk.store, both, taken, pins(desk, terms), None, also)
     await desk.push()
     return both
 

@@ -10,6 +10,9 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+import structlog
+
+from node.agreements import templates
 from node.agreements.drafts import check_contracts
 from node.agreements.model import PartyDesk, member_of, pins, signed, stored
 from node.agreements.own import accept
@@ -28,6 +31,7 @@ from node.store.agreements import (
     known_keys,
     list_agreements,
 )
+from node.store.templates import answered_by
 from security.agreement import (
     AgreementTerms,
     agreement_hash,
@@ -42,6 +46,8 @@ from security.identifiers import MemberId
 from security.revocation import parse_revocation, verify_revocation
 from security.strict import parse
 from simpul.v1 import agreement_pb2
+
+_log = structlog.get_logger(__name__)
 
 # What a newer directory may know: the peer has just published, joined, resumed, or changed its key.
 _OF_AN_OLDER_DIRECTORY: Final = frozenset(
@@ -114,13 +120,12 @@ async def offered(
     known = await asyncio.to_thread(_known, desk, proposal.hash)
     if known is None:
         await _propose(desk, request, terms, proposal, party)
-    agrees = desk.agrees_by_itself and signs_here
-    if party is Party.PROVIDER and agrees and known in {None, Life.OFFERED}:
-        return agreement_pb2.OfferResponse(agreement=signed(await accept(desk, proposal.hash)))
+    both: StoredAgreement | None = None
+    if signs_here:
+        both = await _signed_at_once(desk, proposal, terms, party, known)
     if known is Life.AGREED:
         both = await asyncio.to_thread(get_agreement, desk.store, proposal.hash)
-        return agreement_pb2.OfferResponse(agreement=signed(both))
-    return agreement_pb2.OfferResponse()
+    return agreement_pb2.OfferResponse(agreement=None if both is None else signed(both))
 
 
 async def decided(desk: PartyDesk, request: agreement_pb2.DecideRequest, sender: MemberId) -> None:
@@ -300,6 +305,40 @@ async def _propose(
         Step.PROPOSE, party, now_ms, own=False, reason=_note(request.note), counters=counters
     )
     await asyncio.to_thread(take_step, desk.store, proposal, taken, pins(desk, terms))
+
+
+async def _signed_at_once(
+    desk: PartyDesk,
+    proposal: StoredAgreement,
+    terms: AgreementTerms,
+    party: Party,
+    known: Life | None,
+) -> StoredAgreement | None:
+    """Sign a proposal that needs no operator here; None: it waits for one."""
+    if party is Party.PROVIDER:
+        if desk.agrees_by_itself and known in {None, Life.OFFERED}:
+            return await accept(desk, proposal.hash)
+        return None
+    if known in {None, Life.REQUESTED}:
+        return await _by_template(desk, proposal, terms)
+    return None
+
+
+async def _by_template(
+    desk: PartyDesk, proposal: StoredAgreement, terms: AgreementTerms
+) -> StoredAgreement | None:
+    """Sign what an operator approved beforehand; None: it waits for one."""
+    template = await asyncio.to_thread(templates.fitting, desk, terms)
+    if template is None:
+        return None
+    consumer = terms.consumer.member
+    keep = answered_by(template, proposal.hash, consumer, desk.time_ms())
+    both = await accept(desk, proposal.hash, templates.said_of(template), keep)
+    _log.info(
+        "request answered by template", agreement=proposal.hash.hex()[:16],
+        template=template.name, approved_by=template.approved_by, consumer=str(consumer),
+    )  # fmt: skip
+    return both
 
 
 def _party(terms: AgreementTerms, member: MemberId) -> Party:

@@ -53,6 +53,7 @@ from node.store.engine import Store
 from node.store.floors import load_floors, save_floors
 from security.directory import DirectoryView
 from security.errors import Code, SimpulError
+from security.group import is_group_path
 from security.hashing import sha256
 from security.public_log import Head, Replay
 from simpul.v1 import directory_pb2
@@ -257,7 +258,7 @@ def _index(federation: str, verified: Verified, log: bytes) -> Index:
 
 
 def _check_records(base: Path | None, work: Path, index: Index) -> None:
-    """A member's record that differs from the one before has a higher number."""
+    """A member's or group's record that differs from the one before has a higher number."""
     if base is None:
         return
     try:
@@ -278,6 +279,8 @@ def _check_records(base: Path | None, work: Path, index: Index) -> None:
 
 def _record_number(path: str, data: bytes) -> int:
     try:
+        if is_group_path(path):
+            return directory_pb2.GroupRecord.FromString(data).number
         return directory_pb2.MemberRecord.FromString(data).number
     except DecodeError as error:
-        raise SimpulError(Code.DIRECTORY_UNTRUSTED, f"{path} holds no member's record") from error
+        raise SimpulError(Code.DIRECTORY_UNTRUSTED, f"{path} holds no record") from error

@@ -18,6 +18,7 @@ from node.agreements.hints import hints
 from node.agreements.settling import Settling
 from node.agreements.show import Shown
 from node.agreements.telling import Teller
+from node.agreements.templates import end_left
 from node.agreements.wire import MAX_REQUEST_BYTES
 from node.operations.desk import Desk
 from node.store.agreements import StoredAgreement
@@ -126,6 +127,13 @@ class Access:
         """Ask siblings and partners now; returns who could not be asked, and who is unsettled."""
         await self._round()
         return await self._settling.partners(), self._desk.unsettled
+
+    async def look_at_groups(self) -> None:
+        """Revoke what came of templates for members that a new directory has out of their group."""
+        try:
+            await end_left(self._desk)
+        except SimpulError as error:
+            _log.error("groups not looked at", code=error.code, why=error.message)
 
     def shown(self) -> list[Shown]:
         """All agreements of this node."""

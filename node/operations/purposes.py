@@ -27,7 +27,7 @@ async def put(
         SimpulError: MEMBER_UNKNOWN, NOT_FOUND, ALREADY_EXISTS, CHANGE_INVALID, REQUEST_MALFORMED,
             REGISTRY_UNREACHABLE, the registry's no.
     """
-    member = _own(desk, member_text)
+    member = own_member(desk, member_text)
     check_purpose_id(said.id)
     before = desk.directory.member(member).activities.get(said.id, ())
     made = read_activity(_next(step, before, said))
@@ -85,7 +85,12 @@ def _next(
     return made
 
 
-def _own(desk: Desk, text: str) -> MemberId:
+def own_member(desk: Desk, text: str) -> MemberId:
+    """The hosted member that is meant: the only one, where none is named.
+
+    Raises:
+        SimpulError: MEMBER_UNKNOWN; REQUEST_MALFORMED where there are several.
+    """
     if text:
         member = MemberId.parse(text)
         desk.require_member(member)
@@ -93,6 +98,6 @@ def _own(desk: Desk, text: str) -> MemberId:
     if len(desk.members) != 1:
         raise SimpulError(
             Code.REQUEST_MALFORMED,
-            f"this node hosts {len(desk.members)} members: say whose purpose it is (--member)",
+            f"this node hosts {len(desk.members)} members: say for which (--member)",
         )
     return desk.members[0]

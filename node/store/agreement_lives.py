@@ -5,7 +5,7 @@ it, so that of two operators who decide at once one is told no; a step and what 
 stored together or not at all; what was revoked stays so.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sqlmodel import Session, col, select, update
@@ -63,8 +63,11 @@ def take_step(
     taken: Taken,
     pins: Iterable[Pin] = (),
     revocation: agreement_pb2.SignedRevocation | None = None,
+    also: Callable[[Session], None] | None = None,
 ) -> Life:
     """Take a step: the agreement's signatures, its partners' pins and its standing, all or nothing.
+
+    `also` is done in the same transaction.
 
     Returns:
         Where it stands now.
@@ -95,6 +98,8 @@ def take_step(
         )
         if revocation is not None:
             _put_revocation(session, agreement.hash, revocation, taken)
+        if also is not None:
+            also(session)
         return life
 
 

@@ -61,7 +61,7 @@ def save_agreement(store: Store, agreement: StoredAgreement, pins: Iterable[Pin]
 def put_agreement(session: Session, agreement: StoredAgreement, pins: Iterable[Pin]) -> None:
     """As `save_agreement`, within a transaction of the caller's."""
     for pin in pins:
-        _pin(session, pin, agreement.added_at_ms)
+        pin_within(session, pin, agreement.added_at_ms)
     row = session.get(AgreementRow, agreement.hash)
     if row is None:
         session.add(
@@ -163,7 +163,8 @@ def replace_pin(store: Store, old: Pin, new_key: PublicKey, now_ms: int) -> None
         session.merge(_row(Pin(old.owner, old.member, new_key), now_ms))
 
 
-def _pin(session: Session, pin: Pin, now_ms: int) -> None:
+def pin_within(session: Session, pin: Pin, now_ms: int) -> None:
+    """Pins a key within a transaction of the caller's; raises SimpulError IDENTITY_CHANGED."""
     row = _in_force(session, pin)
     _check(row, pin)
     if row is None:

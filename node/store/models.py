@@ -3,7 +3,7 @@
 Times are milliseconds since the epoch, UTC; ids are their text forms; hashes and key ids are bytes.
 """
 
-from sqlalchemy import BigInteger, MetaData
+from sqlalchemy import BigInteger, ForeignKeyConstraint, MetaData
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
@@ -155,3 +155,78 @@ class RevocationRow(Table, table=True):
     revocation: bytes
     key_id: bytes
     signature: bytes
+
+
+class GroupRow(Table, table=True):
+    """A group of consumers that a member hosted here (`owner`) keeps for itself."""
+
+    __tablename__ = "consumer_group"
+
+    owner: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    title: str
+
+
+class GroupMemberRow(Table, table=True):
+    """A consumer that is in a group now."""
+
+    __tablename__ = "consumer_group_member"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["owner", "group"], ["consumer_group.owner", "consumer_group.name"], ondelete="CASCADE"
+        ),
+    )
+
+    owner: str = Field(primary_key=True)
+    group: str = Field(primary_key=True)
+    member: str = Field(primary_key=True)
+    added_by: str
+    added_at_ms: int = Field(sa_type=BigInteger)
+
+
+class TemplateRow(Table, table=True):
+    """Terms that an operator approved for a group, for the services of a member hosted here."""
+
+    __tablename__ = "template"
+
+    owner: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    group: str
+    federation_wide: bool
+    follow: bool
+    # A simpul.node.v1.AccessTerms.
+    terms: bytes
+    approved_by: str
+    approved_at_ms: int = Field(sa_type=BigInteger)
+    expires_at_ms: int = Field(sa_type=BigInteger)
+    ended_by: str
+    # 0: nobody has ended it.
+    ended_at_ms: int = Field(sa_type=BigInteger)
+
+
+class TemplateMemberRow(Table, table=True):
+    """A member that was in a template's federation-wide group when it was approved."""
+
+    __tablename__ = "template_member"
+    __table_args__ = (
+        ForeignKeyConstraint(["owner", "template"], ["template.owner", "template.name"]),
+    )
+
+    owner: str = Field(primary_key=True)
+    template: str = Field(primary_key=True)
+    member: str = Field(primary_key=True)
+
+
+class TemplateAgreementRow(Table, table=True):
+    """An agreement that a template answered."""
+
+    __tablename__ = "template_agreement"
+    __table_args__ = (
+        ForeignKeyConstraint(["owner", "template"], ["template.owner", "template.name"]),
+    )
+
+    hash: bytes = Field(primary_key=True, foreign_key="agreement.hash")
+    owner: str
+    template: str
+    member: str
+    at_ms: int = Field(sa_type=BigInteger)

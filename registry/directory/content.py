@@ -7,10 +7,11 @@ from sqlmodel import Session
 
 from registry.contracts.model import RevisionFiles
 from registry.directory.contract_records import card_files
+from registry.directory.group_records import group_file
 from registry.directory.records import contract_file, member_file
 from registry.life import PUBLISHED
 from registry.model import Touched
-from registry.store import cards, contracts, listings, members
+from registry.store import cards, contracts, groups, listings, members
 from registry.store.database import Store
 from security.directory_records import PolicyView
 from security.errors import Code, SimpulError
@@ -34,6 +35,9 @@ def read(session: Session, policy: PolicyView, touched: Touched) -> Mapping[str,
         files[path] = data
     for package in sorted(touched.cards):
         files |= card_files(cards.get(session, package), revision_files(session, package))
+    for name in sorted(touched.groups):
+        path, data = group_file(groups.get(session, name), policy.federation)
+        files[path] = data
     return files
 
 
@@ -47,6 +51,7 @@ def read_committed(store: Store, policy: PolicyView, touched: Touched) -> Mappin
         *(Touched(members=frozenset({member})) for member in touched.members),
         *(Touched(contracts=frozenset({key})) for key in touched.contracts),
         *(Touched(cards=frozenset({package})) for package in touched.cards),
+        *(Touched(groups=frozenset({name})) for name in touched.groups),
     )
     files: dict[str, bytes] = {}
     with store.transaction() as session:
@@ -59,12 +64,13 @@ def read_committed(store: Store, policy: PolicyView, touched: Touched) -> Mappin
 
 
 def everything(store: Store) -> Touched:
-    """Every member, contract and card: what is compared with what is published, at a start."""
+    """Every file that there is: what is compared with what is published, at a start."""
     with store.transaction() as session:
         return Touched(
             frozenset(member.id for member in members.every(session)),
             frozenset(contracts.every_key(session)),
             frozenset(cards.packages(session)),
+            frozenset(groups.names(session)),
         )
 
 

@@ -240,6 +240,7 @@ class Schedule:
                 members=len(touched.members),
                 contracts=len(touched.contracts),
                 cards=len(touched.cards),
+                groups=len(touched.groups),
             )
 
     @staticmethod

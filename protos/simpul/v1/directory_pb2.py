@@ -28,63 +28,65 @@ from simpul.v1 import keys_pb2 as simpul_dot_v1_dot_keys__pb2
 from simpul.v1 import statement_pb2 as simpul_dot_v1_dot_statement__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19simpul/v1/directory.proto\x12\tsimpul.v1\x1a\x19simpul/v1/agreement.proto\x1a\x1bsimpul/v1/annotations.proto\x1a\x14simpul/v1/keys.proto\x1a\x19simpul/v1/statement.proto\"\x94\x04\n\x0cMemberRecord\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0e\n\x06number\x18\x04 \x01(\x04\x12%\n\x05state\x18\x05 \x01(\x0e\x32\x16.simpul.v1.MemberState\x12\x12\n\nlegal_name\x18\x06 \x01(\t\x12\"\n\x07regions\x18\x07 \x03(\x0b\x32\x11.simpul.v1.Region\x12-\n\tstatement\x18\x08 \x01(\x0b\x32\x1a.simpul.v1.SignedStatement\x12(\n\nsubsystems\x18\t \x03(\x0b\x32\x14.simpul.v1.Subsystem\x12$\n\x08services\x18\n \x03(\x0b\x32\x12.simpul.v1.Service\x12\x1e\n\x05nodes\x18\x0b \x03(\x0b\x32\x0f.simpul.v1.Node\x12+\n\x0crevoked_keys\x18\x0c \x03(\x0b\x32\x15.simpul.v1.RevokedKey\x12/\n\x0bsuccessions\x18\r \x03(\x0b\x32\x1a.simpul.v1.SignedStatement\x12:\n\x11seal_key_requests\x18\x0e \x03(\x0b\x32\x1f.simpul.v1.SignedSealKeyRequest\x12\'\n\nactivities\x18\x0f \x03(\x0b\x32\x13.simpul.v1.Activity\"\xe2\x01\n\x08\x41\x63tivity\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\r\n\x05title\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t\x12*\n\x0blegal_basis\x18\x05 \x01(\x0e\x32\x15.simpul.v1.LegalBasis\x12\x11\n\tretention\x18\x06 \x01(\t\x12\x38\n\x12\x63itizen_visibility\x18\x07 \x01(\x0e\x32\x1c.simpul.v1.CitizenVisibility\x12\x0f\n\x07officer\x18\x08 \x01(\t\x12\x0f\n\x07retired\x18\t \x01(\x08\"\x87\x01\n\x06Region\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x15\n\rvalid_from_ms\x18\x02 \x01(\x03\x12\x1b\n\x0evalid_until_ms\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x14\n\x0cpredecessors\x18\x04 \x03(\t\x12\x12\n\nsuccessors\x18\x05 \x03(\tB\x11\n\x0f_valid_until_ms\"O\n\tSubsystem\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12(\n\x05state\x18\x03 \x01(\x0e\x32\x19.simpul.v1.SubsystemState\"\'\n\x07Service\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08\x63ontract\x18\x02 \x01(\x0c\"\x9c\x01\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x08node_key\x18\x02 \x01(\x0b\x32\x14.simpul.v1.PublicKey\x12\x14\n\x0clink_address\x18\x03 \x01(\t\x12%\n\x05slots\x18\x04 \x03(\x0b\x32\x16.simpul.v1.JournalSlot\x12#\n\x05state\x18\x05 \x01(\x0e\x32\x14.simpul.v1.NodeState\"=\n\x0bJournalSlot\x12\x13\n\x06number\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06origin\x18\x02 \x01(\tB\t\n\x07_number\"k\n\nRevokedKey\x12\x0e\n\x06key_id\x18\x01 \x01(\x0c\x12\x15\n\rrevoked_at_ms\x18\x02 \x01(\x03\x12\x1f\n\x12suspected_since_ms\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x15\n\x13_suspected_since_ms\"\xb8\x01\n\x0c\x43ontractCard\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x0f\n\x07package\x18\x03 \x01(\t\x12\x0e\n\x06number\x18\x04 \x01(\x04\x12\r\n\x05owner\x18\x05 \x01(\t\x12\'\n\x05terms\x18\x06 \x01(\x0b\x32\x18.simpul.v1.ContractTerms\x12*\n\trevisions\x18\x07 \x03(\x0b\x32\x17.simpul.v1.CardRevision\"\xbb\x01\n\rContractTerms\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0f\n\x07steward\x18\x02 \x01(\t\x12-\n\x08maturity\x18\x03 \x01(\x0e\x32\x1b.simpul.v1.ContractMaturity\x12\x0f\n\x07regions\x18\x04 \x03(\t\x12\x0f\n\x07licence\x18\x05 \x01(\t\x12\x11\n\tsuccessor\x18\x06 \x01(\t\x12&\n\x05rules\x18\x07 \x03(\x0b\x32\x17.simpul.v1.ServiceRules\"H\n\x0cServiceRules\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\'\n\x07regions\x18\x02 \x01(\x0b\x32\x16.simpul.v1.RegionRules\"\x8b\x01\n\x0c\x43\x61rdRevision\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\x11\n\tpublisher\x18\x02 \x01(\t\x12\x17\n\x0fpublished_at_ms\x18\x03 \x01(\x03\x12(\n\x08services\x18\x04 \x03(\x0b\x32\x16.simpul.v1.CardService\x12\x15\n\rdocumentation\x18\x05 \x01(\x0c\"0\n\x0b\x43\x61rdService\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x10\n\x08\x63ontract\x18\x02 \x01(\x0c\"\x8c\x01\n\x15\x43ontractDocumentation\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x0f\n\x07package\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\r\x12+\n\x08\x63omments\x18\x05 \x03(\x0b\x32\x19.simpul.v1.ElementComment\"D\n\x0e\x45lementComment\x12\x0f\n\x07\x65lement\x18\x01 \x01(\t\x12\x0f\n\x07leading\x18\x02 \x01(\t\x12\x10\n\x08trailing\x18\x03 \x01(\t\"s\n\x10\x43ontractRevision\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x16\n\x0e\x64\x65scriptor_set\x18\x04 \x01(\x0c\x12\x11\n\tpublisher\x18\x05 \x01(\t\"\xae\x02\n\x10\x46\x65\x64\x65rationPolicy\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x16\n\x0estale_after_ms\x18\x03 \x01(\x03\x12\x15\n\rdead_after_ms\x18\x04 \x01(\x03\x12\x17\n\x0ftls_authorities\x18\x05 \x03(\x0c\x12\x16\n\x0emember_classes\x18\x06 \x03(\t\x12!\n\x06limits\x18\x07 \x01(\x0b\x32\x11.simpul.v1.Limits\x12%\n\twitnesses\x18\x08 \x03(\x0b\x32\x12.simpul.v1.Witness\x12\x16\n\x0ewitness_quorum\x18\t \x01(\r\x12#\n\x04time\x18\n \x01(\x0b\x32\x15.simpul.v1.TimePolicy\x12\x0e\n\x06logged\x18\x0b \x01(\x08\"$\n\x07Witness\x12\x0c\n\x04vkey\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\"\x8f\x01\n\nTimePolicy\x12\x32\n\x0b\x61uthorities\x18\x01 \x03(\x0b\x32\x1d.simpul.v1.TimestampAuthority\x12\x10\n\x08\x65very_ms\x18\x02 \x01(\x03\x12\x12\n\nmax_age_ms\x18\x03 \x01(\x03\x12\'\n\x07overdue\x18\x04 \x01(\x0e\x32\x16.simpul.v1.TimeOverdue\"D\n\x12TimestampAuthority\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x12\x0b\n\x03url\x18\x03 \x01(\t\"\x83\x01\n\x06Limits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x04\x12\x18\n\x10max_parcel_bytes\x18\x02 \x01(\x04\x12\x13\n\x0bmax_entries\x18\x03 \x01(\r\x12\x1a\n\x12max_metadata_bytes\x18\x04 \x01(\x04\x12\x13\n\x0bmax_call_ms\x18\x05 \x01(\x04*z\n\x0bMemberState\x12\x1c\n\x18MEMBER_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13MEMBER_STATE_ACTIVE\x10\x01\x12\x1a\n\x16MEMBER_STATE_SUSPENDED\x10\x02\x12\x18\n\x14MEMBER_STATE_REMOVED\x10\x03*\x89\x01\n\x0eSubsystemState\x12\x1f\n\x1bSUBSYSTEM_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SUBSYSTEM_STATE_ACTIVE\x10\x01\x12\x1d\n\x19SUBSYSTEM_STATE_SUSPENDED\x10\x02\x12\x1b\n\x17SUBSYSTEM_STATE_REMOVED\x10\x03*n\n\tNodeState\x12\x1a\n\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11NODE_STATE_ACTIVE\x10\x01\x12\x16\n\x12NODE_STATE_REVOKED\x10\x02\x12\x16\n\x12NODE_STATE_REMOVED\x10\x03*\xb1\x01\n\x10\x43ontractMaturity\x12!\n\x1d\x43ONTRACT_MATURITY_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43ONTRACT_MATURITY_DRAFT\x10\x01\x12\x1b\n\x17\x43ONTRACT_MATURITY_TRIAL\x10\x02\x12!\n\x1d\x43ONTRACT_MATURITY_RECOMMENDED\x10\x03\x12\x1d\n\x19\x43ONTRACT_MATURITY_RETIRED\x10\x04*[\n\x0bTimeOverdue\x12\x1c\n\x18TIME_OVERDUE_UNSPECIFIED\x10\x00\x12\x15\n\x11TIME_OVERDUE_WARN\x10\x01\x12\x17\n\x13TIME_OVERDUE_REFUSE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19simpul/v1/directory.proto\x12\tsimpul.v1\x1a\x19simpul/v1/agreement.proto\x1a\x1bsimpul/v1/annotations.proto\x1a\x14simpul/v1/keys.proto\x1a\x19simpul/v1/statement.proto\"\x94\x04\n\x0cMemberRecord\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x0e\n\x06member\x18\x03 \x01(\t\x12\x0e\n\x06number\x18\x04 \x01(\x04\x12%\n\x05state\x18\x05 \x01(\x0e\x32\x16.simpul.v1.MemberState\x12\x12\n\nlegal_name\x18\x06 \x01(\t\x12\"\n\x07regions\x18\x07 \x03(\x0b\x32\x11.simpul.v1.Region\x12-\n\tstatement\x18\x08 \x01(\x0b\x32\x1a.simpul.v1.SignedStatement\x12(\n\nsubsystems\x18\t \x03(\x0b\x32\x14.simpul.v1.Subsystem\x12$\n\x08services\x18\n \x03(\x0b\x32\x12.simpul.v1.Service\x12\x1e\n\x05nodes\x18\x0b \x03(\x0b\x32\x0f.simpul.v1.Node\x12+\n\x0crevoked_keys\x18\x0c \x03(\x0b\x32\x15.simpul.v1.RevokedKey\x12/\n\x0bsuccessions\x18\r \x03(\x0b\x32\x1a.simpul.v1.SignedStatement\x12:\n\x11seal_key_requests\x18\x0e \x03(\x0b\x32\x1f.simpul.v1.SignedSealKeyRequest\x12\'\n\nactivities\x18\x0f \x03(\x0b\x32\x13.simpul.v1.Activity\"\xe2\x01\n\x08\x41\x63tivity\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\r\n\x05title\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t\x12*\n\x0blegal_basis\x18\x05 \x01(\x0e\x32\x15.simpul.v1.LegalBasis\x12\x11\n\tretention\x18\x06 \x01(\t\x12\x38\n\x12\x63itizen_visibility\x18\x07 \x01(\x0e\x32\x1c.simpul.v1.CitizenVisibility\x12\x0f\n\x07officer\x18\x08 \x01(\t\x12\x0f\n\x07retired\x18\t \x01(\x08\"\x81\x01\n\x0bGroupRecord\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0e\n\x06number\x18\x04 \x01(\x04\x12\r\n\x05title\x18\x05 \x01(\t\x12\x0f\n\x07members\x18\x06 \x03(\t\x12\x0f\n\x07retired\x18\x07 \x01(\x08\"\x87\x01\n\x06Region\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x15\n\rvalid_from_ms\x18\x02 \x01(\x03\x12\x1b\n\x0evalid_until_ms\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x14\n\x0cpredecessors\x18\x04 \x03(\t\x12\x12\n\nsuccessors\x18\x05 \x03(\tB\x11\n\x0f_valid_until_ms\"O\n\tSubsystem\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12(\n\x05state\x18\x03 \x01(\x0e\x32\x19.simpul.v1.SubsystemState\"\'\n\x07Service\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08\x63ontract\x18\x02 \x01(\x0c\"\x9c\x01\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x08node_key\x18\x02 \x01(\x0b\x32\x14.simpul.v1.PublicKey\x12\x14\n\x0clink_address\x18\x03 \x01(\t\x12%\n\x05slots\x18\x04 \x03(\x0b\x32\x16.simpul.v1.JournalSlot\x12#\n\x05state\x18\x05 \x01(\x0e\x32\x14.simpul.v1.NodeState\"=\n\x0bJournalSlot\x12\x13\n\x06number\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06origin\x18\x02 \x01(\tB\t\n\x07_number\"k\n\nRevokedKey\x12\x0e\n\x06key_id\x18\x01 \x01(\x0c\x12\x15\n\rrevoked_at_ms\x18\x02 \x01(\x03\x12\x1f\n\x12suspected_since_ms\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x15\n\x13_suspected_since_ms\"\xb8\x01\n\x0c\x43ontractCard\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x0f\n\x07package\x18\x03 \x01(\t\x12\x0e\n\x06number\x18\x04 \x01(\x04\x12\r\n\x05owner\x18\x05 \x01(\t\x12\'\n\x05terms\x18\x06 \x01(\x0b\x32\x18.simpul.v1.ContractTerms\x12*\n\trevisions\x18\x07 \x03(\x0b\x32\x17.simpul.v1.CardRevision\"\xbb\x01\n\rContractTerms\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0f\n\x07steward\x18\x02 \x01(\t\x12-\n\x08maturity\x18\x03 \x01(\x0e\x32\x1b.simpul.v1.ContractMaturity\x12\x0f\n\x07regions\x18\x04 \x03(\t\x12\x0f\n\x07licence\x18\x05 \x01(\t\x12\x11\n\tsuccessor\x18\x06 \x01(\t\x12&\n\x05rules\x18\x07 \x03(\x0b\x32\x17.simpul.v1.ServiceRules\"H\n\x0cServiceRules\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\'\n\x07regions\x18\x02 \x01(\x0b\x32\x16.simpul.v1.RegionRules\"\x8b\x01\n\x0c\x43\x61rdRevision\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\x11\n\tpublisher\x18\x02 \x01(\t\x12\x17\n\x0fpublished_at_ms\x18\x03 \x01(\x03\x12(\n\x08services\x18\x04 \x03(\x0b\x32\x16.simpul.v1.CardService\x12\x15\n\rdocumentation\x18\x05 \x01(\x0c\"0\n\x0b\x43\x61rdService\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x10\n\x08\x63ontract\x18\x02 \x01(\x0c\"\x8c\x01\n\x15\x43ontractDocumentation\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x0f\n\x07package\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\r\x12+\n\x08\x63omments\x18\x05 \x03(\x0b\x32\x19.simpul.v1.ElementComment\"D\n\x0e\x45lementComment\x12\x0f\n\x07\x65lement\x18\x01 \x01(\t\x12\x0f\n\x07leading\x18\x02 \x01(\t\x12\x10\n\x08trailing\x18\x03 \x01(\t\"s\n\x10\x43ontractRevision\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x16\n\x0e\x64\x65scriptor_set\x18\x04 \x01(\x0c\x12\x11\n\tpublisher\x18\x05 \x01(\t\"\xae\x02\n\x10\x46\x65\x64\x65rationPolicy\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nfederation\x18\x02 \x01(\t\x12\x16\n\x0estale_after_ms\x18\x03 \x01(\x03\x12\x15\n\rdead_after_ms\x18\x04 \x01(\x03\x12\x17\n\x0ftls_authorities\x18\x05 \x03(\x0c\x12\x16\n\x0emember_classes\x18\x06 \x03(\t\x12!\n\x06limits\x18\x07 \x01(\x0b\x32\x11.simpul.v1.Limits\x12%\n\twitnesses\x18\x08 \x03(\x0b\x32\x12.simpul.v1.Witness\x12\x16\n\x0ewitness_quorum\x18\t \x01(\r\x12#\n\x04time\x18\n \x01(\x0b\x32\x15.simpul.v1.TimePolicy\x12\x0e\n\x06logged\x18\x0b \x01(\x08\"$\n\x07Witness\x12\x0c\n\x04vkey\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\"\x8f\x01\n\nTimePolicy\x12\x32\n\x0b\x61uthorities\x18\x01 \x03(\x0b\x32\x1d.simpul.v1.TimestampAuthority\x12\x10\n\x08\x65very_ms\x18\x02 \x01(\x03\x12\x12\n\nmax_age_ms\x18\x03 \x01(\x03\x12\'\n\x07overdue\x18\x04 \x01(\x0e\x32\x16.simpul.v1.TimeOverdue\"D\n\x12TimestampAuthority\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x12\x0b\n\x03url\x18\x03 \x01(\t\"\x83\x01\n\x06Limits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x04\x12\x18\n\x10max_parcel_bytes\x18\x02 \x01(\x04\x12\x13\n\x0bmax_entries\x18\x03 \x01(\r\x12\x1a\n\x12max_metadata_bytes\x18\x04 \x01(\x04\x12\x13\n\x0bmax_call_ms\x18\x05 \x01(\x04*z\n\x0bMemberState\x12\x1c\n\x18MEMBER_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13MEMBER_STATE_ACTIVE\x10\x01\x12\x1a\n\x16MEMBER_STATE_SUSPENDED\x10\x02\x12\x18\n\x14MEMBER_STATE_REMOVED\x10\x03*\x89\x01\n\x0eSubsystemState\x12\x1f\n\x1bSUBSYSTEM_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SUBSYSTEM_STATE_ACTIVE\x10\x01\x12\x1d\n\x19SUBSYSTEM_STATE_SUSPENDED\x10\x02\x12\x1b\n\x17SUBSYSTEM_STATE_REMOVED\x10\x03*n\n\tNodeState\x12\x1a\n\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11NODE_STATE_ACTIVE\x10\x01\x12\x16\n\x12NODE_STATE_REVOKED\x10\x02\x12\x16\n\x12NODE_STATE_REMOVED\x10\x03*\xb1\x01\n\x10\x43ontractMaturity\x12!\n\x1d\x43ONTRACT_MATURITY_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43ONTRACT_MATURITY_DRAFT\x10\x01\x12\x1b\n\x17\x43ONTRACT_MATURITY_TRIAL\x10\x02\x12!\n\x1d\x43ONTRACT_MATURITY_RECOMMENDED\x10\x03\x12\x1d\n\x19\x43ONTRACT_MATURITY_RETIRED\x10\x04*[\n\x0bTimeOverdue\x12\x1c\n\x18TIME_OVERDUE_UNSPECIFIED\x10\x00\x12\x15\n\x11TIME_OVERDUE_WARN\x10\x01\x12\x17\n\x13TIME_OVERDUE_REFUSE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'simpul.v1.directory_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MEMBERSTATE']._serialized_start=3166
-  _globals['_MEMBERSTATE']._serialized_end=3288
-  _globals['_SUBSYSTEMSTATE']._serialized_start=3291
-  _globals['_SUBSYSTEMSTATE']._serialized_end=3428
-  _globals['_NODESTATE']._serialized_start=3430
-  _globals['_NODESTATE']._serialized_end=3540
-  _globals['_CONTRACTMATURITY']._serialized_start=3543
-  _globals['_CONTRACTMATURITY']._serialized_end=3720
-  _globals['_TIMEOVERDUE']._serialized_start=3722
-  _globals['_TIMEOVERDUE']._serialized_end=3813
+  _globals['_MEMBERSTATE']._serialized_start=3298
+  _globals['_MEMBERSTATE']._serialized_end=3420
+  _globals['_SUBSYSTEMSTATE']._serialized_start=3423
+  _globals['_SUBSYSTEMSTATE']._serialized_end=3560
+  _globals['_NODESTATE']._serialized_start=3562
+  _globals['_NODESTATE']._serialized_end=3672
+  _globals['_CONTRACTMATURITY']._serialized_start=3675
+  _globals['_CONTRACTMATURITY']._serialized_end=3852
+  _globals['_TIMEOVERDUE']._serialized_start=3854
+  _globals['_TIMEOVERDUE']._serialized_end=3945
   _globals['_MEMBERRECORD']._serialized_start=146
   _globals['_MEMBERRECORD']._serialized_end=678
   _globals['_ACTIVITY']._serialized_start=681
   _globals['_ACTIVITY']._serialized_end=907
-  _globals['_REGION']._serialized_start=910
-  _globals['_REGION']._serialized_end=1045
-  _globals['_SUBSYSTEM']._serialized_start=1047
-  _globals['_SUBSYSTEM']._serialized_end=1126
-  _globals['_SERVICE']._serialized_start=1128
-  _globals['_SERVICE']._serialized_end=1167
-  _globals['_NODE']._serialized_start=1170
-  _globals['_NODE']._serialized_end=1326
-  _globals['_JOURNALSLOT']._serialized_start=1328
-  _globals['_JOURNALSLOT']._serialized_end=1389
-  _globals['_REVOKEDKEY']._serialized_start=1391
-  _globals['_REVOKEDKEY']._serialized_end=1498
-  _globals['_CONTRACTCARD']._serialized_start=1501
-  _globals['_CONTRACTCARD']._serialized_end=1685
-  _globals['_CONTRACTTERMS']._serialized_start=1688
-  _globals['_CONTRACTTERMS']._serialized_end=1875
-  _globals['_SERVICERULES']._serialized_start=1877
-  _globals['_SERVICERULES']._serialized_end=1949
-  _globals['_CARDREVISION']._serialized_start=1952
-  _globals['_CARDREVISION']._serialized_end=2091
-  _globals['_CARDSERVICE']._serialized_start=2093
-  _globals['_CARDSERVICE']._serialized_end=2141
-  _globals['_CONTRACTDOCUMENTATION']._serialized_start=2144
-  _globals['_CONTRACTDOCUMENTATION']._serialized_end=2284
-  _globals['_ELEMENTCOMMENT']._serialized_start=2286
-  _globals['_ELEMENTCOMMENT']._serialized_end=2354
-  _globals['_CONTRACTREVISION']._serialized_start=2356
-  _globals['_CONTRACTREVISION']._serialized_end=2471
-  _globals['_FEDERATIONPOLICY']._serialized_start=2474
-  _globals['_FEDERATIONPOLICY']._serialized_end=2776
-  _globals['_WITNESS']._serialized_start=2778
-  _globals['_WITNESS']._serialized_end=2814
-  _globals['_TIMEPOLICY']._serialized_start=2817
-  _globals['_TIMEPOLICY']._serialized_end=2960
-  _globals['_TIMESTAMPAUTHORITY']._serialized_start=2962
-  _globals['_TIMESTAMPAUTHORITY']._serialized_end=3030
-  _globals['_LIMITS']._serialized_start=3033
-  _globals['_LIMITS']._serialized_end=3164
+  _globals['_GROUPRECORD']._serialized_start=910
+  _globals['_GROUPRECORD']._serialized_end=1039
+  _globals['_REGION']._serialized_start=1042
+  _globals['_REGION']._serialized_end=1177
+  _globals['_SUBSYSTEM']._serialized_start=1179
+  _globals['_SUBSYSTEM']._serialized_end=1258
+  _globals['_SERVICE']._serialized_start=1260
+  _globals['_SERVICE']._serialized_end=1299
+  _globals['_NODE']._serialized_start=1302
+  _globals['_NODE']._serialized_end=1458
+  _globals['_JOURNALSLOT']._serialized_start=1460
+  _globals['_JOURNALSLOT']._serialized_end=1521
+  _globals['_REVOKEDKEY']._serialized_start=1523
+  _globals['_REVOKEDKEY']._serialized_end=1630
+  _globals['_CONTRACTCARD']._serialized_start=1633
+  _globals['_CONTRACTCARD']._serialized_end=1817
+  _globals['_CONTRACTTERMS']._serialized_start=1820
+  _globals['_CONTRACTTERMS']._serialized_end=2007
+  _globals['_SERVICERULES']._serialized_start=2009
+  _globals['_SERVICERULES']._serialized_end=2081
+  _globals['_CARDREVISION']._serialized_start=2084
+  _globals['_CARDREVISION']._serialized_end=2223
+  _globals['_CARDSERVICE']._serialized_start=2225
+  _globals['_CARDSERVICE']._serialized_end=2273
+  _globals['_CONTRACTDOCUMENTATION']._serialized_start=2276
+  _globals['_CONTRACTDOCUMENTATION']._serialized_end=2416
+  _globals['_ELEMENTCOMMENT']._serialized_start=2418
+  _globals['_ELEMENTCOMMENT']._serialized_end=2486
+  _globals['_CONTRACTREVISION']._serialized_start=2488
+  _globals['_CONTRACTREVISION']._serialized_end=2603
+  _globals['_FEDERATIONPOLICY']._serialized_start=2606
+  _globals['_FEDERATIONPOLICY']._serialized_end=2908
+  _globals['_WITNESS']._serialized_start=2910
+  _globals['_WITNESS']._serialized_end=2946
+  _globals['_TIMEPOLICY']._serialized_start=2949
+  _globals['_TIMEPOLICY']._serialized_end=3092
+  _globals['_TIMESTAMPAUTHORITY']._serialized_start=3094
+  _globals['_TIMESTAMPAUTHORITY']._serialized_end=3162
+  _globals['_LIMITS']._serialized_start=3165
+  _globals['_LIMITS']._serialized_end=3296
 # @@protoc_insertion_point(module_scope)

@@ -272,6 +272,55 @@ class Activity(_message.Message):
 Global___Activity: _TypeAlias = Activity  # noqa: Y015
 
 @_typing.final
+class GroupRecord(_message.Message):
+    """The content of a group's target file, `members/~groups/<name>`: members that the registry's
+    operators put together. It permits nothing: a provider's template may name it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    FEDERATION_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    RETIRED_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Of this format: 1."""
+    federation: _builtins.str
+    name: _builtins.str
+    """`dinas-pariwisata`, lower case."""
+    number: _builtins.int
+    """Higher in each newer record of this group; never goes back."""
+    title: _builtins.str
+    """For people."""
+    retired: _builtins.bool
+    """The group has ended, for good, and has no members."""
+    @_builtins.property
+    def members(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """`ID/DAERAH/53.15`, in order, each once."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        federation: _builtins.str = ...,
+        name: _builtins.str = ...,
+        number: _builtins.int = ...,
+        title: _builtins.str = ...,
+        members: _abc.Iterable[_builtins.str] | None = ...,
+        retired: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["federation", b"federation", "members", b"members", "name", b"name", "number", b"number", "retired", b"retired", "title", b"title", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupRecord: _TypeAlias = GroupRecord  # noqa: Y015
+
+@_typing.final
 class Region(_message.Message):
     """A region code that the member speaks for, while it is valid. Codes change: they are attributes."""
 

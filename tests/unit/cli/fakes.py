@@ -15,6 +15,7 @@ from simpul.node.v1 import admin_pb2 as node_pb
 from simpul.registry.v1 import admin_pb2 as registry_pb
 from tests.architecture.project import PROJECT
 from tests.unit.cli.fakes_contracts import FakeContracts, FakeSubmissions
+from tests.unit.cli.fakes_groups import FakeGroups, FakeTemplates
 from tests.unit.cli.fakes_journal import FakeJournal
 from tests.unit.cli.fakes_life import FakeKeys, FakeLife
 from tests.unit.cli.fakes_purposes import FakePurposes
@@ -44,7 +45,7 @@ def serving(address: str, add: Callable[[grpc.Server], None]) -> Iterator[int]:
             server.stop(None).wait()
 
 
-class FakeNode(FakeKeys, FakeJournal, FakeContracts, FakePurposes):
+class FakeNode(FakeKeys, FakeJournal, FakeContracts, FakePurposes, FakeTemplates):
     """A node's admin API."""
 
     def __init__(self) -> None:
@@ -339,7 +340,7 @@ class FakeGateway(grpc.GenericRpcHandler):
             yield wisata.ChatResponse(question=number, matches=[match]).SerializeToString()
 
 
-class FakeRegistry(FakeLife, FakeSubmissions):
+class FakeRegistry(FakeLife, FakeSubmissions, FakeGroups):
     """A registry's admin API."""
 
     def __init__(self) -> None:

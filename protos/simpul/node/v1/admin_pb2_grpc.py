@@ -110,6 +110,31 @@ class NodeAdminStub:
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListPurposesRequest.SerializeToString,
                 response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListPurposesResponse.FromString,
                 _registered_method=True)
+        self.ChangeGroup = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/ChangeGroup',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ChangeGroupRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ChangeGroupResponse.FromString,
+                _registered_method=True)
+        self.ListGroups = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/ListGroups',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListGroupsRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListGroupsResponse.FromString,
+                _registered_method=True)
+        self.ApproveTemplate = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/ApproveTemplate',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ApproveTemplateRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ApproveTemplateResponse.FromString,
+                _registered_method=True)
+        self.EndTemplate = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/EndTemplate',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.EndTemplateRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.EndTemplateResponse.FromString,
+                _registered_method=True)
+        self.ListTemplates = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/ListTemplates',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListTemplatesRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListTemplatesResponse.FromString,
+                _registered_method=True)
         self.AddApp = channel.unary_unary(
                 '/simpul.node.v1.NodeAdmin/AddApp',
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.AddAppRequest.SerializeToString,
@@ -323,6 +348,40 @@ class NodeAdminServicer:
 
     def ListPurposes(self, request, context):
         """The register of any member, every version.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangeGroup(self, request, context):
+        """A hosted member's own groups of consumers: makes one, changes who is in it, or drops it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListGroups(self, request, context):
+        """Those, and the federation-wide ones.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveTemplate(self, request, context):
+        """Terms that whoever is in a group may have without being asked about again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndTemplate(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTemplates(self, request, context):
+        """With the agreements that came of them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -556,6 +615,31 @@ def add_NodeAdminServicer_to_server(servicer, server):
                     servicer.ListPurposes,
                     request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListPurposesRequest.FromString,
                     response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListPurposesResponse.SerializeToString,
+            ),
+            'ChangeGroup': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeGroup,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ChangeGroupRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ChangeGroupResponse.SerializeToString,
+            ),
+            'ListGroups': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGroups,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListGroupsRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListGroupsResponse.SerializeToString,
+            ),
+            'ApproveTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveTemplate,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ApproveTemplateRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ApproveTemplateResponse.SerializeToString,
+            ),
+            'EndTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndTemplate,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.EndTemplateRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.EndTemplateResponse.SerializeToString,
+            ),
+            'ListTemplates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTemplates,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListTemplatesRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListTemplatesResponse.SerializeToString,
             ),
             'AddApp': grpc.unary_unary_rpc_method_handler(
                     servicer.AddApp,
@@ -1074,6 +1158,141 @@ class NodeAdmin:
             '/simpul.node.v1.NodeAdmin/ListPurposes',
             simpul_dot_node_dot_v1_dot_admin__pb2.ListPurposesRequest.SerializeToString,
             simpul_dot_node_dot_v1_dot_admin__pb2.ListPurposesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeGroup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/ChangeGroup',
+            simpul_dot_node_dot_v1_dot_admin__pb2.ChangeGroupRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.ChangeGroupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGroups(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/ListGroups',
+            simpul_dot_node_dot_v1_dot_admin__pb2.ListGroupsRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.ListGroupsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/ApproveTemplate',
+            simpul_dot_node_dot_v1_dot_admin__pb2.ApproveTemplateRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.ApproveTemplateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/EndTemplate',
+            simpul_dot_node_dot_v1_dot_admin__pb2.EndTemplateRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.EndTemplateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTemplates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/ListTemplates',
+            simpul_dot_node_dot_v1_dot_admin__pb2.ListTemplatesRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.ListTemplatesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -61,6 +61,15 @@ class NodeAdminStub:
     """The first or next version of a processing activity of a hosted member."""
     ListPurposes: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListPurposesRequest, _admin_pb2.ListPurposesResponse]
     """The register of any member, every version."""
+    ChangeGroup: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ChangeGroupRequest, _admin_pb2.ChangeGroupResponse]
+    """A hosted member's own groups of consumers: makes one, changes who is in it, or drops it."""
+    ListGroups: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListGroupsRequest, _admin_pb2.ListGroupsResponse]
+    """Those, and the federation-wide ones."""
+    ApproveTemplate: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ApproveTemplateRequest, _admin_pb2.ApproveTemplateResponse]
+    """Terms that whoever is in a group may have without being asked about again."""
+    EndTemplate: _grpc.UnaryUnaryMultiCallable[_admin_pb2.EndTemplateRequest, _admin_pb2.EndTemplateResponse]
+    ListTemplates: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListTemplatesRequest, _admin_pb2.ListTemplatesResponse]
+    """With the agreements that came of them."""
     AddApp: _grpc.UnaryUnaryMultiCallable[_admin_pb2.AddAppRequest, _admin_pb2.AddAppResponse]
     ListApps: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListAppsRequest, _admin_pb2.ListAppsResponse]
     RemoveApp: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RemoveAppRequest, _admin_pb2.RemoveAppResponse]
@@ -136,6 +145,15 @@ class NodeAdminAsyncStub(NodeAdminStub):
     """The first or next version of a processing activity of a hosted member."""
     ListPurposes: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListPurposesRequest, _admin_pb2.ListPurposesResponse]  # type: ignore[assignment]
     """The register of any member, every version."""
+    ChangeGroup: _aio.UnaryUnaryMultiCallable[_admin_pb2.ChangeGroupRequest, _admin_pb2.ChangeGroupResponse]  # type: ignore[assignment]
+    """A hosted member's own groups of consumers: makes one, changes who is in it, or drops it."""
+    ListGroups: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListGroupsRequest, _admin_pb2.ListGroupsResponse]  # type: ignore[assignment]
+    """Those, and the federation-wide ones."""
+    ApproveTemplate: _aio.UnaryUnaryMultiCallable[_admin_pb2.ApproveTemplateRequest, _admin_pb2.ApproveTemplateResponse]  # type: ignore[assignment]
+    """Terms that whoever is in a group may have without being asked about again."""
+    EndTemplate: _aio.UnaryUnaryMultiCallable[_admin_pb2.EndTemplateRequest, _admin_pb2.EndTemplateResponse]  # type: ignore[assignment]
+    ListTemplates: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListTemplatesRequest, _admin_pb2.ListTemplatesResponse]  # type: ignore[assignment]
+    """With the agreements that came of them."""
     AddApp: _aio.UnaryUnaryMultiCallable[_admin_pb2.AddAppRequest, _admin_pb2.AddAppResponse]  # type: ignore[assignment]
     ListApps: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAppsRequest, _admin_pb2.ListAppsResponse]  # type: ignore[assignment]
     RemoveApp: _aio.UnaryUnaryMultiCallable[_admin_pb2.RemoveAppRequest, _admin_pb2.RemoveAppResponse]  # type: ignore[assignment]
@@ -298,6 +316,45 @@ class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListPurposesResponse, _abc.Awaitable[_admin_pb2.ListPurposesResponse]]:
         """The register of any member, every version."""
+
+    @_abc_1.abstractmethod
+    def ChangeGroup(
+        self,
+        request: _admin_pb2.ChangeGroupRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ChangeGroupResponse, _abc.Awaitable[_admin_pb2.ChangeGroupResponse]]:
+        """A hosted member's own groups of consumers: makes one, changes who is in it, or drops it."""
+
+    @_abc_1.abstractmethod
+    def ListGroups(
+        self,
+        request: _admin_pb2.ListGroupsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListGroupsResponse, _abc.Awaitable[_admin_pb2.ListGroupsResponse]]:
+        """Those, and the federation-wide ones."""
+
+    @_abc_1.abstractmethod
+    def ApproveTemplate(
+        self,
+        request: _admin_pb2.ApproveTemplateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ApproveTemplateResponse, _abc.Awaitable[_admin_pb2.ApproveTemplateResponse]]:
+        """Terms that whoever is in a group may have without being asked about again."""
+
+    @_abc_1.abstractmethod
+    def EndTemplate(
+        self,
+        request: _admin_pb2.EndTemplateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.EndTemplateResponse, _abc.Awaitable[_admin_pb2.EndTemplateResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListTemplates(
+        self,
+        request: _admin_pb2.ListTemplatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListTemplatesResponse, _abc.Awaitable[_admin_pb2.ListTemplatesResponse]]:
+        """With the agreements that came of them."""
 
     @_abc_1.abstractmethod
     def AddApp(

@@ -221,6 +221,16 @@ class RegistryAdminStub:
                 request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.DecideSubmissionRequest.SerializeToString,
                 response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.DecideSubmissionResponse.FromString,
                 _registered_method=True)
+        self.ChangeGroup = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/ChangeGroup',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeGroupRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeGroupResponse.FromString,
+                _registered_method=True)
+        self.ListGroups = channel.unary_unary(
+                '/simpul.registry.v1.RegistryAdmin/ListGroups',
+                request_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListGroupsRequest.SerializeToString,
+                response_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListGroupsResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryAdminServicer:
@@ -471,6 +481,19 @@ class RegistryAdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ChangeGroup(self, request, context):
+        """Federation-wide groups of members: makes one, changes who is in it, or ends it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListGroups(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryAdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -658,6 +681,16 @@ def add_RegistryAdminServicer_to_server(servicer, server):
                     servicer.DecideSubmission,
                     request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.DecideSubmissionRequest.FromString,
                     response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.DecideSubmissionResponse.SerializeToString,
+            ),
+            'ChangeGroup': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeGroup,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeGroupRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeGroupResponse.SerializeToString,
+            ),
+            'ListGroups': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGroups,
+                    request_deserializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListGroupsRequest.FromString,
+                    response_serializer=simpul_dot_registry_dot_v1_dot_admin__pb2.ListGroupsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1661,6 +1694,60 @@ class RegistryAdmin:
             '/simpul.registry.v1.RegistryAdmin/DecideSubmission',
             simpul_dot_registry_dot_v1_dot_admin__pb2.DecideSubmissionRequest.SerializeToString,
             simpul_dot_registry_dot_v1_dot_admin__pb2.DecideSubmissionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeGroup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/ChangeGroup',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeGroupRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ChangeGroupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGroups(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.registry.v1.RegistryAdmin/ListGroups',
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ListGroupsRequest.SerializeToString,
+            simpul_dot_registry_dot_v1_dot_admin__pb2.ListGroupsResponse.FromString,
             options,
             channel_credentials,
             insecure,

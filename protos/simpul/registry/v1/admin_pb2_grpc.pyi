@@ -93,6 +93,9 @@ class RegistryAdminStub:
     """What members asked for about contracts, with what was said about it."""
     CommentSubmission: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CommentSubmissionRequest, _admin_pb2.CommentSubmissionResponse]
     DecideSubmission: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DecideSubmissionRequest, _admin_pb2.DecideSubmissionResponse]
+    ChangeGroup: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ChangeGroupRequest, _admin_pb2.ChangeGroupResponse]
+    """Federation-wide groups of members: makes one, changes who is in it, or ends it."""
+    ListGroups: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListGroupsRequest, _admin_pb2.ListGroupsResponse]
 
 @_typing.type_check_only
 class RegistryAdminAsyncStub(RegistryAdminStub):
@@ -159,6 +162,9 @@ class RegistryAdminAsyncStub(RegistryAdminStub):
     """What members asked for about contracts, with what was said about it."""
     CommentSubmission: _aio.UnaryUnaryMultiCallable[_admin_pb2.CommentSubmissionRequest, _admin_pb2.CommentSubmissionResponse]  # type: ignore[assignment]
     DecideSubmission: _aio.UnaryUnaryMultiCallable[_admin_pb2.DecideSubmissionRequest, _admin_pb2.DecideSubmissionResponse]  # type: ignore[assignment]
+    ChangeGroup: _aio.UnaryUnaryMultiCallable[_admin_pb2.ChangeGroupRequest, _admin_pb2.ChangeGroupResponse]  # type: ignore[assignment]
+    """Federation-wide groups of members: makes one, changes who is in it, or ends it."""
+    ListGroups: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListGroupsRequest, _admin_pb2.ListGroupsResponse]  # type: ignore[assignment]
 
 class RegistryAdminServicer(metaclass=_abc_1.ABCMeta):
     """What the registry's operators do: the machine's administrator over the Unix socket in the
@@ -444,5 +450,20 @@ class RegistryAdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.DecideSubmissionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.DecideSubmissionResponse, _abc.Awaitable[_admin_pb2.DecideSubmissionResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ChangeGroup(
+        self,
+        request: _admin_pb2.ChangeGroupRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ChangeGroupResponse, _abc.Awaitable[_admin_pb2.ChangeGroupResponse]]:
+        """Federation-wide groups of members: makes one, changes who is in it, or ends it."""
+
+    @_abc_1.abstractmethod
+    def ListGroups(
+        self,
+        request: _admin_pb2.ListGroupsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListGroupsResponse, _abc.Awaitable[_admin_pb2.ListGroupsResponse]]: ...
 
 def add_RegistryAdminServicer_to_server(servicer: RegistryAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

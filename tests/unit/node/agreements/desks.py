@@ -41,6 +41,8 @@ class Desk:
     signs_elsewhere: bool = False
     now_ms: int = NOW_MS
     reachable: bool = True
+    # Other keys than those of tests/support/directories.
+    identity_keys: dict[MemberId, PrivateKey] = field(default_factory=dict)
     # What its workers went by, the newest last.
     history: list[AgreementBook] = field(default_factory=list)
 
@@ -63,7 +65,7 @@ class Desk:
         """The keys of tests/support/directories."""
         if not self.has_identity:
             raise SimpulError(Code.IDENTITY_ABSENT, "it is on another node")
-        return fixed.key(f"{member} identity")
+        return self.identity_keys.get(member) or fixed.key(f"{member} identity")
 
     def seal_key(self, member: MemberId) -> PrivateKey:
         """The same."""
