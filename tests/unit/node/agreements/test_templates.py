@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from sqlmodel import delete
 
 from node.agreements import own
 from node.agreements.drafts import MS_PER_DAY, Draft
@@ -18,6 +19,7 @@ from node.operations import templates
 from node.operations.templates import NewTemplate
 from node.store.agreement_lives import get_standing, list_steps
 from node.store.agreements import StoredAgreement, list_pins
+from node.store.models import PinnedIdentityRow
 from node.store.templates import list_answered
 from security.agreement import (
     CitizenVisibility,
@@ -33,6 +35,7 @@ from security.directory import DirectoryView
 from security.errors import Code, SimpulError
 from security.group import GroupView, group_message, group_path
 from security.identifiers import ServiceId
+from security.statement import make_statement
 from simpul.node.v1 import admin_pb2
 from tests.conformance import fixed
 from tests.support import directories
@@ -289,7 +292,7 @@ async def test_another_identity_key_than_the_one_at_the_inclusion_is_refused(
     record = directories.ministry_record()
     stranger, seal = fixed.key("stranger"), fixed.key(f"{fixed.MINISTRY} seal")
     view = directories.statement_view(fixed.MINISTRY, fixed.MINISTRY_NODE, stranger, seal)
-    record.statement.CopyFrom(directories.make_statement(view, stranger))
+    record.statement.CopyFrom(make_statement(view, stranger))
     false = directories.directory(directories.regency_record(), record)
     provider.directory = consumer.directory = false
     consumer.identity_keys[fixed.MINISTRY] = stranger
@@ -297,6 +300,14 @@ async def test_another_identity_key_than_the_one_at_the_inclusion_is_refused(
     await Teller(consumer).tell()
     assert life(consumer, made) is Life.DECLINED
     assert "IDENTITY_CHANGED" in list_steps(consumer.store, made.hash)[-1].reason
+
+
+async def test_a_consumer_whose_key_is_not_pinned_waits(two: tuple[Desk, Desk]) -> None:
+    provider, consumer = two
+    await approved(provider)
+    with provider.store.transaction() as session:
+        session.exec(delete(PinnedIdentityRow))
+    assert life(provider, await ask(consumer)) is Life.REQUESTED
 
 
 @pytest.mark.parametrize(
