@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from registry import config, groups, membership
+from registry import groups, membership
 from registry.life import Standing
 from registry.membership import Act, NewMember
 from registry.registrar import Registrar
+from runtime.ports import free_addresses
 from security.errors import Code
 from security.group import GroupView
 from security.public_log import Kind
@@ -24,7 +25,7 @@ TITLE = "Tourism agencies"
 @pytest.fixture
 def home(own_home: Path) -> Path:
     """A registry that operators may call."""
-    (address,) = config.free_addresses(1)
+    (address,) = free_addresses(1)
     settings = own_home / "registry.toml"
     settings.write_text(settings.read_text() + f'\n[admin]\nlisten = "{address}"\n')
     return own_home
