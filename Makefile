@@ -67,7 +67,7 @@ interop: $(STAMP) ## Run gRPC's own cases and the long tests of fidelity, and wr
 	PYTHONPATH=.:protos $(BIN)/python -m tests.interop.table > docs/reference/interop.md
 
 .PHONY: chaos
-chaos: $(STAMP) ## Kill nodes and journals 200 times, and take the power and the disk away (ARGS="-k nodes")
+chaos: $(STAMP) ## Kill nodes and journals 200 times, break lines, take power and disk away (ARGS="-k nodes")
 	SIMPUL_CHAOS_ROUNDS=200 $(BIN)/python -m pytest tests/chaos $(ARGS)
 
 .PHONY: fuzz

@@ -11,11 +11,11 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 
@@ -25,11 +25,13 @@ from tests.scenario.harness import (
     OWN_CONNECTION,
     WISATA,
     Process,
+    ProcessOn,
     descendants_of,
     lives,
     read_json,
     until,
 )
+from tests.support.hosts import Host
 
 APPS = 8
 # Of each four apps one asks by streams, of so many messages.
@@ -40,11 +42,17 @@ REST_S = 0.1
 LOOK_S = 0.02
 
 
+class Served(Protocol):
+    """Which calls came to a service, in their order: call id and question of each."""
+
+    @property
+    def served(self) -> Sequence[tuple[str, str]]: ...
+
+
 class Service(grpc.GenericRpcHandler):
-    """Answers with the question, and remembers which calls came, in their order."""
+    """Answers with the question, and remembers which calls came."""
 
     def __init__(self) -> None:
-        # Call id, question.
         self.served: list[tuple[str, str]] = []
 
     def service(self, details: Any) -> Any:
@@ -69,10 +77,12 @@ class Service(grpc.GenericRpcHandler):
 
 
 @contextlib.contextmanager
-def served() -> Iterator[tuple[Service, str]]:
-    handler = Service()
+def served(
+    listen: str = "127.0.0.1:0", handler: Service | None = None
+) -> Iterator[tuple[Service, str]]:
+    handler = Service() if handler is None else handler
     server = grpc.server(ThreadPoolExecutor(4 * APPS), handlers=[handler])
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(listen)
     server.start()
     try:
         yield handler, f"127.0.0.1:{port}"
@@ -185,8 +195,11 @@ def _heard(question: str, expected: list[bytes], answers: Any) -> Told:
 class Node:
     """A node that is killed and started again."""
 
-    def __init__(self, home: Path, log: Path, journal: Place | None = None) -> None:
+    def __init__(
+        self, home: Path, log: Path, journal: Place | None = None, host: Host | None = None
+    ) -> None:
         self.home = home
+        self._host = host
         self.journal: Place = home / "journal.db" if journal is None else journal
         self._log = log
         self._process: Process | None = None
@@ -198,7 +211,11 @@ class Node:
     def start(self) -> None:
         # What a killed node says of itself is no word of the next one.
         (self.home / "run" / "endpoints.json").unlink(missing_ok=True)
-        self._process = Process(self._log, "node", "serve", "--home", self.home)
+        words = ("node", "serve", "--home", self.home)
+        if self._host is None:
+            self._process = Process(self._log, *words)
+        else:
+            self._process = ProcessOn(self._host, self._log, *words)
 
     def until_up(self) -> None:
         assert self._process is not None

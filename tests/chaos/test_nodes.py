@@ -17,7 +17,7 @@ from node.journal.place import PostgresPlace
 from registry import app
 from registry.home import NewRegistry
 from tests.chaos.both import Findings, Heard, Journal, judge
-from tests.chaos.federation import APPS, Load, Node, Service, Witnessed, served
+from tests.chaos.federation import APPS, Load, Node, Served, Witnessed, served
 from tests.scenario.harness import Process
 from tests.scenario.world import ASKER, CONSUMER, FIRST, REGENCY, STALE_MS, World
 from tests.support.postgres import new_database
@@ -36,7 +36,7 @@ class Pair:
 
     asking: Node
     answering: Node
-    service: Service
+    service: Served
     witnessed: Witnessed
     token: str
 

@@ -24,6 +24,7 @@ import grpc
 from examples.gen.wisata.v1 import wisata_pb2 as pb
 from security.identifiers import ServiceId, SubsystemId
 from security.kinds import Open
+from tests.support.hosts import Host
 from tests.support.ports import node_ports
 
 START_S = 90.0
@@ -124,7 +125,7 @@ class Process:
         self.log = log
         self._file = log.open("ab")
         self._popen = subprocess.Popen(
-            [*SIMPUL, *map(str, arguments)],
+            self._command([*SIMPUL, *map(str, arguments)]),
             stdin=subprocess.DEVNULL,
             stdout=self._file,
             stderr=self._file,
@@ -168,6 +169,9 @@ class Process:
     def wait(self, timeout_s: float = STOP_S) -> int:
         return self._popen.wait(timeout_s)
 
+    def _command(self, words: list[str]) -> list[str]:
+        return words
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         if self.status is None:
             self.send(number)
@@ -179,6 +183,17 @@ class Process:
             raise
         finally:
             self._file.close()
+
+
+class ProcessOn(Process):
+    """The same on another machine."""
+
+    def __init__(self, host: Host, log: Path, *arguments: object, **env: str) -> None:
+        self._host = host
+        super().__init__(log, *arguments, **env)
+
+    def _command(self, words: list[str]) -> list[str]:
+        return self._host.command(words)
 
 
 @dataclass(frozen=True)

@@ -92,12 +92,17 @@ class Host:
             self.done("mount", "-o", "remount,bind,ro", str(path))
 
     def cut(self, *others: "Host") -> None:
-        """Nothing passes to or from these any more, and nobody is told; none named: from all."""
+        """What is sent from here to these is lost, and nobody is told. None: to and from all."""
         for other in others:
             # Frames go to a card that nobody has: lost, as on a broken line, and not refused.
             self.done(*self._neighbour("replace", other), "lladdr", _NOBODY, "nud", "permanent")
         if not others:
             self.done("ip", "link", "set", "eth0", "down")
+
+    def worsen(self, delay_ms: int, loss_percent: int) -> bool:
+        """What leaves here comes later, or never. False: this kernel can't do that."""
+        said = f"tc qdisc add dev eth0 root netem delay {delay_ms}ms loss {loss_percent}%"
+        return self.run(*said.split()).returncode == 0
 
     def mend(self, *others: "Host") -> None:
         """Takes a `cut` back."""
