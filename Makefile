@@ -55,7 +55,12 @@ check: $(STAMP) ## Everything that needs no running program: lint, types, protos
 	PYTHONPATH=.:protos $(BIN)/python tests/conformance/build_vectors.py --check
 	PYTHONPATH=.:protos $(BIN)/python tests/conformance/build_parcel_vectors.py --check
 	PYTHONPATH=.:protos $(BIN)/python tests/conformance/build_evidence_vectors.py --check
+	$(BIN)/zensical build --strict --config-file mkdocs.yml
 	$(BIN)/python -m pytest -q tests/architecture
+
+.PHONY: docs
+docs: $(STAMP) ## Build the docs as a site, in build/site; a broken link fails
+	$(BIN)/zensical build --strict --config-file mkdocs.yml
 
 .PHONY: test
 test: $(STAMP) ## Run the tests

@@ -3,6 +3,7 @@
     docs/reference/errors.md           every stable code
     docs/reference/configuration.md    every key of node.toml and registry.toml
     docs/reference/cli.md              every command's help
+    docs/reference/protos.md           every service and message of protos/
     docs/spec/errors.md                every code with its gRPC status
     docs/spec/example.md               one parcel of the vectors, byte by byte
 
@@ -28,6 +29,7 @@ from runtime.config import describe, variable
 from security.error_codes import Status
 from security.errors import ERRORS
 from simpul.v1 import parcel_pb2
+from tools import proto_page
 from tools.wire_dump import fields
 
 PROJECT: Final = Path(__file__).resolve().parent.parent
@@ -42,6 +44,7 @@ def pages() -> Mapping[str, str]:
         "docs/reference/errors.md": errors_page(),
         "docs/reference/configuration.md": configuration_page(),
         "docs/reference/cli.md": cli_page(),
+        "docs/reference/protos.md": protos_page(),
         "docs/spec/errors.md": spec_errors_page(),
         "docs/spec/example.md": example_page(),
     }
@@ -101,6 +104,24 @@ def cli_page() -> str:
         "Every command's help, as `--help` prints it. `--home` names the node or registry, "
         "`--json` prints stable keys. Exit code 0: done, 1: refused or failed, 2: wrong usage.",
         *_help(command, context),
+    )
+
+
+def protos_page() -> str:
+    """Services with their methods, and messages with their fields."""
+    files = proto_page.compiled(PROJECT / "protos")
+    parts = ["## Services"]
+    for name, what, rows in proto_page.services(files):
+        parts += [f"### {name}", what, _table(("method", "asked", "answered", "what"), rows)]
+    parts.append("## Messages")
+    for package, rows in proto_page.messages(files):
+        parts += [f"### Of {package}", _table(("field", "type", "what"), rows)]
+    return _page(
+        "Protos",
+        "`simpul.v1` is the wire standard, and what nodes offer to apps. `simpul.node.v1` and "
+        "`simpul.registry.v1` are the administration of a node and of a registry, over their Unix "
+        "socket or mutual TLS; `simpul` itself uses nothing else.",
+        *parts,
     )
 
 
