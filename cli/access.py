@@ -8,6 +8,7 @@ import typer
 
 from cli import (
     access_decide,
+    access_delegate,
     access_groups,
     access_show,
     access_sign,
@@ -75,6 +76,15 @@ Replaces = Annotated[
         "--renews", metavar="AGREEMENT", help="The agreement that this one takes the place of."
     ),
 ]
+OnBehalfOf = Annotated[
+    str,
+    typer.Option(
+        "--on-behalf-of",
+        metavar="MEMBER",
+        help="In whose name the consumer will call, by a delegation of that member's (simpul "
+        "access delegations); of a request only.",
+    ),
+]
 ForSigning = Annotated[
     Path | None,
     typer.Option(
@@ -130,6 +140,7 @@ def _proposing(propose: Propose, *, allows: bool) -> Callable[..., None]:
         consumer_days: ConsumerDays = None,
         hidden: Hidden = False,
         renews: Replaces = "",
+        on_behalf_of: OnBehalfOf = "",
         note: Note = "",
         for_signing: ForSigning = None,
         as_json: AsJson = False,
@@ -141,7 +152,7 @@ def _proposing(propose: Propose, *, allows: bool) -> Callable[..., None]:
         say_all_because(terms, all_because)
         _say_whole(terms, consumer, service, purpose, legal_basis, description)
         terms.valid_from_ms, terms.hidden_from_citizens = begin_ms(begins), hidden
-        terms.replaces = renews
+        terms.replaces, terms.on_behalf_of = renews, on_behalf_of
         if for_signing is not None:
             access_sign.draft(home, terms, for_signing, allows=allows, as_json=as_json)
             return
@@ -161,6 +172,8 @@ app.command(
         "simpul access request --home N --consumer ID/KEMENTERIAN/KOMDIGI/superapp"
         " --service ID/DAERAH/53.15/pariwisata/wisata.v1.Wisata --method Get"
         " --field Get/island.name --purpose layanan-wisata --rate 10/s --days 90",
+        "simpul access request --home N --consumer ID/DAERAH/61/portal --on-behalf-of"
+        " ID/DAERAH/61.01 --service ID/KEMENTERIAN/KEMENPAR/katalog/wisata.v1.Wisata",
     ),
 )(_proposing(_request, allows=False))
 app.command(
@@ -205,7 +218,7 @@ def _print_made(made: Made, *, as_json: bool) -> None:
     agreement = made.agreement
     print_line(agreement.agreement)
     print_done(
-        f"{listed(agreement.consumers)} may call {listed(agreement.methods)} until "
+        f"{access_show.consumers(agreement)} may call {listed(agreement.methods)} until "
         f"{when(agreement.valid_until_ms)} ({agreement.state})"
     )
     access_decide.print_untold(made.untold)
@@ -213,7 +226,9 @@ def _print_made(made: Made, *, as_json: bool) -> None:
         print_hint(hint)
 
 
-for _group in (access_decide.app, access_show.app, access_sign.app, access_usage.app):
+for _group in (
+    access_decide.app, access_delegate.app, access_show.app, access_sign.app, access_usage.app,
+):  # fmt: skip
     app.registered_commands.extend(_group.registered_commands)
 
 app.add_typer(access_groups.app, name="group")

@@ -21,7 +21,7 @@ from cli.output import (
 )
 
 if TYPE_CHECKING:
-    from simpul.node.v1.admin_pb2 import Agreement
+    from simpul.node.v1.admin_pb2 import Agreement, ShowAgreementResponse
 
 app = group("Look at agreements.")
 
@@ -58,7 +58,7 @@ def inbox(home: NodeHomeDir, as_json: AsJson = False) -> None:
         ("AGREEMENT", "STATE", "CONSUMER", "SERVICE", "METHODS", "PURPOSES", "NOTE"),
         (
             (
-                item.agreement[:12], item.state, listed(item.consumers), _service(item),
+                item.agreement[:12], item.state, consumers(item), _service(item),
                 listed(item.methods), listed(item.purposes), item.note or "-",
             )
             for item in answer.agreements
@@ -90,6 +90,7 @@ def show(agreement: AgreementArgument, home: NodeHomeDir, as_json: AsJson = Fals
             *((item.term, item.says) for item in found.terms),
             ("provider's identity key", found.provider_identity_key_id.hex()),
             ("consumer's identity key", found.consumer_identity_key_id.hex()),
+            *_delegation(found),
         )
     )
     for hint in found.hints:
@@ -138,13 +139,25 @@ def settle(home: NodeHomeDir, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
+def consumers(item: "Agreement") -> str:
+    """Who calls, and in whose name where it isn't its own."""
+    names = listed(item.consumers)
+    return f"{names} for {item.on_behalf_of}" if item.on_behalf_of else names
+
+
+def _delegation(found: "ShowAgreementResponse") -> Iterable[tuple[str, str]]:
+    if found.agreement.delegation:
+        yield "delegation", found.agreement.delegation
+        yield "delegator's identity key", found.delegator_identity_key_id.hex()
+
+
 def _rows(agreements: "Iterable[Agreement]") -> Iterable[tuple[str, ...]]:
     for item in agreements:
         yield (
             item.agreement,
             item.side,
             item.state,
-            listed(item.consumers),
+            consumers(item),
             _service(item),
             listed(item.methods),
             listed(item.purposes),

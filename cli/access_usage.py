@@ -15,7 +15,11 @@ app = group("See how agreements are used.")
 
 @app.command(
     "usage",
-    epilog=examples("simpul access usage --home N", "simpul access usage 3f9a20 --days 1 --home N"),
+    epilog=examples(
+        "simpul access usage --home N",
+        "simpul access usage 3f9a20 --days 1 --home N",
+        "simpul access usage --on-behalf-of ID/DAERAH/61.01 --home N",
+    ),
 )
 def usage(
     home: NodeHomeDir,
@@ -26,6 +30,12 @@ def usage(
     days: Annotated[
         int, typer.Option(min=1, max=3650, metavar="N", help="Count the calls of the last N days.")
     ] = 30,
+    on_behalf_of: Annotated[
+        str,
+        typer.Option(
+            "--on-behalf-of", metavar="MEMBER", help="Only calls in the name of this member."
+        ),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Show calls, refusals and volume of agreements, and how close each is to its quota.
@@ -35,16 +45,20 @@ def usage(
     from cli.admin import ask_node
     from simpul.node.v1 import admin_pb2
 
-    request = admin_pb2.ListUsageRequest(agreement=agreement, days=days)
+    request = admin_pb2.ListUsageRequest(agreement=agreement, days=days, on_behalf_of=on_behalf_of)
     answer = ask_node(home, lambda stub: stub.ListUsage(request))
     if as_json:
         print_json(to_dict(answer))
         return
     print_table(
-        ("AGREEMENT", "SIDE", "STATE", "CALLS", "REFUSED", "ASKED", "ANSWERED", "TODAY", "LAST"),
+        (
+            "AGREEMENT", "SIDE", "ON BEHALF OF", "STATE", "CALLS", "REFUSED", "ASKED", "ANSWERED",
+            "TODAY", "LAST",
+        ),
         (
             (
-                item.agreement[:12], item.side, item.state, str(item.calls), str(item.refused),
+                item.agreement[:12], item.side, item.on_behalf_of or "-", item.state,
+                str(item.calls), str(item.refused),
                 _size(item.request_bytes), _size(item.response_bytes), _today(item),
                 when(item.last_call_ms) if item.last_call_ms else "never",
             )

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +126,14 @@ def call(
         str | None,
         typer.Option(metavar="NAME", help="What for; needed only where the agreement has several."),
     ] = None,
+    on_behalf_of: Annotated[
+        str | None,
+        typer.Option(
+            "--on-behalf-of",
+            metavar="MEMBER",
+            help="In whose name, where it isn't the caller's own; as the agreement says.",
+        ),
+    ] = None,
     user: Annotated[
         str | None, typer.Option(metavar="TEXT", help="The end user, for the record.")
     ] = None,
@@ -171,7 +179,15 @@ def call(
         data=data,
         sender=sender,
         token=token,
-        said=_said(purpose, user, issue, header or []),
+        said=_said(
+            (
+                ("simpul-purpose", purpose),
+                ("simpul-on-behalf-of", on_behalf_of),
+                ("simpul-user", user),
+                ("simpul-issue", issue),
+            ),
+            header or [],
+        ),
         timeout_s=timeout,
         as_json=as_json,
     )
@@ -186,13 +202,10 @@ def _service(text: str, *, by_region: bool) -> ServiceId | str:
     return text
 
 
-def _said(
-    purpose: str | None, user: str | None, issue: str | None, headers: list[str]
-) -> "Metadata":
+def _said(named: Iterable[tuple[str, str | None]], headers: list[str]) -> "Metadata":
     from cli.gateway import entry
     from cli.gateway import header as parse_header
 
-    named = (("simpul-purpose", purpose), ("simpul-user", user), ("simpul-issue", issue))
     return (
         *(entry(key, value) for key, value in named if value is not None),
         *(parse_header(text) for text in headers),

@@ -136,6 +136,7 @@ def _call(call: CallFacts) -> dict[str, object]:
         "method": call.method,
         "agreement": None if call.agreement is None else call.agreement.hex(),
         "purpose": call.purpose,
+        "on_behalf_of": call.on_behalf_of,
         "outcome": call.outcome,
         "status": call.status,
         "code": call.code,

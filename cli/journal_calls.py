@@ -110,6 +110,10 @@ def list_calls(
     purpose: Annotated[
         str | None, typer.Option(metavar="NAME", help="The purpose, as in the agreement.")
     ] = None,
+    on_behalf_of: Annotated[
+        str | None,
+        typer.Option("--on-behalf-of", metavar="MEMBER", help="In whose name was called."),
+    ] = None,
     status: Annotated[
         str | None, typer.Option(metavar="STATUS", help="gRPC's, by name or number: NOT_FOUND, 5.")
     ] = None,
@@ -163,6 +167,7 @@ def list_calls(
         method=method,
         agreement=None if agreement is None else _agreement(agreement),
         purpose=purpose,
+        on_behalf_of=on_behalf_of,
         status=None if status is None else _status_number(status),
         code=None if code is None else _code(code),
         since_ms=None if since is None else parse_time(since, at_ms),
@@ -321,6 +326,7 @@ def _call(row: "CallRow") -> dict[str, object]:
         "method": row.method,
         "agreement": _hex(row.agreement),
         "purpose": row.purpose,
+        "on_behalf_of": row.on_behalf_of,
         "grpc_status": None if row.status is None else status_name(row.status),
         "code": row.code or None,
         "gather_id": _hex(row.gather_id),
@@ -377,7 +383,7 @@ def _print_rows(rows: list["CallRow"]) -> None:
                 row.call_id.hex(),
                 row.role.value,
                 f"{row.service or '?'}/{row.method or '?'}",
-                (row.provider if row.role.value == "consumer" else row.consumer) or "-",
+                _with(row),
                 row.peer or "-",
                 _outcome(row),
             )
@@ -385,6 +391,12 @@ def _print_rows(rows: list["CallRow"]) -> None:
         ),
         empty="No such calls",
     )
+
+
+def _with(row: "CallRow") -> str:
+    """The other side, and in whose name was called."""
+    across = (row.provider if row.role.value == "consumer" else row.consumer) or "-"
+    return f"{across} for {row.on_behalf_of}" if row.on_behalf_of else across
 
 
 def _print_detail(item: "CallDetail", covering: list["KeptCheckpoint"]) -> None:
@@ -396,6 +408,7 @@ def _print_detail(item: "CallDetail", covering: list["KeptCheckpoint"]) -> None:
             ("outcome", _outcome(row)),
             *(() if row.settled is None else (("settled", _SETTLED[row.settled.value]),)),
             ("consumer", row.consumer or "-"),
+            *(() if row.on_behalf_of is None else (("on behalf of", row.on_behalf_of),)),
             ("provider", row.provider or "-"),
             ("method", f"{row.service or '?'}/{row.method or '?'}"),
             ("peer", row.peer or "-"),

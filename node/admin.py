@@ -15,6 +15,7 @@ from grpc import aio
 from node.admin_access import AccessAdmin
 from node.admin_calls import CallAdmin
 from node.admin_contracts import ContractAdmin
+from node.admin_delegations import DelegationAdmin
 from node.admin_erasure import ErasureAdmin
 from node.admin_journal import JournalAdmin
 from node.admin_purposes import PurposeAdmin
@@ -33,6 +34,7 @@ class NodeAdmin(
     AccessAdmin,
     CallAdmin,
     ContractAdmin,
+    DelegationAdmin,
     ErasureAdmin,
     JournalAdmin,
     PurposeAdmin,

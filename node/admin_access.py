@@ -16,7 +16,7 @@ from node.operations.desk import Desk
 from node.operations.usage import Usage, usage
 from node.store.agreement_lives import list_steps
 from node.store.agreements import get_agreement
-from security.agreement import parse_agreement
+from security.agreement import AgreementTerms, parse_agreement
 from security.agreement_compare import Change, compare, describe
 from security.agreement_life import Party
 from security.errors import SimpulError
@@ -116,6 +116,8 @@ class AccessAdmin(admin_pb2_grpc.NodeAdminServicer):
             asked = [await asyncio.to_thread(self._access.one, request.agreement)]
         else:
             asked = await asyncio.to_thread(self._access.shown)
+        if request.on_behalf_of:
+            asked = [each for each in asked if _on_behalf_of(each.terms) == request.on_behalf_of]
         found = await usage(self._desk, asked, request.days or DEFAULT_USAGE_DAYS)
         return admin_pb2.ListUsageResponse(usage=[_usage(each) for each in found])
 
@@ -162,6 +164,9 @@ class AccessAdmin(admin_pb2_grpc.NodeAdminServicer):
             why=shown.why,
             provider_identity_key_id=terms.provider.identity_key_id,
             consumer_identity_key_id=terms.consumer.identity_key_id,
+            delegator_identity_key_id=b""
+            if terms.delegator is None
+            else terms.delegator.identity_key_id,
             hints=self._access.hints(shown),
         )
 
@@ -187,6 +192,8 @@ def _shown(shown: Shown) -> admin_pb2.Agreement:
         counters="" if counters is None else counters.hex(),
         waits=shown.waits,
         keep=terms.payload_keeper.name,
+        on_behalf_of=_on_behalf_of(terms),
+        delegation="" if terms.delegation is None else terms.delegation.hex(),
     )
 
 
@@ -204,7 +211,12 @@ def _usage(item: Usage) -> admin_pb2.AgreementUsage:
         given_today=item.given_today,
         calls_per_day=0 if rate is None else rate.calls_per_day,
         unused=item.unused,
+        on_behalf_of=_on_behalf_of(item.shown.terms),
     )
+
+
+def _on_behalf_of(terms: AgreementTerms) -> str:
+    return "" if terms.delegator is None else str(terms.delegator.member)
 
 
 def _untold(done: Done) -> admin_pb2.Untold | None:

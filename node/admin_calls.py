@@ -76,6 +76,7 @@ def _filter(request: admin_pb2.ListCallsRequest) -> CallFilter:
         if request.agreement
         else None,
         purpose=request.purpose or None,
+        on_behalf_of=request.on_behalf_of or None,
         status=request.status if request.HasField("status") else None,
         code=request.code or None,
         since_ms=request.since_ms or None,
@@ -122,6 +123,7 @@ def _call(row: CallRow) -> admin_pb2.RecordedCall:
         request_bytes=row.request_bytes,
         response_bytes=row.response_bytes,
         settled=row.settled or "",
+        on_behalf_of=row.on_behalf_of or "",
     )
 
 

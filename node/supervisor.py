@@ -351,8 +351,8 @@ class Supervisor:
 
     async def _answer(self, service: str, method: str, data: bytes, asker: Asker) -> bytes:
         """What a peer asks of this node's own services."""
-        if service == agreements.SERVICE:
-            return await self._access.answer(method, data, asker.member)
+        if service in {agreements.SERVICE, agreements.DELEGATIONS}:
+            return await self._access.answer(service, method, data, asker.member)
         if service == wire.SERVICE:
             return await self._reconciling.answer(asker.node, method, data)
         if (service, method) == erasure.METHOD:

@@ -87,6 +87,7 @@ TELL_S: Final = 0.2
 # The nodes' own services: each with the method that a peer may ask.
 BUILT_IN: Final = (
     *((agreements.SERVICE, method) for method in agreements.METHODS),
+    *((agreements.DELEGATIONS, method) for method in agreements.DELEGATION_METHODS),
     *((wire.SERVICE, method) for method in wire.METHODS),
     erasure.METHOD,
 )
@@ -439,7 +440,7 @@ def _snapshot(pushed: control_pb2.Snapshot, view: DirectoryView, config: NodeCon
     ]
     return Snapshot(
         view,
-        AgreementBook(signed.agreement for signed in pushed.agreements),
+        AgreementBook((each.agreement for each in pushed.agreements), pushed.undelegated),
         AppBook(apps, config.loopback_subsystem),
         {ServiceId.parse(route.service_id): route.target for route in pushed.routes},
         SimpulError(Code(pushed.refusal_code), pushed.refusal_message)

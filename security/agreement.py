@@ -4,14 +4,15 @@
       agreement              Agreement bytes, as hashed and signed
       provider_signature     by the provider's identity key
       consumer_signature     by the consumer's
+      delegation             where the consumer acts for another: what that one lets it do
+      delegator_signature    by the delegator's identity key, over the delegation
 
 The registry is neither asked nor told. Each side pins the identity key that the agreement names
 for the other, so that a captured registry can't put another key in its place.
 
 What `permit` decides is who may call which method, for which purpose, and when. Rates, fields and
 retention are terms too, and whoever carries the call must keep them: they need a count, or the
-message, and neither is here. An agreement with a delegator isn't accepted yet: the
-format has a place for its signature, but nothing here judges a delegation.
+message, and neither is here. Whether a delegation was revoked is for whoever keeps revocations.
 
 Source: docs/spec, "Agreements"; protos/simpul/v1/agreement.proto.
 """
@@ -37,11 +38,13 @@ from security.agreement_terms import (
     parse_agreement,
     print_agreement,
 )
+from security.delegation import check_delegation
 from security.directory import DirectoryView
 from security.errors import Code, SimpulError
 from security.hashing import AGREEMENT, AGREEMENT_SIGNATURE, digest
-from security.identifiers import SubsystemId
+from security.identifiers import MemberId, SubsystemId
 from security.keys import PrivateKey, PublicKey
+from security.parties import identity_key
 from simpul.v1 import agreement_pb2
 
 __all__ = [
@@ -103,8 +106,8 @@ def verify_proposal(
 ) -> tuple[AgreementTerms, Side]:
     """Check an agreement that only one party has signed, and say which.
 
-    Steps 1 to 4 of `verify_agreement`, and 5 or 6 for the party that signed. Step 4 also asks that
-    both parties are active: nothing new is agreed with a member that is suspended or removed.
+    The steps of `verify_agreement`, of 5 and 6 the one for the party that signed. Step 4 also asks
+    that all parties are active: nothing new is agreed with a member that is suspended or removed.
 
     Raises:
         SimpulError: as `verify_agreement`; AGREEMENT_INVALID at step 5 where nobody signed, at 6
@@ -112,18 +115,19 @@ def verify_proposal(
     """
     terms = _verify_form(signed, directory, now_ms)
     # 4. Active parties.
-    for party in (terms.provider, terms.consumer):
+    for party in terms.parties:
         _require_active(party, directory)
+    _verify_delegation(signed, terms, directory, pinned)
     if len(signed.provider_signature) == 0 and len(signed.consumer_signature) == 0:
         raise _refused(5, "nobody has signed it")
     if len(signed.provider_signature) != 0 and len(signed.consumer_signature) != 0:
         raise _refused(6, "a proposal has both signatures already")
     # 4 and 5, or 4 and 6.
     if len(signed.provider_signature) != 0:
-        key = _identity_key(terms.provider, directory, pinned)
+        key = identity_key(terms.provider, directory, pinned)
         _verify_signature(5, key, signed.agreement, signed.provider_signature)
         return terms, Side.PROVIDER
-    key = _identity_key(terms.consumer, directory, pinned)
+    key = identity_key(terms.consumer, directory, pinned)
     _verify_signature(6, key, signed.agreement, signed.consumer_signature)
     return terms, Side.CONSUMER
 
@@ -141,23 +145,27 @@ def verify_agreement(
     that the agreement names.
 
     1. Form: strictly parsed, every term known.
-    2. Federation: the directory's; no delegator.
+    2. Federation: the directory's.
     3. Time: issued at most 60 s ahead, and not over.
     4. Identity keys: those that the agreement names are listed or pinned, and not revoked.
     5. The provider's signature.
     6. The consumer's signature.
+    7. The delegation, where there is a delegator: it is the one that the agreement names.
+    8. The delegator's signature, by its identity key, as 4.
+    9. The agreement lies within it.
 
     Raises:
         SimpulError: AGREEMENT_INVALID, ACCESS_EXPIRED (3); MEMBER_UNKNOWN, KEY_UNKNOWN,
-            KEY_REVOKED, IDENTITY_CHANGED (4).
+            KEY_REVOKED, IDENTITY_CHANGED (4, 8); DELEGATION_INVALID (7, 8, 9).
     """
     terms = _verify_form(signed, directory, now_ms)
     # 4 and 5. The provider.
-    provider_key = _identity_key(terms.provider, directory, pinned)
+    provider_key = identity_key(terms.provider, directory, pinned)
     _verify_signature(5, provider_key, signed.agreement, signed.provider_signature)
     # 4 and 6. The consumer.
-    consumer_key = _identity_key(terms.consumer, directory, pinned)
+    consumer_key = identity_key(terms.consumer, directory, pinned)
     _verify_signature(6, consumer_key, signed.agreement, signed.consumer_signature)
+    _verify_delegation(signed, terms, directory, pinned)
     return terms
 
 
@@ -169,13 +177,14 @@ def permit(
     service: str,
     method: str,
     purpose: str | None,
+    on_behalf_of: MemberId | None = None,
     now_ms: int,
 ) -> str:
     """Return the purpose under which a call is permitted: the one given, or the only one there is.
 
     Raises:
-        SimpulError: ACCESS_NO_AGREEMENT for another provider, ACCESS_CONSUMER, ACCESS_METHOD,
-            ACCESS_EXPIRED or ACCESS_PURPOSE.
+        SimpulError: ACCESS_NO_AGREEMENT for another provider, ACCESS_CONSUMER, ACCESS_DELEGATION
+            for another one acted for, ACCESS_METHOD, ACCESS_EXPIRED or ACCESS_PURPOSE.
     """
     if provider != terms.provider_subsystem:
         raise SimpulError(
@@ -187,6 +196,13 @@ def permit(
         raise SimpulError(
             Code.ACCESS_CONSUMER,
             f"the agreement doesn't name {consumer}; ask {provider} for one that does",
+        )
+    delegator = None if terms.delegator is None else terms.delegator.member
+    if on_behalf_of != delegator:
+        raise SimpulError(
+            Code.ACCESS_DELEGATION,
+            f"the agreement is for calls on behalf of {delegator or 'nobody else'}, and this one "
+            f"is on behalf of {on_behalf_of or 'nobody else'}: say it as the agreement does",
         )
     if not any(service == item.service and method in item.methods for item in terms.services):
         raise SimpulError(
@@ -208,8 +224,6 @@ def _verify_form(
     # 2. Federation.
     if terms.federation != directory.federation:
         raise _refused(2, f"it is of federation {terms.federation}")
-    if terms.delegator is not None or len(signed.delegator_signature) != 0:
-        raise _refused(2, "it has a delegator, which this version doesn't know how to judge")
     # 3. Time.
     if terms.issued_at_ms > now_ms + MAX_AHEAD_MS:
         raise _refused(3, "it was issued in the future; set the clocks")
@@ -227,28 +241,19 @@ def _require_active(party: Party, directory: DirectoryView) -> None:
         raise SimpulError(error.code, error.message, **{**error.details, "step": "4"}) from None
 
 
-def _identity_key(
-    party: Party, directory: DirectoryView, pinned: Mapping[bytes, PublicKey]
-) -> PublicKey:
-    listed = directory.identity_key(party.member)
-    if party.identity_key_id in directory.member(party.member).revoked:
-        raise SimpulError(
-            Code.KEY_REVOKED,
-            f"the identity key that {party.member} had in the agreement is revoked; make a new one",
-            step="4",
-        )
-    if listed.key_id == party.identity_key_id:
-        return listed
-    kept = pinned.get(party.identity_key_id)
-    if kept is None or kept.key_id != party.identity_key_id:
-        raise SimpulError(
-            Code.IDENTITY_CHANGED,
-            f"the directory lists another identity key of {party.member} than the agreement names; "
-            "compare the fingerprint with that member by another way",
-            step="4",
-            member=str(party.member),
-        )
-    return kept
+def _verify_delegation(
+    signed: agreement_pb2.SignedAgreement,
+    terms: AgreementTerms,
+    directory: DirectoryView,
+    pinned: Mapping[bytes, PublicKey],
+) -> None:
+    key = None
+    if terms.delegator is not None:
+        try:
+            key = identity_key(terms.delegator, directory, pinned)
+        except SimpulError as error:
+            raise SimpulError(error.code, error.message, **{**error.details, "step": "8"}) from None
+    check_delegation(terms, signed.delegation, signed.delegator_signature, key)
 
 
 def _verify_signature(step: int, key: PublicKey, data: bytes, signature: bytes) -> None:

@@ -221,7 +221,9 @@ _TERMS: Final = (
     _Term(
         "on behalf of",
         lambda terms: "nobody else" if terms.delegator is None else str(terms.delegator.member),
-        lambda inner, outer: inner.delegator == outer.delegator,
+        lambda inner, outer: (
+            inner.delegator == outer.delegator and inner.delegation == outer.delegation
+        ),
     ),
     _Term(
         "provider's subsystem",

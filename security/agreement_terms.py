@@ -142,6 +142,14 @@ class AgreementTerms:
     replaces: bytes | None
     # Empty: at any hour.
     hours: tuple[HoursTerm, ...]
+    # The hash of the delegation under which the consumer acts for the delegator.
+    delegation: bytes | None = None
+
+    @property
+    def parties(self) -> tuple[Party, ...]:
+        """Provider, consumer, and the delegator where there is one."""
+        both = (self.provider, self.consumer)
+        return both if self.delegator is None else (*both, self.delegator)
 
     @property
     def federation(self) -> str:
@@ -213,6 +221,7 @@ def print_agreement(terms: AgreementTerms) -> bytes:
             agreement_pb2.HoursTerm(from_minute=item.from_minute, until_minute=item.until_minute)
             for item in terms.hours
         ],
+        delegation=b"" if terms.delegation is None else terms.delegation,
     ).SerializeToString(deterministic=True)
 
 
@@ -262,6 +271,11 @@ def _read(message: agreement_pb2.Agreement) -> AgreementTerms:
             else _sized("hash of the replaced one", message.replaces, HASH_BYTES)
         ),
         hours=tuple(_read_hours(item) for item in message.hours),
+        delegation=(
+            None
+            if len(message.delegation) == 0
+            else _sized("delegation's hash", message.delegation, HASH_BYTES)
+        ),
     )
 
 
@@ -338,9 +352,15 @@ def _check_parties(terms: AgreementTerms) -> None:
         raise invalid("its parties are of different federations")
     if terms.provider_subsystem.member != terms.provider.member:
         raise invalid("the provider's subsystem isn't the provider's")
-    callers = {party.member for party in parties[1:]}
-    if any(item.member not in callers for item in terms.consumer_subsystems):
-        raise invalid("a consumer's subsystem is neither the consumer's nor the delegator's")
+    if any(item.member != terms.consumer.member for item in terms.consumer_subsystems):
+        raise invalid("a consumer's subsystem isn't the consumer's")
+    if (terms.delegator is None) != (terms.delegation is None):
+        raise invalid("a delegator and a delegation go together")
+    if terms.delegator is not None and terms.delegator.member in {
+        terms.provider.member,
+        terms.consumer.member,
+    }:
+        raise invalid("its delegator is the provider or the consumer itself")
 
 
 def _check_times(terms: AgreementTerms) -> None:

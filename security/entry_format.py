@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 from security.commitment import ROUND_BYTES, SALT_BYTES, Commitment, Tally
 from security.errors import Code, SimpulError
 from security.hashing import HASH_BYTES
-from security.identifiers import ServiceId, SubsystemId, check_method_name
+from security.identifiers import MemberId, ServiceId, SubsystemId, check_method_name
 from security.kinds import (
     Cancel,
     CancelReason,
@@ -172,6 +172,7 @@ def _open_proto(kind: Open) -> parcel_pb2.Open:
         deadline_left_ms=kind.deadline_left_ms,
         gather_id=kind.gather_id or b"",
         unary=kind.unary,
+        on_behalf_of="" if kind.on_behalf_of is None else str(kind.on_behalf_of),
     )
 
 
@@ -216,8 +217,16 @@ def _service(subsystem: str, service: str, method: str) -> ServiceId:
     return ServiceId(SubsystemId.parse(subsystem), service)
 
 
+@lru_cache(maxsize=_REMEMBERED_NAMES)
+def _member(text: str) -> MemberId:
+    return MemberId.parse(text)
+
+
 def _open(message: parcel_pb2.Open) -> Open:
+    on_behalf_of = None
     try:
+        if message.on_behalf_of:
+            on_behalf_of = _member(message.on_behalf_of)
         consumer = _subsystem(message.consumer)
         service = _service(message.provider, message.service, message.method)
     except SimpulError as error:
@@ -226,12 +235,16 @@ def _open(message: parcel_pb2.Open) -> Open:
     if not agreement:
         if purpose:
             refuse("an open has a purpose and no agreement")
+        if on_behalf_of is not None:
+            refuse("an open is on behalf of a member, and names no agreement")
         if message.service.rpartition(".")[0] != OWN_PACKAGE:
             refuse(f"an open of a service outside {OWN_PACKAGE} names no agreement")
     elif len(agreement) != HASH_BYTES or _PURPOSE.fullmatch(purpose) is None:
         refuse("an open's agreement hasn't 32 bytes, or its purpose can't be shown")
     if gather_id and len(gather_id) != GATHER_ID_BYTES:
         refuse("an open's gather id hasn't 16 bytes")
+    if on_behalf_of is not None and on_behalf_of == consumer.member:
+        refuse("an open is on behalf of the member that calls")
     return Open(
         consumer,
         service,
@@ -241,6 +254,7 @@ def _open(message: parcel_pb2.Open) -> Open:
         message.deadline_left_ms if message.HasField("deadline_left_ms") else None,
         gather_id or None,
         message.unary,
+        on_behalf_of,
     )
 
 

@@ -11,9 +11,12 @@ key proves nothing.
 Source: docs/spec, "Evidence: steps", "Agreements".
 """
 
+from collections.abc import Iterator
+
 from security.agreement import agreement_hash, permit
 from security.agreement_terms import AgreementTerms, Party, parse_agreement
 from security.commitment import SALT_BYTES, check_payload, check_private
+from security.delegation import check_delegation
 from security.directory_records import MemberRecordView
 from security.errors import SimpulError
 from security.evidence_case import Case
@@ -27,7 +30,11 @@ from security.succession import follow_successions
 
 
 def agreement(case: Case) -> Outcome:
-    """16. The agreement that the open names, signed by both parties' identity keys."""
+    """16. The agreement that the open names, signed by its parties' identity keys.
+
+    Where the consumer acted for another: that one signed the delegation, and it covers the
+    agreement.
+    """
     shown, opened = case.evidence.agreement, case.opened
     _check_keys(case, shown)
     named = None if opened is None else opened.agreement
@@ -42,8 +49,6 @@ def agreement(case: Case) -> Outcome:
     terms = parse_agreement(shown.agreement)
     if terms.federation != case.evidence.federation:
         raise refused("the agreement is of another federation")
-    if terms.delegator is not None or shown.delegator_signature:
-        raise refused("the agreement has a delegator, which this version can't judge")
     for party, signature in (
         (terms.provider, shown.provider_signature),
         (terms.consumer, shown.consumer_signature),
@@ -53,12 +58,25 @@ def agreement(case: Case) -> Outcome:
             raise refused(f"the agreement isn't signed by {party.member}")
         key.verify(AGREEMENT_SIGNATURE, shown.agreement, signature)
         _check_seals(case, party, key)
+    delegator = None if terms.delegator is None else _identity_key(case, terms.delegator)
+    check_delegation(terms, shown.delegation, shown.delegator_signature, delegator)
     case.terms = terms
     return proven(
-        f"agreement {named.hex()[:16]}, signed by {terms.provider.member} (key "
-        f"{terms.provider.identity_key_id.hex()[:16]}) and {terms.consumer.member} (key "
-        f"{terms.consumer.identity_key_id.hex()[:16]})"
+        f"agreement {named.hex()[:16]}, signed by {_by(terms.provider)} and {_by(terms.consumer)}",
+        *_delegated(terms),
     )
+
+
+def _by(party: Party) -> str:
+    return f"{party.member} (key {party.identity_key_id.hex()[:16]})"
+
+
+def _delegated(terms: AgreementTerms) -> Iterator[str]:
+    if terms.delegator is not None and terms.delegation is not None:
+        yield (
+            f"on behalf of {terms.delegator.member}, by delegation {terms.delegation.hex()[:16]}, "
+            f"signed by {_by(terms.delegator)}"
+        )
 
 
 def permission(case: Case) -> Outcome:
@@ -77,6 +95,7 @@ def permission(case: Case) -> Outcome:
             service=opened.service.service,
             method=opened.method,
             purpose=opened.purpose,
+            on_behalf_of=opened.on_behalf_of,
             now_ms=sealed_at_ms,
         )
     except SimpulError as error:
@@ -124,7 +143,7 @@ def _check_keys(case: Case, shown: ShownAgreement | None) -> None:
     named: set[bytes] = set()
     if shown is not None:
         terms = parse_agreement(shown.agreement)
-        named = {terms.provider.identity_key_id, terms.consumer.identity_key_id}
+        named = {party.identity_key_id for party in terms.parties}
     if not {key.key_id for key in case.evidence.identity_keys} <= named:
         raise refused("it holds an identity key that the agreement doesn't name")
 

@@ -221,6 +221,7 @@ def _facts(case: Case, kind: Open, requests: int, responses: int) -> CallFacts:
         method=kind.method,
         agreement=kind.agreement,
         purpose=kind.purpose,
+        on_behalf_of=None if kind.on_behalf_of is None else str(kind.on_behalf_of),
         outcome=outcome,
         status=status,
         code=code,

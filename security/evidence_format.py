@@ -105,7 +105,9 @@ class ShownAgreement:
     agreement: bytes
     provider_signature: bytes
     consumer_signature: bytes
+    # Where the consumer acts for another: the delegation, and that one's signature of it.
     delegator_signature: bytes = b""
+    delegation: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +254,7 @@ def _agreement(message: agreement_pb2.SignedAgreement) -> ShownAgreement:
         message.provider_signature,
         message.consumer_signature,
         message.delegator_signature,
+        message.delegation,
     )
 
 
@@ -301,6 +304,7 @@ def _agreement_proto(item: ShownAgreement) -> agreement_pb2.SignedAgreement:
         provider_signature=item.provider_signature,
         consumer_signature=item.consumer_signature,
         delegator_signature=item.delegator_signature,
+        delegation=item.delegation,
     )
 
 

@@ -197,6 +197,7 @@ def _agreement(
         first.provider_signature or second.provider_signature,
         first.consumer_signature or second.consumer_signature,
         first.delegator_signature or second.delegator_signature,
+        first.delegation or second.delegation,
     )
 
 

@@ -84,6 +84,8 @@ class CallFacts:
     method: str
     agreement: bytes | None
     purpose: str | None
+    # The member in whose name was called, where it wasn't the consumer's own.
+    on_behalf_of: str | None
     outcome: str
     status: int | None
     code: str | None

@@ -20,7 +20,7 @@ from enum import IntEnum, StrEnum
 from typing import ClassVar
 
 from security.commitment import NO_MESSAGES, Tally
-from security.identifiers import ServiceId, SubsystemId
+from security.identifiers import MemberId, ServiceId, SubsystemId
 
 
 class EntryKind(StrEnum):
@@ -65,6 +65,8 @@ class Open:
     # 16 bytes, where this call is one of a gather.
     gather_id: bytes | None = None
     unary: bool = False
+    # The member in whose name is called, where it isn't the consumer's own: with an agreement only.
+    on_behalf_of: MemberId | None = None
 
 
 @dataclass(frozen=True, slots=True)

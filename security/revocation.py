@@ -4,6 +4,9 @@ It is signed by the party's identity key, or by one of the seal keys of its stat
 key lies on one node of a member, and a revocation must not wait for it. Whoever steals a seal key
 can end agreements with it, and begin none.
 
+A delegation is ended by the same document, with its own hash in the agreement's place and under a
+domain of its own, by the delegator alone.
+
 Source: docs/spec, "Agreements: revocation".
 """
 
@@ -15,9 +18,10 @@ from typing import Final
 from security import strict
 from security.agreement import agreement_hash, parse_agreement
 from security.agreement_terms import AgreementTerms, Party
+from security.delegation import delegation_hash, parse_delegation
 from security.directory import DirectoryView
 from security.errors import Code, SimpulError
-from security.hashing import AGREEMENT_REVOCATION, HASH_BYTES
+from security.hashing import AGREEMENT_REVOCATION, DELEGATION_REVOCATION, HASH_BYTES
 from security.identifiers import MemberId
 from security.keys import PrivateKey, PublicKey
 from security.statement import MAX_TIME_MS
@@ -32,7 +36,7 @@ _NO_PINS: Final[Mapping[bytes, PublicKey]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """`member` ends the agreement of this hash (32 bytes)."""
+    """`member` ends the agreement, or the delegation, of this hash (32 bytes)."""
 
     agreement: bytes
     member: MemberId
@@ -89,6 +93,18 @@ def sign_revocation(revocation: Revocation, key: PrivateKey) -> agreement_pb2.Si
     )
 
 
+def sign_delegation_revocation(
+    revocation: Revocation, key: PrivateKey
+) -> agreement_pb2.SignedRevocation:
+    """Sign the end of a delegation, by an identity key or a seal key of the delegator's."""
+    data = print_revocation(revocation)
+    return agreement_pb2.SignedRevocation(
+        revocation=data,
+        key_id=key.public.key_id,
+        signature=key.sign(DELEGATION_REVOCATION, data),
+    )
+
+
 def verify_revocation(
     signed: agreement_pb2.SignedRevocation,
     agreement: bytes,
@@ -102,7 +118,7 @@ def verify_revocation(
 
     1. Form.
     2. It is of this agreement.
-    3. By one of its parties.
+    3. By one of its parties; not by a delegator, which ends its delegation.
     4. At most 60 s ahead.
     5. The key is the member's: its identity key, listed or pinned, or a seal key of its statement.
        A revoked key counts: to end what a thief could go on using is no harm.
@@ -112,16 +128,56 @@ def verify_revocation(
         SimpulError: AGREEMENT_INVALID, with the step in its details; MEMBER_UNKNOWN, KEY_UNKNOWN
             at 5.
     """
-    # 1. Form.
-    try:
-        revocation = parse_revocation(signed.revocation)
-    except SimpulError as error:
-        raise SimpulError(error.code, error.message, step="1") from None
+    revocation = _parse(signed)
     # 2. Of this agreement.
     if revocation.agreement != agreement_hash(agreement):
         raise _refused(2, "it is of another agreement")
     # 3. By a party.
     party = _party(parse_agreement(agreement), revocation.member)
+    _verify(signed, AGREEMENT_REVOCATION, revocation, party, directory, now_ms, pinned)
+    return revocation
+
+
+def verify_delegation_revocation(
+    signed: agreement_pb2.SignedRevocation,
+    delegation: bytes,
+    directory: DirectoryView,
+    now_ms: int,
+    pinned: Mapping[bytes, PublicKey] = _NO_PINS,
+) -> Revocation:
+    """Check the end of a delegation, whose bytes are given: as `verify_revocation`.
+
+    3. By the delegator: a delegate revokes its agreements.
+    """
+    revocation = _parse(signed)
+    # 2. Of this delegation.
+    if revocation.agreement != delegation_hash(delegation):
+        raise _refused(2, "it is of another delegation")
+    # 3. By the delegator.
+    delegator = parse_delegation(delegation).delegator
+    if revocation.member != delegator.member:
+        raise _refused(3, f"{revocation.member} is not the delegator")
+    _verify(signed, DELEGATION_REVOCATION, revocation, delegator, directory, now_ms, pinned)
+    return revocation
+
+
+def _parse(signed: agreement_pb2.SignedRevocation) -> Revocation:
+    # 1. Form.
+    try:
+        return parse_revocation(signed.revocation)
+    except SimpulError as error:
+        raise SimpulError(error.code, error.message, step="1") from None
+
+
+def _verify(
+    signed: agreement_pb2.SignedRevocation,
+    domain: bytes,
+    revocation: Revocation,
+    party: Party,
+    directory: DirectoryView,
+    now_ms: int,
+    pinned: Mapping[bytes, PublicKey],
+) -> None:
     # 4. Time.
     if revocation.at_ms > now_ms + MAX_AHEAD_MS:
         raise _refused(4, "it is of the future; set the clocks")
@@ -129,15 +185,14 @@ def verify_revocation(
     key = _key(party, signed.key_id, directory, pinned)
     # 6. The signature.
     try:
-        key.verify(AGREEMENT_REVOCATION, signed.revocation, signed.signature)
+        key.verify(domain, signed.revocation, signed.signature)
     except SimpulError as error:
         raise _refused(6, error.message) from None
-    return revocation
 
 
 def _party(terms: AgreementTerms, member: MemberId) -> Party:
-    for party in (terms.provider, terms.consumer, terms.delegator):
-        if party is not None and party.member == member:
+    for party in (terms.provider, terms.consumer):
+        if party.member == member:
             return party
     raise _refused(3, f"{member} is no party of the agreement")
 

@@ -27,7 +27,7 @@ from security.agreement_fields import check_fields
 from security.contract_types import ContractTypes, contract_types
 from security.directory import DirectoryView
 from security.errors import Code, SimpulError
-from security.identifiers import ServiceId, SubsystemId
+from security.identifiers import MemberId, ServiceId, SubsystemId
 
 MS_PER_DAY: Final = 24 * 60 * 60 * 1000
 DEFAULT_DAYS: Final = 365
@@ -55,6 +55,8 @@ class Draft:
     consumer_retention_days: int | None = None
     citizen_visibility: CitizenVisibility | None = None
     replaces: bytes | None = None
+    # In whose name the consumer calls, where it isn't its own.
+    on_behalf_of: MemberId | None = None
 
 
 def make_terms(draft: Draft, directory: DirectoryView, now_ms: int, nonce: bytes) -> AgreementTerms:

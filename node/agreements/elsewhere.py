@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 
+from node.agreements.delegations import check_not_ended
 from node.agreements.drafts import Draft, check_contracts
 from node.agreements.model import PartyDesk, pins, signed, stored, subsystem_of
 from node.agreements.own import drafted, waiting
@@ -18,7 +19,6 @@ from node.store.agreement_lives import Taken, take_step
 from node.store.agreements import StoredAgreement, get_agreement, known_keys
 from security.agreement import (
     agreement_hash,
-    make_agreement,
     verify_agreement,
     verify_proposal,
 )
@@ -29,8 +29,7 @@ from simpul.v1 import agreement_pb2
 
 async def to_propose(desk: PartyDesk, draft: Draft, party: Party) -> agreement_pb2.SignedAgreement:
     """A new agreement that nobody has signed; raises as `own.propose`, but for the key."""
-    terms = await drafted(desk, draft, party)
-    return agreement_pb2.SignedAgreement(agreement=make_agreement(terms))
+    return await drafted(desk, draft, party)
 
 
 async def to_accept(desk: PartyDesk, agreement: bytes) -> agreement_pb2.SignedAgreement:
@@ -43,6 +42,7 @@ async def to_accept(desk: PartyDesk, agreement: bytes) -> agreement_pb2.SignedAg
     document = _of_proposer(known)
     keys = await asyncio.to_thread(known_keys, desk.store)
     terms, _ = verify_proposal(document, desk.directory, desk.time_ms(), keys)
+    await asyncio.to_thread(check_not_ended, desk.store, terms)
     await asyncio.to_thread(check_contracts, terms, desk.directory)
     return document
 
@@ -69,6 +69,7 @@ async def _propose(
     keys = await asyncio.to_thread(known_keys, desk.store)
     terms, party = verify_proposal(document, desk.directory, now_ms, keys)
     desk.require_hosted(subsystem_of(terms, party))
+    await asyncio.to_thread(check_not_ended, desk.store, terms)
     await asyncio.to_thread(check_contracts, terms, desk.directory)
     proposal = stored(document, now_ms)
     taken = Taken(Step.PROPOSE, party, now_ms, own=True, reason=note)
@@ -89,6 +90,7 @@ async def _accept(
         both.consumer_signature = document.consumer_signature
     keys = await asyncio.to_thread(known_keys, desk.store)
     terms = verify_agreement(both, desk.directory, now_ms, keys)
+    await asyncio.to_thread(check_not_ended, desk.store, terms)
     await asyncio.to_thread(check_contracts, terms, desk.directory)
     agreed = stored(both, known.added_at_ms)
     taken = Taken(Step.ACCEPT, party, now_ms, own=True)

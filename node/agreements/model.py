@@ -83,6 +83,18 @@ class PartyDesk(Protocol):
         """
         ...
 
+    async def ask_service(
+        self,
+        node: NodeId,
+        method: tuple[str, str],
+        data: bytes,
+        *,
+        sender: SubsystemId,
+        receiver: SubsystemId,
+    ) -> bytes:
+        """The same of another service of the nodes' own: its name and method."""
+        ...
+
 
 def stored(signed: agreement_pb2.SignedAgreement, now_ms: int) -> StoredAgreement:
     """An agreement as it is stored."""
@@ -95,6 +107,8 @@ def stored(signed: agreement_pb2.SignedAgreement, now_ms: int) -> StoredAgreemen
         provider=str(terms.provider.member),
         consumer=str(terms.consumer.member),
         added_at_ms=now_ms,
+        delegation=signed.delegation,
+        delegator_signature=signed.delegator_signature,
     )
 
 
@@ -104,16 +118,20 @@ def signed(agreement: StoredAgreement) -> agreement_pb2.SignedAgreement:
         agreement=agreement.agreement,
         provider_signature=agreement.provider_signature,
         consumer_signature=agreement.consumer_signature,
+        delegation=agreement.delegation,
+        delegator_signature=agreement.delegator_signature,
     )
 
 
 def pins(desk: PartyDesk, terms: AgreementTerms) -> list[Pin]:
     """The partners' identity keys that this node's members pin with an agreement."""
-    parties = (terms.provider.member, terms.consumer.member)
+    owners = (terms.provider.member, terms.consumer.member)
+    known = owners if terms.delegator is None else (*owners, terms.delegator.member)
     return [
         Pin(owner, member, desk.directory.identity_key(member))
-        for owner, member in (parties, parties[::-1])
-        if owner in desk.members
+        for owner in owners
+        for member in known
+        if owner in desk.members and owner != member
     ]
 
 
@@ -148,3 +166,13 @@ def own_party(desk: PartyDesk, terms: AgreementTerms, wanted: Sequence[Party]) -
         f"no member of this node is the agreement's {' or '.join(wanted)}: do it at a node of "
         f"{', '.join(str(member_of(terms, party)) for party in wanted)}",
     )
+
+
+def revoking_key(desk: PartyDesk, member: MemberId) -> PrivateKey:
+    """The identity key where it is here; otherwise the seal key, so that nothing waits for it."""
+    try:
+        return desk.identity_key(member)
+    except SimpulError as error:
+        if error.code is not Code.IDENTITY_ABSENT:
+            raise
+        return desk.seal_key(member)

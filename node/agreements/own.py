@@ -14,6 +14,7 @@ from typing import Final
 
 from sqlmodel import Session
 
+from node.agreements.delegations import check_not_ended, under_delegation
 from node.agreements.drafts import (
     Draft,
     Narrowing,
@@ -27,6 +28,7 @@ from node.agreements.model import (
     other,
     own_party,
     pins,
+    revoking_key,
     signed,
     stored,
 )
@@ -42,7 +44,6 @@ from security.agreement import (
 from security.agreement_compare import check_narrower
 from security.agreement_life import Life, Party, Step
 from security.errors import Code, SimpulError
-from security.identifiers import MemberId
 from security.keys import PrivateKey
 from security.revocation import Revocation, sign_revocation
 from simpul.v1 import agreement_pb2
@@ -57,24 +58,33 @@ async def propose(desk: PartyDesk, draft: Draft, party: Party, note: str = "") -
 
     Raises:
         SimpulError: MEMBER_UNKNOWN where the party isn't hosted here; IDENTITY_ABSENT; as
-            `make_terms`.
+            `drafted`.
     """
-    terms = await drafted(desk, draft, party)
+    document = await drafted(desk, draft, party)
     taken = Taken(Step.PROPOSE, party, desk.time_ms(), own=True, reason=note)
-    return await _propose(desk, terms, taken)
+    return await _propose(desk, document, taken)
 
 
-async def drafted(desk: PartyDesk, draft: Draft, party: Party) -> AgreementTerms:
-    """The terms that `propose` signs.
+async def drafted(desk: PartyDesk, draft: Draft, party: Party) -> agreement_pb2.SignedAgreement:
+    """What `propose` signs: with the delegation that it rests on, where it does.
 
     Raises:
-        SimpulError: MEMBER_UNKNOWN where the party isn't hosted here; as `make_terms`.
+        SimpulError: MEMBER_UNKNOWN where the party isn't hosted here; as `make_terms` and
+            `under_delegation`.
     """
     terms = await asyncio.to_thread(
         make_terms, draft, desk.directory, desk.time_ms(), os.urandom(NONCE_BYTES)
     )
     desk.require_hosted(draft.consumer if party is Party.CONSUMER else draft.service.subsystem)
-    return terms
+    if draft.on_behalf_of is None:
+        return agreement_pb2.SignedAgreement(agreement=make_agreement(terms))
+    if party is Party.PROVIDER:
+        raise SimpulError(
+            Code.REQUEST_MALFORMED,
+            "an agreement on behalf of a member is asked for by the one who acts for it: "
+            "simpul access request, at that node",
+        )
+    return await asyncio.to_thread(under_delegation, desk, draft, terms)
 
 
 async def accept(
@@ -93,6 +103,7 @@ async def accept(
     now_ms = desk.time_ms()
     keys = await asyncio.to_thread(known_keys, desk.store)
     terms, _ = verify_proposal(signed(known), desk.directory, now_ms, keys)
+    await asyncio.to_thread(check_not_ended, desk.store, terms)
     await asyncio.to_thread(check_contracts, terms, desk.directory)
     both = await asyncio.to_thread(_countersigned, desk, known, terms, party)
     taken = Taken(Step.ACCEPT, party, now_ms, own=True, reason=reason)
@@ -122,7 +133,12 @@ async def counter(
     taken = Taken(Step.COUNTER, Party.PROVIDER, now_ms, own=False, reason=note)
     await asyncio.to_thread(take_step, desk.store, known, taken)
     offer = Taken(Step.PROPOSE, Party.PROVIDER, now_ms, own=True, reason=note, counters=agreement)
-    return await _propose(desk, terms, offer)
+    document = agreement_pb2.SignedAgreement(
+        agreement=make_agreement(terms),
+        delegation=known.delegation,
+        delegator_signature=known.delegator_signature,
+    )
+    return await _propose(desk, document, offer)
 
 
 async def decline(desk: PartyDesk, agreement: bytes, reason: str) -> StoredAgreement:
@@ -155,7 +171,7 @@ async def revoke(desk: PartyDesk, agreement: bytes, reason: str) -> StoredAgreem
     terms = parse_agreement(known.agreement)
     party = own_party(desk, terms, (Party.PROVIDER, Party.CONSUMER))
     member, now_ms = member_of(terms, party), desk.time_ms()
-    key = await asyncio.to_thread(_revoking_key, desk, member)
+    key = await asyncio.to_thread(revoking_key, desk, member)
     said = Revocation(agreement, member, now_ms, reason)
     # A key in a token signs as slowly as its device.
     revocation = await asyncio.to_thread(sign_revocation, said, key)
@@ -165,10 +181,11 @@ async def revoke(desk: PartyDesk, agreement: bytes, reason: str) -> StoredAgreem
     return known
 
 
-async def _propose(desk: PartyDesk, terms: AgreementTerms, taken: Taken) -> StoredAgreement:
-    data = make_agreement(terms)
+async def _propose(
+    desk: PartyDesk, mine: agreement_pb2.SignedAgreement, taken: Taken
+) -> StoredAgreement:
+    terms = parse_agreement(mine.agreement)
     key = await asyncio.to_thread(_own_key, desk, terms, taken.party)
-    mine = agreement_pb2.SignedAgreement(agreement=data)
     await asyncio.to_thread(_sign, mine, taken.party, key)
     proposal = stored(mine, taken.at_ms)
     await asyncio.to_thread(take_step, desk.store, proposal, taken, pins(desk, terms))
@@ -212,13 +229,3 @@ def _own_key(desk: PartyDesk, terms: AgreementTerms, party: Party) -> PrivateKey
             "to be made again",
         )
     return key
-
-
-def _revoking_key(desk: PartyDesk, member: MemberId) -> PrivateKey:
-    """The identity key where it is here; otherwise the seal key, so that nothing waits for it."""
-    try:
-        return desk.identity_key(member)
-    except SimpulError as error:
-        if error.code is not Code.IDENTITY_ABSENT:
-            raise
-        return desk.seal_key(member)

@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from node.agreements import templates
+from node.agreements.delegations import check_not_ended, held_delegations
 from node.agreements.drafts import check_contracts
 from node.agreements.model import PartyDesk, member_of, pins, signed, stored
 from node.agreements.own import accept
@@ -208,7 +209,7 @@ async def keep_revoked(
 def held(
     desk: PartyDesk, request: agreement_pb2.HeldRequest, sender: MemberId
 ) -> agreement_pb2.HeldResponse:
-    """What both signed here, and its revocations, that the asking member is party to and lacks.
+    """What the asking member is party to and lacks: what both signed, revocations, delegations.
 
     Raises:
         SimpulError: AGREEMENT_INVALID for another member's.
@@ -219,7 +220,9 @@ def held(
             Code.AGREEMENT_INVALID, f"{sender} may ask for its own agreements, not {member}'s"
         )
     has, ended = set(request.agreements), set(request.revoked)
-    response, size = agreement_pb2.HeldResponse(), 0
+    response = agreement_pb2.HeldResponse()
+    # The ends of delegations first: nothing that rests on them is in force in between.
+    size = held_delegations(desk.store, request, member, response, MAX_HELD_BYTES)
     standings, revocations = list_standings(desk.store), list_revocations(desk.store)
     for agreement in list_agreements(desk.store):
         life = standings[agreement.hash].life
@@ -264,6 +267,7 @@ def _judge(
     """Judge a proposal by the directory as it is known here."""
     keys = known_keys(desk.store)
     terms, party = verify_proposal(agreement, desk.directory, desk.time_ms(), keys)
+    check_not_ended(desk.store, terms)
     check_contracts(terms, desk.directory)
     return terms, party
 

@@ -15,19 +15,22 @@ Source: trust, "Agreements"; docs/spec, "Agreements: one list".
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import structlog
 
+from node.agreements.delegations import keep_held, providers_of
 from node.agreements.model import PartyDesk, member_of, other, own_party, pins, stored, subsystem_of
 from node.agreements.received import keep_revoked
 from node.agreements.wire import HELD, MAX_ANSWER_BYTES
 from node.model import speaker_of
 from node.store.agreement_lives import keep_agreed, list_standings
 from node.store.agreements import known_keys, list_agreements
+from node.store.delegations import list_delegations
 from security.agreement import AgreementTerms, parse_agreement, verify_agreement
 from security.agreement_life import Life, Party
+from security.delegation import parse_delegation
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId, NodeId, SubsystemId
 from security.strict import parse
@@ -127,6 +130,8 @@ class Settling:
     async def _take(self, held: agreement_pb2.HeldResponse, teller: MemberId) -> bool:
         desk, changed = self._desk, False
         keys = await asyncio.to_thread(known_keys, desk.store)
+        for delegation in held.delegations:
+            changed = await self._take_delegation(delegation, teller) or changed
         for agreement in held.agreements:
             try:
                 terms = verify_agreement(agreement, desk.directory, desk.time_ms(), keys)
@@ -145,8 +150,18 @@ class Settling:
             await desk.push()
         return changed
 
+    async def _take_delegation(self, held: agreement_pb2.HeldDelegation, teller: MemberId) -> bool:
+        try:
+            await asyncio.to_thread(keep_held, self._desk, held, teller)
+        except SimpulError as error:
+            if error.code is not Code.ACCESS_EXPIRED:
+                _log.warning("delegation not taken over", code=error.code, why=error.message)
+            return False
+        return True
+
     def _request(self, member: MemberId) -> agreement_pb2.HeldRequest:
         standings = list_standings(self._desk.store)
+        delegations = list_delegations(self._desk.store)
         return agreement_pb2.HeldRequest(
             member=str(member),
             agreements=sorted(
@@ -157,19 +172,46 @@ class Settling:
             revoked=sorted(
                 hash_ for hash_, standing in standings.items() if standing.life is Life.REVOKED
             ),
+            delegations=sorted(known.hash for known in delegations),
+            revoked_delegations=sorted(
+                known.hash for known in delegations if known.end is not None
+            ),
         )
 
     def _partners(self) -> list[tuple[MemberId, SubsystemId, SubsystemId]]:
         """A hosted member, in whose name it asks, and whom: once for each pair of members."""
+        desk = self._desk
         found: dict[tuple[MemberId, MemberId], AgreementTerms] = {}
         for agreement in list_agreements(self._desk.store):
             terms = parse_agreement(agreement.agreement)
-            found.setdefault((terms.provider.member, terms.consumer.member), terms)
-        asked = []
+            key = (terms.provider.member, terms.consumer.member)
+            if key not in found or terms.delegator is not None:
+                found[key] = terms
+        asked: dict[tuple[MemberId, MemberId], tuple[MemberId, SubsystemId, SubsystemId]] = {}
         for terms in found.values():
-            party = own_party(self._desk, terms, (Party.PROVIDER, Party.CONSUMER))
+            party = own_party(desk, terms, (Party.PROVIDER, Party.CONSUMER))
             across = other(party)
-            if member_of(terms, across) not in self._desk.members:
+            if member_of(terms, across) not in desk.members:
                 sender, receiver = subsystem_of(terms, party), subsystem_of(terms, across)
-                asked.append((sender.member, sender, receiver))
-        return asked
+                asked[sender.member, receiver.member] = (sender.member, sender, receiver)
+        for owner, member in self._delegating(found.values()):
+            if owner in desk.members and member not in desk.members:
+                names = (speaker_of(desk.directory, owner), speaker_of(desk.directory, member))
+                asked.setdefault((owner, member), (owner, *names))
+        return list(asked.values())
+
+    def _delegating(
+        self, agreements: Iterable[AgreementTerms]
+    ) -> Iterator[tuple[MemberId, MemberId]]:
+        """Who may know of the end of a delegation that concerns whom, both ways."""
+        pairs: list[tuple[MemberId, MemberId]] = []
+        for terms in agreements:
+            if terms.delegator is not None:
+                parties = (terms.provider.member, terms.consumer.member)
+                pairs += ((party, terms.delegator.member) for party in parties)
+        for known in list_delegations(self._desk.store):
+            said = parse_delegation(known.signed.delegation)
+            others = (said.delegate.member, *providers_of(said))
+            pairs += ((said.delegator.member, each) for each in others)
+        for first, second in dict.fromkeys(pairs):
+            yield from ((first, second), (second, first))

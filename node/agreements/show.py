@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from node.agreements.drafts import check_contracts
+from node.agreements.force import Force
 from node.agreements.model import PartyDesk
 from node.store.agreement_lives import Standing, list_standings
 from node.store.agreements import StoredAgreement, get_agreement, list_agreements
@@ -31,17 +32,17 @@ class Shown:
     why: str
 
 
-def shown(desk: PartyDesk, stored: StoredAgreement, in_force: Container[bytes]) -> Shown:
-    """How an agreement stands; `in_force` holds the hashes of those that permit something."""
+def shown(desk: PartyDesk, stored: StoredAgreement, force: Force) -> Shown:
+    """How an agreement stands."""
     standing = list_standings(desk.store)[stored.hash]
-    return _shown(desk, stored, standing, in_force)
+    return _shown(desk, stored, standing, force)
 
 
-def all_shown(desk: PartyDesk, in_force: Container[bytes]) -> list[Shown]:
+def all_shown(desk: PartyDesk, force: Force) -> list[Shown]:
     """All agreements of this node, the oldest first."""
     standings = list_standings(desk.store)
     return [
-        _shown(desk, stored, standings[stored.hash], in_force)
+        _shown(desk, stored, standings[stored.hash], force)
         for stored in list_agreements(desk.store)
     ]
 
@@ -50,36 +51,43 @@ def find(desk: PartyDesk, text: str) -> StoredAgreement:
     """The agreement with this hash in hex, or the only one whose hash begins so.
 
     Raises:
+        SimpulError: as `only_one`.
+    """
+    hashes = [each.hash for each in list_agreements(desk.store)]
+    return get_agreement(desk.store, only_one(text, hashes, "agreement", "list"))
+
+
+def only_one(text: str, hashes: Iterable[bytes], what: str, lists: str) -> bytes:
+    """The hash that is this one in hex, or the only one that begins so.
+
+    `what` is an agreement or a delegation, and `lists` the command that shows them all.
+
+    Raises:
         SimpulError: REQUEST_MALFORMED; NOT_FOUND; CONFLICT where several begin so.
     """
     if not MIN_PREFIX <= len(text) <= HASH_CHARS or set(text) - set("0123456789abcdef"):
         raise SimpulError(
             Code.REQUEST_MALFORMED,
-            f"{text[:80]!a} is no agreement: give its hash, or at least {MIN_PREFIX} of its first "
-            "letters, as `simpul access list` shows it",
+            f"{text[:80]!a} is no {what}: give its hash, or at least {MIN_PREFIX} of its first "
+            f"letters, as `simpul access {lists}` shows it",
         )
-    if len(text) == HASH_CHARS:
-        return get_agreement(desk.store, bytes.fromhex(text))
-    found = [each for each in list_agreements(desk.store) if each.hash.hex().startswith(text)]
+    found = [hash_ for hash_ in hashes if hash_.hex().startswith(text)]
     if len(found) == 1:
         return found[0]
     if not found:
         raise SimpulError(
-            Code.NOT_FOUND, f"no agreement begins with {text}: `simpul access list` shows them all"
+            Code.NOT_FOUND, f"no {what} begins with {text}: `simpul access {lists}` shows them all"
         )
     raise SimpulError(
-        Code.CONFLICT,
-        f"{len(found)} agreements begin with {text}: give more letters of the hash",
+        Code.CONFLICT, f"{len(found)} {what}s begin with {text}: give more letters of the hash"
     )
 
 
-def _shown(
-    desk: PartyDesk, stored: StoredAgreement, standing: Standing, in_force: Container[bytes]
-) -> Shown:
+def _shown(desk: PartyDesk, stored: StoredAgreement, standing: Standing, force: Force) -> Shown:
     terms = parse_agreement(stored.agreement)
     provides = terms.provider.member in desk.members
     consumes = terms.consumer.member in desk.members
-    state, why = _state(desk, stored, terms, standing, in_force)
+    state, why = _state(desk, stored, terms, standing, force)
     waits = (state == Life.REQUESTED and provides) or (state == Life.OFFERED and consumes)
     side = "both" if provides and consumes else "provider" if provides else "consumer"
     return Shown(stored, terms, standing, state, side, waits, why)
@@ -90,7 +98,7 @@ def _state(
     stored: StoredAgreement,
     terms: AgreementTerms,
     standing: Standing,
-    in_force: Container[bytes],
+    force: Force,
 ) -> tuple[str, str]:
     now_ms = desk.time_ms()
     if standing.life not in {Life.AGREED, Life.REQUESTED, Life.OFFERED}:
@@ -101,8 +109,10 @@ def _state(
         return standing.life.value, ""
     if now_ms < terms.valid_from_ms:
         return "not yet valid", ""
-    if stored.hash in in_force:
+    if stored.hash in force.agreements:
         return "active", ""
+    if stored.hash in force.undelegated:
+        return "undelegated", force.undelegated[stored.hash]
     try:
         check_contracts(terms, desk.directory)
     except SimpulError as error:

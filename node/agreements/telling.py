@@ -38,7 +38,7 @@ from simpul.v1 import agreement_pb2
 _log = structlog.get_logger(__name__)
 
 # The node may have it tomorrow; of any other refusal the answer would be the same.
-_AGAIN: Final = frozenset(
+AGAIN: Final = frozenset(
     {
         Code.PEER_UNREACHABLE, Code.NOT_STARTED, Code.OUTCOME_UNKNOWN, Code.DEADLINE_EXCEEDED,
         Code.NODE_DRAINING, Code.OVERLOADED, Code.NOT_RUNNING, Code.SUPERVISOR_LOST,
@@ -91,12 +91,12 @@ class Teller:
             if (step.number, letter.node) in self._told:
                 continue
             error = await self._send(step, letter, terms)
-            if error is None or error.code not in _AGAIN:
+            if error is None or error.code not in AGAIN:
                 self._told.add((step.number, letter.node))
             # Of a party's several nodes one holds the identity key, and that one decides.
             if error is not None and error.code is not Code.IDENTITY_ABSENT:
                 untold = error
-        if untold is None or untold.code not in _AGAIN:
+        if untold is None or untold.code not in AGAIN:
             await asyncio.to_thread(mark_told, desk.store, step.number, desk.time_ms())
         return untold
 
@@ -118,7 +118,7 @@ class Teller:
                 "agreement's step not told", agreement=step.agreement.hex()[:16], step=step.step,
                 peer=str(letter.node), code=error.code, why=error.message,
             )  # fmt: skip
-            if step.step is Step.PROPOSE and error.code not in _AGAIN | _NO_ANSWER:
+            if step.step is Step.PROPOSE and error.code not in AGAIN | _NO_ANSWER:
                 await self._refused(step, error)
             return error
         return None
@@ -212,4 +212,6 @@ def _proposed(agreement: StoredAgreement, party: Party) -> agreement_pb2.SignedA
         agreement=agreement.agreement,
         provider_signature=agreement.provider_signature if party is Party.PROVIDER else b"",
         consumer_signature=agreement.consumer_signature if party is Party.CONSUMER else b"",
+        delegation=agreement.delegation,
+        delegator_signature=agreement.delegator_signature,
     )

@@ -104,6 +104,7 @@ def bound(template: Template, asked: AgreementTerms, now_ms: int) -> AgreementTe
     return replace(
         asked,
         delegator=None,
+        delegation=None,
         provider_subsystem=terms.service.subsystem,
         services=(ServiceTerm(terms.service.service, terms.methods),),
         purposes=terms.purposes,

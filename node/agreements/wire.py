@@ -1,4 +1,4 @@
-"""The nodes' own service by which agreements are made: its methods, and how long a word may be.
+"""The nodes' own services by which agreements and delegations are made: their methods, and limits.
 
 Apart from what answers it, because a worker knows the methods and answers none of them.
 """
@@ -11,6 +11,10 @@ DECIDE: Final = "Decide"
 REVOKE: Final = "Revoke"
 HELD: Final = "Held"
 METHODS: Final = (OFFER, DECIDE, REVOKE, HELD)
+DELEGATIONS: Final = "simpul.v1.Delegations"
+GIVE: Final = "Give"
+END: Final = "End"
+DELEGATION_METHODS: Final = (GIVE, END)
 # An agreement with its signatures and what goes with it.
 MAX_REQUEST_BYTES: Final = 512 * 1024
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024

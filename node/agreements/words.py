@@ -16,7 +16,7 @@ from security.agreement import (
     RateTerm,
 )
 from security.errors import Code, SimpulError
-from security.identifiers import ServiceId, SubsystemId
+from security.identifiers import MemberId, ServiceId, SubsystemId
 from simpul.node.v1 import admin_pb2
 
 _HOURS: Final = re.compile(r"(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})")
@@ -40,6 +40,7 @@ def draft(terms: admin_pb2.AccessTerms) -> Draft:
         consumer_retention_days=_retention(terms),
         citizen_visibility=CitizenVisibility.HIDDEN if terms.hidden_from_citizens else None,
         replaces=_hash(terms.replaces) if terms.replaces else None,
+        on_behalf_of=MemberId.parse(terms.on_behalf_of) if terms.on_behalf_of else None,
     )
 
 

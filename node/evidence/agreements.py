@@ -34,7 +34,11 @@ class FoundAgreement:
         """As a file holds it."""
         stored = self.stored
         return ShownAgreement(
-            stored.agreement, stored.provider_signature, stored.consumer_signature
+            stored.agreement,
+            stored.provider_signature,
+            stored.consumer_signature,
+            stored.delegator_signature,
+            stored.delegation,
         )
 
 
@@ -65,5 +69,5 @@ def needed_keys(found: FoundAgreement, listed: Iterable[PublicKey]) -> tuple[Pub
     """The pinned keys that the agreement names and that no directory in the file lists."""
     terms = parse_agreement(found.stored.agreement)
     there = {key.key_id for key in listed}
-    wanted = {terms.provider.identity_key_id, terms.consumer.identity_key_id} - there
+    wanted = {party.identity_key_id for party in terms.parties} - there
     return tuple(key for key in dict.fromkeys(found.pinned) if key.key_id in wanted)

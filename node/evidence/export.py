@@ -288,6 +288,8 @@ def _show(home: NodeHome, parts: _Parts, opened: Open | None) -> ShownDirectorie
     members = {header.member for header in headers}
     if opened is not None:
         members |= {opened.consumer.member, opened.service.subsystem.member}
+        if opened.on_behalf_of is not None:
+            members.add(opened.on_behalf_of)
     hashes = [header.directory_hash for header in headers]
     current = ReplicaFolder(home.directory).current()
     if current is not None:

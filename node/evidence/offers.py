@@ -182,6 +182,8 @@ def _offered(found: FoundAgreement, party: Party) -> _Carried:
         agreement=stored.agreement,
         provider_signature=stored.provider_signature if party is Party.PROVIDER else b"",
         consumer_signature=stored.consumer_signature if party is Party.CONSUMER else b"",
+        delegation=stored.delegation,
+        delegator_signature=stored.delegator_signature,
     )
     notes = [step.reason for step in found.steps if step.step is Step.PROPOSE]
     asked = [
@@ -206,4 +208,6 @@ def _signed(found: FoundAgreement) -> agreement_pb2.SignedAgreement:
         agreement=stored.agreement,
         provider_signature=stored.provider_signature,
         consumer_signature=stored.consumer_signature,
+        delegation=stored.delegation,
+        delegator_signature=stored.delegator_signature,
     )

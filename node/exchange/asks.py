@@ -169,6 +169,7 @@ class _Ask:
             deadline_left_ms=self._asked.left_ms,
             gather_id=self._asked.gather_id,
             unary=message is not None,
+            on_behalf_of=route.on_behalf_of,
         )
         opening = Opening(
             kind,

@@ -21,6 +21,7 @@ TO = "simpul-to"
 REGION = "simpul-region"
 FROM = "simpul-from"
 PURPOSE = "simpul-purpose"
+ON_BEHALF_OF = "simpul-on-behalf-of"
 USER = "simpul-user"
 ISSUE = "simpul-issue"
 SUBJECT = "simpul-subject"
@@ -42,7 +43,8 @@ AGREEMENT = "simpul-agreement"
 ERROR = "simpul-error"
 
 _OF_GATHERS = frozenset({PARTIAL, FIRST, PART_MS})
-_FROM_APPS = frozenset({TO, REGION, FROM, PURPOSE, USER, ISSUE, SUBJECT, TOKEN}) | _OF_GATHERS
+_OF_CALLERS = frozenset({FROM, ON_BEHALF_OF, PURPOSE, USER, ISSUE, SUBJECT, TOKEN})
+_FROM_APPS = frozenset({TO, REGION}) | _OF_CALLERS | _OF_GATHERS
 # A list of all regencies; it never travels.
 MAX_REGIONS_CHARS = 8192
 
@@ -61,6 +63,7 @@ class Address:
     partial: str | None = None
     first: str | None = None
     part_ms: str | None = None
+    on_behalf_of: str | None = None
 
     @property
     def is_gather(self) -> bool:
@@ -109,6 +112,7 @@ def read_address(metadata: Metadata) -> Address:
         partial=said.get(PARTIAL),
         first=said.get(FIRST),
         part_ms=said.get(PART_MS),
+        on_behalf_of=said.get(ON_BEHALF_OF),
     )
 
 

@@ -27,6 +27,7 @@ from node.link.sealer import Recorder
 from node.model import Current, Snapshot
 from security.errors import ERRORS, SimpulError
 from security.identifiers import (
+    MemberId,
     RegionCode,
     SubsystemId,
     check_method_name,
@@ -49,6 +50,7 @@ class Attempt:
     method: str = ""
     agreement: bytes | None = None
     purpose: str | None = None
+    on_behalf_of: str = ""
 
 
 class RefusedCalls:
@@ -132,6 +134,7 @@ class RefusedCalls:
             at_ms=self._now_ms(),
             gather_id=asked.gather_id,
             region=asked.region,
+            on_behalf_of=attempt.on_behalf_of,
         )
 
     def _may_record(self) -> bool:
@@ -153,7 +156,7 @@ def attempted(request: CallRequest, snapshot: Snapshot | None, now_ms: int) -> A
     service, method = _named(request.path)
     proven, consumer = _consumer(request, address, snapshot, now_ms)
     provider = _provider(address, service, snapshot, now_ms)
-    return Attempt(proven, consumer, provider, service, method)
+    return Attempt(proven, consumer, provider, service, method, on_behalf_of=_on_behalf_of(address))
 
 
 def _routed(route: Route) -> Attempt:
@@ -165,6 +168,7 @@ def _routed(route: Route) -> Attempt:
         method=route.method,
         agreement=route.agreement,
         purpose=route.purpose,
+        on_behalf_of="" if route.on_behalf_of is None else str(route.on_behalf_of),
     )
 
 
@@ -173,6 +177,13 @@ def _address(request: CallRequest) -> Address:
         return read_address(request.metadata)
     except SimpulError:
         return Address()
+
+
+def _on_behalf_of(address: Address) -> str:
+    try:
+        return "" if address.on_behalf_of is None else str(MemberId.parse(address.on_behalf_of))
+    except SimpulError:
+        return ""
 
 
 def _named(path: str) -> tuple[str, str]:

@@ -21,7 +21,7 @@ from security.agreement import RateTerm
 from security.contract import MethodKind
 from security.directory import NodeView
 from security.errors import Code, SimpulError
-from security.identifiers import RegionCode, SubsystemId
+from security.identifiers import MemberId, RegionCode, SubsystemId
 from security.regions import Served, in_order
 
 _PATH: Final = re.compile(r"/(?P<service>[^/]+)/(?P<method>[^/]+)")
@@ -48,6 +48,8 @@ class Route:
     address: Address
     # The region that answers, where the call was made by region.
     region: RegionCode | None = None
+    # In whose name is called, where it isn't the consumer's own.
+    on_behalf_of: MemberId | None = None
 
     @property
     def unary(self) -> bool:
@@ -63,6 +65,8 @@ class Caller:
     service: str
     method: str
     address: Address
+    # As the app says; whether it may is the agreement's affair.
+    on_behalf_of: MemberId | None = None
 
 
 def find_routes(
@@ -114,7 +118,10 @@ def find_caller(
     directory.check_age(now_ms)
     directory.require_active(consumer.member)
     directory.check_subsystem(consumer)
-    return Caller(consumer, *split_path(request.path), address)
+    on_behalf_of = None
+    if address.on_behalf_of is not None:
+        on_behalf_of = directory.require_active(MemberId.parse(address.on_behalf_of)).id
+    return Caller(consumer, *split_path(request.path), address, on_behalf_of)
 
 
 def routes_in(
@@ -178,6 +185,7 @@ def route_to(
         service=caller.service,
         method=caller.method,
         purpose=caller.address.purpose,
+        on_behalf_of=caller.on_behalf_of,
         now_ms=now_ms,
     )
     terms = snapshot.agreements.by_hash[agreement]
@@ -195,6 +203,7 @@ def route_to(
         rate=terms.rate,
         nodes=provider_nodes(provider, snapshot, now_ms),
         address=caller.address,
+        on_behalf_of=caller.on_behalf_of,
     )
 
 

@@ -309,7 +309,8 @@ def _check_call_says(
             role = Role.CONSUMER if direction is Direction.SENT else Role.PROVIDER
             agreement = "" if said.agreement is None else said.agreement.hex()
             parties = (str(said.consumer), str(said.service.subsystem), said.service.service)
-            terms = (said.method, agreement, said.purpose or "")
+            on_behalf_of = "" if said.on_behalf_of is None else str(said.on_behalf_of)
+            terms = (said.method, agreement, said.purpose or "", on_behalf_of)
             here = (*opened, place.role, place.gather)
             if here != (*parties, *terms, role, said.gather_id):
                 yield Step.CALL, f"the index says other things than the open, entry {number}"

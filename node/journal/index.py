@@ -239,7 +239,7 @@ class IndexGroup:
     def _refused(self, note: CallNote) -> None:
         """Takes up a call that our own node refused, before there was a link."""
         parties = (note.consumer, note.provider, note.service, note.method)
-        said = (*parties, note.agreement or b"", note.purpose or "")
+        said = (*parties, note.agreement or b"", note.purpose or "", note.on_behalf_of)
         terms = self._terms((said, _ASKING, NO_NAME))
         key = (NO_LINK, note.call_id)
         call = self._insert(key, _ASKING, note.at_ms, terms, note.gather_id or b"")
@@ -306,8 +306,8 @@ class IndexGroup:
     def _terms(self, terms: _TermsKey) -> int:
         found = self._index.terms.get(terms) or self.terms.get(terms)
         if found is None:
-            (*texts, agreement, purpose), *side = terms
-            names = map(self.name, (*texts, agreement.hex(), purpose))
+            (*texts, agreement, purpose, on_behalf_of), *side = terms
+            names = map(self.name, (*texts, agreement.hex(), purpose, on_behalf_of))
             values = dict(zip((*TERMS_COLUMNS, *SIDE_COLUMNS), (*names, *side), strict=True))
             found = self._shared(TERMS, values)
             self.terms[terms] = found

@@ -26,7 +26,7 @@ from security.merkle import leaf_hash
 from simpul.v1 import parcel_pb2
 
 # As tables.TERMS_COLUMNS; the agreement's hash is still bytes, because hex costs.
-Terms = tuple[str, str, str, str, bytes, str]
+Terms = tuple[str, str, str, str, bytes, str, str]
 # Of one entry: kind (a place in tables.KINDS), call id, the payload's rounded length in units of
 # 256 bytes; of an open its terms; of an end its status, and of a refusal its code; of an open that
 # is a part of a gather, the gather's id.
@@ -89,6 +89,7 @@ def _said(data: bytes) -> Said:
             opened.method,
             opened.agreement,
             opened.purpose,
+            opened.on_behalf_of,
         )
         return (number, entry.call_id, blocks, terms, 0, "", opened.gather_id)
     if number == CLOSE:

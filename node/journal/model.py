@@ -115,6 +115,8 @@ class CallNote:
     # Of a part of a gather: its id, and the region asked for.
     gather_id: bytes | None = None
     region: str = ""
+    # The member in whose name was called, where it wasn't the consumer's own.
+    on_behalf_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,7 @@ class CallFilter:
     # Of each person asked for, the tags under each index key that the node has (security.persons).
     persons: tuple[tuple[bytes, ...], ...] = ()
     gather_id: bytes | None = None
+    on_behalf_of: str | None = None
     below: tuple[int, int] | None = None
     limit: int = 100
 
@@ -196,6 +199,8 @@ class CallRow:
     # Of a part of a gather; and of one that was refused here, the region asked for.
     gather_id: bytes | None = None
     region: str | None = None
+    # The member in whose name was called, where it wasn't the consumer's own.
+    on_behalf_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,9 @@ MAX_LIMIT: Final = 10_000
 MAX_SHOWN_ENTRIES: Final = 100_000
 
 # The fields of a filter that are names, and columns of `terms` of the same name.
-_NAMED: Final = ("consumer", "provider", "service", "method", "purpose", "peer")
+_NAMED: Final = (
+    "consumer", "provider", "service", "method", "purpose", "on_behalf_of", "peer",
+)  # fmt: skip
 _NEWEST_FIRST: Final = (CALLS.c.opened_at_ms.desc(), CALLS.c.id.desc())
 
 _Row = Row[Any]
@@ -411,6 +413,7 @@ def _call_row(
         settled=_settled(row),
         gather_id=row.gather,
         region=names.get(row.region),
+        on_behalf_of=names.get(terms.on_behalf_of),
     )
 
 

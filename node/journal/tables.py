@@ -51,7 +51,9 @@ SETTLEMENTS: Final = tuple(Settlement)
 KINDS: Final = ("open", "head", "message", "half_close", "close", "cancel", "refuse")
 
 
-TERMS_COLUMNS: Final = ("consumer", "provider", "service", "method", "agreement", "purpose")
+TERMS_COLUMNS: Final = (
+    "consumer", "provider", "service", "method", "agreement", "purpose", "on_behalf_of",
+)  # fmt: skip
 # What of a call stands in its terms beside what its open says.
 SIDE_COLUMNS: Final = ("role", "peer")
 # A query must say these too, for the database to see that an index of some calls only serves it.
@@ -134,10 +136,10 @@ SALTS: Final = Table(
     Column("salts", LargeBinary, nullable=False),
 )
 
-# Who asked what of whom, by which agreement and purpose: all are names; on which side of it this
-# node is; and by which peer.
+# Who asked what of whom, by which agreement and purpose, and in whose name: all are names; on which
+# side of it this node is; and by which peer.
 #
-# Calls by the thousand share one row, so a call is found by any of the eight through one index,
+# Calls by the thousand share one row, so a call is found by any of the nine through one index,
 # however rare it is and at no cost for each call.
 TERMS: Final = Table(
     "terms",
@@ -149,6 +151,8 @@ TERMS: Final = Table(
     Column("method", BigInteger, nullable=False),
     Column("agreement", BigInteger, nullable=False),
     Column("purpose", BigInteger, nullable=False),
+    # Of a call in the consumer's own name: none.
+    Column("on_behalf_of", BigInteger, nullable=False),
     Column("role", SmallInteger, nullable=False),
     # NO_NAME: refused before there was a link.
     Column("peer", BigInteger, nullable=False),

@@ -12,14 +12,18 @@ from typing import Final
 
 import structlog
 
-from node.agreements import elsewhere, own, received, show
+from node.agreements import delegations, elsewhere, own, received, show, show_delegations
+from node.agreements.delegation_telling import DelegationTeller
+from node.agreements.delegations import DelegationDraft
 from node.agreements.drafts import Draft, Narrowing
+from node.agreements.force import Force, in_force
 from node.agreements.hints import hints
 from node.agreements.settling import Settling
 from node.agreements.show import Shown
+from node.agreements.show_delegations import ShownDelegation
 from node.agreements.telling import Teller
 from node.agreements.templates import end_left
-from node.agreements.wire import MAX_REQUEST_BYTES
+from node.agreements.wire import DELEGATIONS, MAX_REQUEST_BYTES
 from node.operations.desk import Desk
 from node.store.agreements import StoredAgreement
 from security import strict
@@ -39,11 +43,23 @@ LOOK_S: Final = 1.0
 TELL_S: Final = 10.0
 
 
+# Of an agreement's step, and of a delegation or its end.
+Untold = tuple[SimpulError | None, SimpulError | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """An agreement after a decision, and why the other side hasn't heard of it yet, if so."""
 
     agreement: Shown
+    untold: SimpulError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The hash of a delegation after a decision, and why somebody hasn't heard of it, if so."""
+
+    delegation: bytes
     untold: SimpulError | None
 
 
@@ -53,6 +69,7 @@ class Access:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._teller = Teller(desk)
+        self._delegations = DelegationTeller(desk)
         self._settling = Settling(desk)
         # One round of telling at a time: a step is told in the order in which it was taken.
         self._telling = asyncio.Lock()
@@ -102,6 +119,21 @@ class Access:
                     f"{decision[:40]!a} is no decision: accept, counter, decline, withdraw, revoke",
                 )
         return await self._done(made)
+
+    async def delegate(self, draft: DelegationDraft) -> Told:
+        """Let a member act for one of ours; raises as `node.agreements.delegations.give`."""
+        made = await delegations.give(self._desk, draft)
+        return Told(made.hash, (await self._tell_now())[1])
+
+    async def end_delegation(self, delegation: str, reason: str) -> Told:
+        """End one; raises as `node.agreements.delegations.end` and `show_delegations.find`."""
+        found = await asyncio.to_thread(show_delegations.find, self._desk, delegation)
+        made = await delegations.end(self._desk, found.hash, reason)
+        return Told(made.hash, (await self._tell_now())[1])
+
+    def delegations(self) -> list[ShownDelegation]:
+        """All delegations of this node."""
+        return show_delegations.all_shown(self._desk)
 
     async def draft(self, draft: Draft, party: Party) -> bytes:
         """A new agreement to be signed elsewhere; raises as `elsewhere.to_propose`."""
@@ -153,35 +185,44 @@ class Access:
             _log.info("no hints", agreement=shown.stored.hash.hex()[:16], code=error.code)
             return ()
 
-    async def answer(self, method: str, data: bytes, sender: MemberId) -> bytes:
-        """What a peer asks of `simpul.v1.Agreements`; raises what it is refused with."""
+    async def answer(self, service: str, method: str, data: bytes, sender: MemberId) -> bytes:
+        """What a peer asks of `Agreements` or `Delegations`; raises what it is refused with."""
         async with self._answering:
+            if service == DELEGATIONS:
+                return await delegations.answer(self._desk, method, data, sender)
             return await received.answer(self._desk, method, data, sender)
 
     async def _done(self, made: StoredAgreement) -> Done:
-        untold: SimpulError | None
-        try:
-            async with asyncio.timeout(TELL_S):
-                untold = await self._tell()
-        except TimeoutError:
-            untold = SimpulError(
-                Code.PEER_UNREACHABLE, f"the other side has not answered within {TELL_S:g} s"
-            )
+        untold, _ = await self._tell_now()
         shown = await asyncio.to_thread(show.shown, self._desk, made, self._in_force())
         return Done(shown, untold)
 
-    async def _tell(self) -> SimpulError | None:
+    async def _tell_now(self) -> Untold:
+        try:
+            async with asyncio.timeout(TELL_S):
+                return await self._tell()
+        except TimeoutError:
+            late = SimpulError(
+                Code.PEER_UNREACHABLE, f"the other side has not answered within {TELL_S:g} s"
+            )
+            return late, late
+
+    async def _tell(self) -> Untold:
+        """Tell all that is untold; returns why an agreement's step and a delegation still are."""
         async with self._telling:
-            return await self._teller.tell()
+            # Delegations first: a request rests on them.
+            delegation = await self._delegations.tell()
+            return await self._teller.tell(), delegation
 
     async def _tell_for_ever(self) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
             try:
-                untold = await self._tell()
+                untold = any(await self._tell())
             except SimpulError as error:
-                untold = error
-            if untold is not None:
+                _log.info("agreements not told", code=error.code, why=error.message)
+                untold = True
+            if untold:
                 await asyncio.sleep(ROUND_S)
 
     async def _settle_for_ever(self) -> None:
@@ -207,5 +248,5 @@ class Access:
             return frozenset()
         return self._settling.unsettled(asyncio.get_running_loop().time(), limit_s)
 
-    def _in_force(self) -> frozenset[bytes]:
-        return frozenset(each.hash for each in self._desk.in_force())
+    def _in_force(self) -> Force:
+        return in_force(self._desk)

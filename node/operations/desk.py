@@ -14,28 +14,24 @@ from typing import Final
 import structlog
 
 from node.agreements import wire as agreements
-from node.agreements.drafts import check_contracts
+from node.agreements.force import in_force
+from node.agreements.model import signed
 from node.config import NodeConfig
 from node.directory.refresh import SharedRefresh
 from node.directory.watch import DirectoryWatch
 from node.home import NodeHome
 from node.keyring import KeyRing
-from node.policy.pins import suspended
 from node.reconciliation.sets import JournalSets
 from node.registry_client import NodeChanges
-from node.store.agreement_lives import list_agreed
-from node.store.agreements import StoredAgreement, list_pins
 from node.store.apps import list_apps
 from node.store.engine import Store
 from node.store.routes import list_routes
 from node.workers import Workers
-from security.agreement import AgreementTerms, parse_agreement
 from security.directory import DirectoryView
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId, NodeId, SubsystemId
 from security.keys import PrivateKey
 from simpul.node.v1 import control_pb2
-from simpul.v1 import agreement_pb2
 
 _log = structlog.get_logger(__name__)
 
@@ -198,33 +194,6 @@ class Desk:
         async with self._pushing:
             await self.workers.push(await asyncio.to_thread(self._snapshot))
 
-    def in_force(self) -> list[StoredAgreement]:
-        """The agreements that permit something: agreed, not over, not suspended, and fitting."""
-        now_ms = self.now_ms()
-        resting = suspended(
-            ((pin.owner, pin.member, pin.key) for pin in list_pins(self.store)), self.directory
-        )
-        found = []
-        for stored in list_agreed(self.store):
-            terms = parse_agreement(stored.agreement)
-            parties = frozenset({terms.provider.member, terms.consumer.member})
-            if now_ms < terms.valid_until_ms and parties not in resting and self._fits(terms):
-                found.append(stored)
-        return found
-
-    def _fits(self, terms: AgreementTerms) -> bool:
-        """Whether this node, where it is the provider's, can keep what the fields promise.
-
-        A term that can't be kept is never ignored: such an agreement permits nothing here.
-        """
-        if terms.provider.member not in self.members:
-            return True
-        try:
-            check_contracts(terms, self.directory)
-        except SimpulError:
-            return False
-        return True
-
     def _snapshot(self) -> control_pb2.Snapshot:
         generation = self.watch.replica.current
         if generation is None:
@@ -232,20 +201,14 @@ class Desk:
                 Code.DIRECTORY_ABSENT,
                 "this node has no directory yet; it needs the registry once, to fetch it",
             )
-        refusal = self.refusal
+        refusal, force = self.refusal, in_force(self)
         return control_pb2.Snapshot(
             refusal_code="" if refusal is None else refusal.code,
             refusal_message="" if refusal is None else refusal.message,
             unsettled=sorted(map(str, self.unsettled)),
             directory_path=str(generation.path.relative_to(self.home.path)),
-            agreements=[
-                agreement_pb2.SignedAgreement(
-                    agreement=stored.agreement,
-                    provider_signature=stored.provider_signature,
-                    consumer_signature=stored.consumer_signature,
-                )
-                for stored in self.in_force()
-            ],
+            agreements=[signed(stored) for stored in force.agreements.values()],
+            undelegated=sorted(force.undelegated),
             apps=[
                 control_pb2.AppCredential(
                     name=app.name,

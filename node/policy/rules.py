@@ -7,6 +7,7 @@ say; this finds the terms to ask. Rules:
 1. No agreement, no call; what is not named exactly is not permitted.
 2. Where purposes are several and the app named none, it must choose, and is told among which.
 3. Of several agreements for one purpose, the one issued last is used.
+4. An agreement on behalf of a member permits calls that say so, and no others.
 
 Source: wire standard, "What a receiver checks", step 14; trust, "Agreements".
 """
@@ -30,6 +31,7 @@ class _Target:
     provider: SubsystemId
     service: str
     method: str
+    on_behalf_of: MemberId | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,14 @@ class _Entry:
 class AgreementBook:
     """All agreements in force on a node at one moment. Immutable; one look-up finds a call."""
 
-    __slots__ = ("by_hash", "by_target", "parties")
+    __slots__ = ("by_hash", "by_target", "parties", "undelegated")
 
-    def __init__(self, agreements: Iterable[bytes] = ()) -> None:
-        """`agreements`: the bytes that both sides signed, verified before.
+    def __init__(self, agreements: Iterable[bytes] = (), undelegated: Iterable[bytes] = ()) -> None:
+        """Fill it, once.
+
+        Args:
+            agreements: The bytes that both sides signed, verified before.
+            undelegated: Hashes of others, which rest because their delegation does.
 
         Raises:
             SimpulError: AGREEMENT_INVALID, when one can't be read.
@@ -63,7 +69,10 @@ class AgreementBook:
         self.by_target: Mapping[_Target, tuple[_Entry, ...]] = MappingProxyType(
             {target: tuple(found) for target, found in by_target.items()}
         )
-        self.parties = frozenset((target.consumer, target.provider) for target in by_target)
+        self.parties = frozenset(
+            (target.consumer, target.provider, target.on_behalf_of) for target in by_target
+        )
+        self.undelegated = frozenset(undelegated)
 
 
 def find_agreement(
@@ -74,16 +83,19 @@ def find_agreement(
     service: str,
     method: str,
     purpose: str | None,
+    on_behalf_of: MemberId | None = None,
     now_ms: int,
 ) -> tuple[bytes, str]:
     """The agreement and the purpose of a call that is about to be made: the consumer's side.
 
-    `purpose` is the app's `simpul-purpose`; None where it sent none.
+    `purpose` is the app's `simpul-purpose`, `on_behalf_of` its word of that name; None where it
+    sent none.
 
     Raises:
-        SimpulError: ACCESS_NO_AGREEMENT, ACCESS_METHOD, ACCESS_EXPIRED, ACCESS_PURPOSE.
+        SimpulError: ACCESS_NO_AGREEMENT, ACCESS_DELEGATION, ACCESS_METHOD, ACCESS_EXPIRED,
+            ACCESS_PURPOSE.
     """
-    target = _Target(consumer, provider, service, method)
+    target = _Target(consumer, provider, service, method, on_behalf_of)
     found = book.by_target.get(target, ())
     if len(found) == 0:
         raise _none(book, target)
@@ -104,10 +116,12 @@ def check_open(
         now_ms: The time.
 
     Raises:
-        SimpulError: ACCESS_NO_AGREEMENT, ACCESS_CONSUMER, ACCESS_METHOD, ACCESS_EXPIRED,
-            ACCESS_PURPOSE.
+        SimpulError: ACCESS_NO_AGREEMENT, ACCESS_CONSUMER, ACCESS_DELEGATION, ACCESS_METHOD,
+            ACCESS_EXPIRED, ACCESS_PURPOSE.
     """
     terms = None if opened.agreement is None else book.by_hash.get(opened.agreement)
+    if opened.agreement in book.undelegated:
+        raise _undelegated()
     if terms is None:
         raise SimpulError(
             Code.ACCESS_NO_AGREEMENT,
@@ -123,7 +137,9 @@ def check_open(
             Code.ACCESS_PURPOSE, "the open names no purpose: name one that the agreement lists"
         )
     service = opened.service
-    target = _Target(opened.consumer, service.subsystem, service.service, opened.method)
+    target = _Target(
+        opened.consumer, service.subsystem, service.service, opened.method, opened.on_behalf_of
+    )
     _permit(terms, target, opened.purpose, now_ms)
     return terms
 
@@ -132,8 +148,11 @@ def check_still(book: AgreementBook, agreement: bytes, now_ms: int) -> None:
     """Passes where the agreement of a call that has begun is in force still.
 
     Raises:
-        SimpulError: ACCESS_NO_AGREEMENT when it was revoked or is suspended; ACCESS_EXPIRED.
+        SimpulError: ACCESS_NO_AGREEMENT when it was revoked or is suspended; ACCESS_DELEGATION when
+            its delegation was; ACCESS_EXPIRED.
     """
+    if agreement in book.undelegated:
+        raise _undelegated()
     terms = book.by_hash.get(agreement)
     if terms is None:
         raise SimpulError(
@@ -144,8 +163,9 @@ def check_still(book: AgreementBook, agreement: bytes, now_ms: int) -> None:
 
 
 def _targets(terms: AgreementTerms) -> Iterator[_Target]:
+    delegator = None if terms.delegator is None else terms.delegator.member
     return (
-        _Target(consumer, terms.provider_subsystem, item.service, method)
+        _Target(consumer, terms.provider_subsystem, item.service, method, delegator)
         for consumer in terms.consumer_subsystems
         for item in terms.services
         for method in item.methods
@@ -160,6 +180,7 @@ def _permit(terms: AgreementTerms, target: _Target, purpose: str | None, now_ms:
         service=target.service,
         method=target.method,
         purpose=purpose,
+        on_behalf_of=target.on_behalf_of,
         now_ms=now_ms,
     )
 
@@ -191,7 +212,16 @@ def _choose(
 
 def _none(book: AgreementBook, target: _Target) -> SimpulError:
     called = f"{target.provider}/{target.service}/{target.method}"
-    if (target.consumer, target.provider) in book.parties:
+    if target.on_behalf_of is not None and (
+        (target.consumer, target.provider, target.on_behalf_of) not in book.parties
+    ):
+        return SimpulError(
+            Code.ACCESS_DELEGATION,
+            f"{target.consumer} may not call {target.provider} on behalf of {target.on_behalf_of}: "
+            "there must be a delegation of that member's, and an agreement by it "
+            "(`simpul access request --on-behalf-of`)",
+        )
+    if (target.consumer, target.provider, target.on_behalf_of) in book.parties:
         return SimpulError(
             Code.ACCESS_METHOD,
             f"no agreement of {target.consumer} covers {called}: ask the provider for another",
@@ -200,4 +230,12 @@ def _none(book: AgreementBook, target: _Target) -> SimpulError:
         Code.ACCESS_NO_AGREEMENT,
         f"{target.consumer} has no agreement for {called}: ask the provider for one "
         "(`simpul access allow`, at its node)",
+    )
+
+
+def _undelegated() -> SimpulError:
+    return SimpulError(
+        Code.ACCESS_DELEGATION,
+        "the delegation that the agreement rests on no longer holds: it was revoked, or the member "
+        "that gave it is suspended or has another identity key",
     )

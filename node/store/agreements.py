@@ -30,6 +30,9 @@ class StoredAgreement:
     provider: str
     consumer: str
     added_at_ms: int
+    # What it rests on, where the consumer acts for another member.
+    delegation: bytes = b""
+    delegator_signature: bytes = b""
 
     @property
     def is_signed_by_both(self) -> bool:
@@ -60,8 +63,7 @@ def save_agreement(store: Store, agreement: StoredAgreement, pins: Iterable[Pin]
 
 def put_agreement(session: Session, agreement: StoredAgreement, pins: Iterable[Pin]) -> None:
     """As `save_agreement`, within a transaction of the caller's."""
-    for pin in pins:
-        pin_within(session, pin, agreement.added_at_ms)
+    put_pins(session, pins, agreement.added_at_ms)
     row = session.get(AgreementRow, agreement.hash)
     if row is None:
         session.add(
@@ -73,6 +75,8 @@ def put_agreement(session: Session, agreement: StoredAgreement, pins: Iterable[P
                 provider=agreement.provider,
                 consumer=agreement.consumer,
                 added_at_ms=agreement.added_at_ms,
+                delegation=agreement.delegation,
+                delegator_signature=agreement.delegator_signature,
             )
         )
         session.flush()
@@ -80,6 +84,16 @@ def put_agreement(session: Session, agreement: StoredAgreement, pins: Iterable[P
     row.provider_signature = row.provider_signature or agreement.provider_signature
     row.consumer_signature = row.consumer_signature or agreement.consumer_signature
     session.add(row)
+
+
+def put_pins(session: Session, pins: Iterable[Pin], now_ms: int) -> None:
+    """Pins partners' identity keys, within a transaction of the caller's.
+
+    Raises:
+        SimpulError: IDENTITY_CHANGED, when a partner is pinned by another key already.
+    """
+    for pin in pins:
+        pin_within(session, pin, now_ms)
 
 
 def get_agreement(store: Store, agreement_hash: bytes) -> StoredAgreement:
@@ -210,12 +224,4 @@ def _stored_pin(row: PinnedIdentityRow) -> Pin:
 
 
 def _stored(row: AgreementRow) -> StoredAgreement:
-    return StoredAgreement(
-        hash=row.hash,
-        agreement=row.agreement,
-        provider_signature=row.provider_signature,
-        consumer_signature=row.consumer_signature,
-        provider=row.provider,
-        consumer=row.consumer,
-        added_at_ms=row.added_at_ms,
-    )
+    return StoredAgreement(**row.model_dump())

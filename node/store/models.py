@@ -24,6 +24,9 @@ class AgreementRow(Table, table=True):
     provider: str = Field(index=True)
     consumer: str = Field(index=True)
     added_at_ms: int = Field(sa_type=BigInteger)
+    # The delegation that it rests on, and the delegator's signature of that; empty: of none.
+    delegation: bytes = b""
+    delegator_signature: bytes = b""
 
 
 class PinnedIdentityRow(Table, table=True):
@@ -230,3 +233,32 @@ class TemplateAgreementRow(Table, table=True):
     template: str
     member: str
     at_ms: int = Field(sa_type=BigInteger)
+
+
+class DelegationRow(Table, table=True):
+    """A delegation that a member hosted here gave or acts by, or that names one as a provider."""
+
+    __tablename__ = "delegation"
+
+    hash: bytes = Field(primary_key=True)
+    delegation: bytes
+    # Of one that was ended before it was heard of: as it came, verified by nobody.
+    signature: bytes
+    added_at_ms: int = Field(sa_type=BigInteger)
+    # Given at this node, and so to be told to the delegate.
+    own: bool
+    told_at_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class DelegationEndRow(Table, table=True):
+    """The revocation of a delegation."""
+
+    __tablename__ = "delegation_end"
+
+    hash: bytes = Field(primary_key=True, foreign_key="delegation.hash")
+    revocation: bytes
+    key_id: bytes
+    signature: bytes
+    # Ended at this node, and so to be told to the delegate and the providers.
+    own: bool
+    told_at_ms: int | None = Field(default=None, sa_type=BigInteger)

@@ -13,6 +13,8 @@ from typing import Any
 
 from security.evidence import Evidence, print_evidence, verify
 from tests.conformance.fixed import main
+from tests.support.agreements import CONSUMER_IDENTITY
+from tests.support.delegations import DELEGATOR, delegated
 from tests.support.evidence import (
     CALL_ID,
     DECIDE_CALL_ID,
@@ -28,7 +30,7 @@ from tests.support.evidence import (
     watch,
 )
 from tests.support.evidence_judge import export, flipped, streamed
-from tests.support.evidence_making import accepted, decide, offer
+from tests.support.evidence_making import accepted, acting, decide, offer
 
 
 def documents() -> Mapping[str, Mapping[str, Any]]:
@@ -61,6 +63,7 @@ def _good(unary_call: Evidence) -> dict[str, Evidence]:
         "offered, accepted later": _made(REGENCY, MINISTRY),
         "offered, accepted at once": _agreed_at_once(),
         "requested, no approval shown": _made(MINISTRY),
+        "on behalf of a member": acting(delegated(), DELEGATOR),
     }
 
 
@@ -76,6 +79,7 @@ def _bad(unary_call: Evidence) -> dict[str, Evidence]:
         ),
         "under the quorum": _under_quorum(),
         "approved by the party that requested": _made(MINISTRY, MINISTRY),
+        "a delegation signed by the delegate": acting(delegated(key=CONSUMER_IDENTITY), DELEGATOR),
     }
 
 

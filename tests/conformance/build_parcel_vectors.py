@@ -28,7 +28,7 @@ from security.greeting import (
     link_id,
     make_greeting,
 )
-from security.identifiers import ServiceId
+from security.identifiers import MemberId, ServiceId
 from security.kinds import (
     Cancel,
     CancelReason,
@@ -78,6 +78,7 @@ OPEN = Open(
     deadline_left_ms=5000,
     unary=True,
 )
+OTHER_REGENCY = MemberId.parse("ID/DAERAH/53.16")
 REQUEST = b"\x0a\x05Komodo"
 ASKED = Private(
     metadata=(("x-trace", b"1"), ("x-raw-bin", b"\x00\xff"), ("x-trace", b"2")),
@@ -120,6 +121,7 @@ def drafts() -> Mapping[str, EntryDraft]:
         "open unary": draft(OPEN, 0, REQUEST, private=make_private(ASKED)),
         "open stream": draft(replace(OPEN, method="Import", deadline_left_ms=None, unary=False), 0),
         "open of a gather": draft(replace(OPEN, gather_id=fixed_bytes("gather", 16)), 0, b""),
+        "open on behalf of a member": draft(replace(OPEN, on_behalf_of=OTHER_REGENCY), 0, b""),
         "open without an agreement": draft(agreements, 0, b"\x00" * 256),
         "head": draft(Head(), 0, private=make_private(Private(metadata=(("a", b"b"),)))),
         "message": draft(Message(), 1, REQUEST * 40),
@@ -170,6 +172,7 @@ def _says(entry: ParsedEntry) -> dict[str, Any]:
             "deadline_left_ms": kind.deadline_left_ms,
             "gather_id": _hex(kind.gather_id),
             "unary": kind.unary,
+            "on_behalf_of": None if kind.on_behalf_of is None else str(kind.on_behalf_of),
         }
     elif isinstance(kind, Close | Refuse):
         said |= {"status": kind.status, "open_digest": kind.open_digest.hex()}

@@ -24,16 +24,19 @@ from security.agreement import (
     make_agreement,
     sign_agreement,
 )
+from security.delegation import delegation_hash, make_delegation, sign_delegation
 from security.errors import SimpulError
 from security.identifiers import MemberId, NodeId, RegionCode, ServiceId, SubsystemId
 from security.kept import EntryPlace, Part, seal_part, wrap_key
 from security.keys import Algorithm, PublicKey
 from security.persons import PersonKind, normalised, person_tag
+from security.revocation import Revocation, sign_delegation_revocation
 from security.secret_key import SecretKey
 from security.statement import MemberStatementView, make_statement, statement_hash
 from security.token import EnrolmentToken, fingerprint, format_token
 from tests.conformance import fixed
 from tests.support.agreements import CONSUMER_IDENTITY, PROVIDER_IDENTITY, TERMS
+from tests.support.delegations import BOUNDS, DELEGATOR, DELEGATOR_KEY, delegated
 from tests.support.directories import statement_view
 
 SAMPLES = Path(__file__).parent / "signature_samples.json"
@@ -262,7 +265,7 @@ def statements() -> dict[str, Any]:
 
 
 def agreements() -> dict[str, Any]:
-    """The least that an agreement can say, and one with every term but a delegator."""
+    """The least that an agreement can say, one with every term, and one by a delegation."""
     full = replace(
         TERMS,
         nonce=fixed.fixed_bytes("full agreement nonce", 16),
@@ -286,6 +289,34 @@ def agreements() -> dict[str, Any]:
             }
             for data in (make_agreement(TERMS), make_agreement(full))
         ],
+        **_delegations(),
+    }
+
+
+def _delegations() -> dict[str, Any]:
+    """A delegation with its end, and an agreement that rests on it."""
+    delegation, rests = make_delegation(BOUNDS), delegated()
+    end = sign_delegation_revocation(
+        Revocation(delegation_hash(delegation), DELEGATOR, fixed.NOW_MS, "over"), DELEGATOR_KEY
+    )
+    return {
+        "delegator_identity": DELEGATOR_KEY.public.key.hex(),
+        "delegation": {
+            "delegation": delegation.hex(),
+            "hash": delegation_hash(delegation).hex(),
+            "signature": sign_delegation(delegation, DELEGATOR_KEY).hex(),
+            "revocation": end.revocation.hex(),
+            "revocation_key_id": end.key_id.hex(),
+            "revocation_signature": end.signature.hex(),
+        },
+        "delegated": {
+            "agreement": rests.agreement.hex(),
+            "hash": agreement_hash(rests.agreement).hex(),
+            "provider_signature": rests.provider_signature.hex(),
+            "consumer_signature": rests.consumer_signature.hex(),
+            "delegation": rests.delegation.hex(),
+            "delegator_signature": rests.delegator_signature.hex(),
+        },
     }
 
 

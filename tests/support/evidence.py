@@ -284,7 +284,13 @@ def signed_agreement(
 ) -> ShownAgreement:
     """The agreement between the two members."""
     message = agreements.signed() if message is None else message
-    return ShownAgreement(message.agreement, message.provider_signature, message.consumer_signature)
+    return ShownAgreement(
+        message.agreement,
+        message.provider_signature,
+        message.consumer_signature,
+        message.delegator_signature,
+        message.delegation,
+    )
 
 
 def evidence(

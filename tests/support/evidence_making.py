@@ -7,11 +7,14 @@ from dataclasses import replace
 
 from google.protobuf.message import Message
 
-from security.identifiers import ServiceId
+from security.agreement import agreement_hash
+from security.evidence import Evidence
+from security.identifiers import MemberId, ServiceId
 from simpul.v1 import agreement_pb2
 from tests.conformance import fixed
-from tests.support import agreements
+from tests.support import agreements, delegations, directories
 from tests.support.evidence import (
+    CALL_ID,
     DECIDE_CALL_ID,
     MINISTRY,
     OFFER_CALL_ID,
@@ -21,7 +24,18 @@ from tests.support.evidence import (
     Parcel,
     Scene,
     Side,
+    signed_agreement,
 )
+
+
+def acting(agreement: agreement_pb2.SignedAgreement, on_behalf_of: MemberId | None) -> Evidence:
+    """An unfinished call under that agreement, in the name of a third member."""
+    records = (directories.regency_record(), directories.ministry_record(), delegations.record())
+    scene = Scene(records=records)
+    named = agreement_hash(agreement.agreement)
+    call = Call(kind=replace(Call().kind, agreement=named, on_behalf_of=on_behalf_of))
+    asked = scene.link.send(MINISTRY, call.open())
+    return replace(scene.evidence([asked.shown((CALL_ID,))]), agreement=signed_agreement(agreement))
 
 
 def across(side: Side) -> Side:

@@ -112,6 +112,7 @@ class Agreement(_message.Message):
     ISSUED_AT_MS_FIELD_NUMBER: _builtins.int
     REPLACES_FIELD_NUMBER: _builtins.int
     HOURS_FIELD_NUMBER: _builtins.int
+    DELEGATION_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Of this format: 1."""
     federation: _builtins.str
@@ -128,13 +129,15 @@ class Agreement(_message.Message):
     issued_at_ms: _builtins.int
     replaces: _builtins.bytes
     """The hash of the agreement that this one takes the place of, if any."""
+    delegation: _builtins.bytes
+    """The hash of the delegator's Delegation, under which the consumer acts for it."""
     @_builtins.property
     def provider(self) -> Global___Party: ...
     @_builtins.property
     def consumer(self) -> Global___Party: ...
     @_builtins.property
     def delegator(self) -> Global___Party:
-        """In whose name the consumer calls, where it is not its own."""
+        """In whose name the consumer calls, where it is not its own; with `delegation`, or neither."""
 
     @_builtins.property
     def consumer_subsystems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
@@ -180,10 +183,11 @@ class Agreement(_message.Message):
         issued_at_ms: _builtins.int = ...,
         replaces: _builtins.bytes = ...,
         hours: _abc.Iterable[Global___HoursTerm] | None = ...,
+        delegation: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_consumer_retention_days", b"_consumer_retention_days", "consumer", b"consumer", "consumer_retention_days", b"consumer_retention_days", "delegator", b"delegator", "provider", b"provider", "rate", b"rate", "request_fields", b"request_fields", "response_fields", b"response_fields"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_consumer_retention_days", b"_consumer_retention_days", "citizen_visibility", b"citizen_visibility", "consumer", b"consumer", "consumer_retention_days", b"consumer_retention_days", "consumer_subsystems", b"consumer_subsystems", "delegator", b"delegator", "federation", b"federation", "hours", b"hours", "issued_at_ms", b"issued_at_ms", "nonce", b"nonce", "payload_keeper", b"payload_keeper", "provider", b"provider", "provider_subsystem", b"provider_subsystem", "purposes", b"purposes", "rate", b"rate", "replaces", b"replaces", "request_fields", b"request_fields", "response_fields", b"response_fields", "services", b"services", "valid_from_ms", b"valid_from_ms", "valid_until_ms", b"valid_until_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_consumer_retention_days", b"_consumer_retention_days", "citizen_visibility", b"citizen_visibility", "consumer", b"consumer", "consumer_retention_days", b"consumer_retention_days", "consumer_subsystems", b"consumer_subsystems", "delegation", b"delegation", "delegator", b"delegator", "federation", b"federation", "hours", b"hours", "issued_at_ms", b"issued_at_ms", "nonce", b"nonce", "payload_keeper", b"payload_keeper", "provider", b"provider", "provider_subsystem", b"provider_subsystem", "purposes", b"purposes", "rate", b"rate", "replaces", b"replaces", "request_fields", b"request_fields", "response_fields", b"response_fields", "services", b"services", "valid_from_ms", b"valid_from_ms", "valid_until_ms", b"valid_until_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__consumer_retention_days: _TypeAlias = _typing.Literal["consumer_retention_days"]  # noqa: Y015
     _WhichOneofArgType__consumer_retention_days: _TypeAlias = _typing.Literal["_consumer_retention_days", b"_consumer_retention_days"]  # noqa: Y015
@@ -351,8 +355,124 @@ class HoursTerm(_message.Message):
 Global___HoursTerm: _TypeAlias = HoursTerm  # noqa: Y015
 
 @_typing.final
+class Delegation(_message.Message):
+    """A member lets another one act for it: within these bounds, and only by agreements that say so.
+    Immutable; its hash is H("simpul/v1/delegation", bytes).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    FEDERATION_FIELD_NUMBER: _builtins.int
+    NONCE_FIELD_NUMBER: _builtins.int
+    DELEGATOR_FIELD_NUMBER: _builtins.int
+    DELEGATE_FIELD_NUMBER: _builtins.int
+    SERVICES_FIELD_NUMBER: _builtins.int
+    PURPOSES_FIELD_NUMBER: _builtins.int
+    VALID_FROM_MS_FIELD_NUMBER: _builtins.int
+    VALID_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    ISSUED_AT_MS_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Of this format: 1."""
+    federation: _builtins.str
+    nonce: _builtins.bytes
+    """16 random bytes."""
+    valid_from_ms: _builtins.int
+    valid_until_ms: _builtins.int
+    issued_at_ms: _builtins.int
+    @_builtins.property
+    def delegator(self) -> Global___Party:
+        """In whose name is acted, and who acts."""
+
+    @_builtins.property
+    def delegate(self) -> Global___Party: ...
+    @_builtins.property
+    def services(self) -> _containers.RepeatedCompositeFieldContainer[Global___DelegatedService]:
+        """What may be called in its name; never empty."""
+
+    @_builtins.property
+    def purposes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For which purposes, by their ids; never empty."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        federation: _builtins.str = ...,
+        nonce: _builtins.bytes = ...,
+        delegator: Global___Party | None = ...,
+        delegate: Global___Party | None = ...,
+        services: _abc.Iterable[Global___DelegatedService] | None = ...,
+        purposes: _abc.Iterable[_builtins.str] | None = ...,
+        valid_from_ms: _builtins.int = ...,
+        valid_until_ms: _builtins.int = ...,
+        issued_at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delegate", b"delegate", "delegator", b"delegator"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delegate", b"delegate", "delegator", b"delegator", "federation", b"federation", "issued_at_ms", b"issued_at_ms", "nonce", b"nonce", "purposes", b"purposes", "services", b"services", "valid_from_ms", b"valid_from_ms", "valid_until_ms", b"valid_until_ms", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Delegation: _TypeAlias = Delegation  # noqa: Y015
+
+@_typing.final
+class DelegatedService(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    METHODS_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    """The provider's subsystem; exact."""
+    service: _builtins.str
+    """`wisata.v1.Wisata`."""
+    @_builtins.property
+    def methods(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of methods; never empty."""
+
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+        service: _builtins.str = ...,
+        methods: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["methods", b"methods", "provider", b"provider", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DelegatedService: _TypeAlias = DelegatedService  # noqa: Y015
+
+@_typing.final
+class SignedDelegation(_message.Message):
+    """The signature is by the delegator's identity key, under "simpul/v1/delegation-signature"."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELEGATION_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    delegation: _builtins.bytes
+    signature: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        delegation: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delegation", b"delegation", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignedDelegation: _TypeAlias = SignedDelegation  # noqa: Y015
+
+@_typing.final
 class SignedAgreement(_message.Message):
-    """Signatures are by the parties' identity keys, under "simpul/v1/agreement-signature"."""
+    """The parties' signatures are by their identity keys, under "simpul/v1/agreement-signature"."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -360,11 +480,14 @@ class SignedAgreement(_message.Message):
     PROVIDER_SIGNATURE_FIELD_NUMBER: _builtins.int
     CONSUMER_SIGNATURE_FIELD_NUMBER: _builtins.int
     DELEGATOR_SIGNATURE_FIELD_NUMBER: _builtins.int
+    DELEGATION_FIELD_NUMBER: _builtins.int
     agreement: _builtins.bytes
     provider_signature: _builtins.bytes
     consumer_signature: _builtins.bytes
     delegator_signature: _builtins.bytes
-    """Where there is a delegator."""
+    """Where there is a delegator: by its identity key, over `delegation`, as in SignedDelegation."""
+    delegation: _builtins.bytes
+    """A Delegation, as it was hashed and signed."""
     def __init__(
         self,
         *,
@@ -372,10 +495,11 @@ class SignedAgreement(_message.Message):
         provider_signature: _builtins.bytes = ...,
         consumer_signature: _builtins.bytes = ...,
         delegator_signature: _builtins.bytes = ...,
+        delegation: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "consumer_signature", b"consumer_signature", "delegator_signature", b"delegator_signature", "provider_signature", b"provider_signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "consumer_signature", b"consumer_signature", "delegation", b"delegation", "delegator_signature", b"delegator_signature", "provider_signature", b"provider_signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -397,9 +521,9 @@ class Revocation(_message.Message):
     """Of this format: 1."""
     federation: _builtins.str
     agreement: _builtins.bytes
-    """The agreement's hash."""
+    """The agreement's hash, or the delegation's."""
     member: _builtins.str
-    """Who revokes: a party of it."""
+    """Who revokes: a party of it; the delegator."""
     at_ms: _builtins.int
     reason: _builtins.str
     def __init__(
@@ -422,8 +546,9 @@ Global___Revocation: _TypeAlias = Revocation  # noqa: Y015
 
 @_typing.final
 class SignedRevocation(_message.Message):
-    """The signature is under "simpul/v1/agreement-revocation", by the member's identity key or one of its
-    seal keys: a node that doesn't hold the identity key must be able to revoke at once.
+    """The signature is under "simpul/v1/agreement-revocation", or of a delegation under
+    "simpul/v1/delegation-revocation", by the member's identity key or one of its seal keys: a node
+    that doesn't hold the identity key must be able to revoke at once.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -613,6 +738,8 @@ class HeldRequest(_message.Message):
     MEMBER_FIELD_NUMBER: _builtins.int
     AGREEMENTS_FIELD_NUMBER: _builtins.int
     REVOKED_FIELD_NUMBER: _builtins.int
+    DELEGATIONS_FIELD_NUMBER: _builtins.int
+    REVOKED_DELEGATIONS_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     """In whose name: of the agreements that it is party to."""
     @_builtins.property
@@ -623,16 +750,24 @@ class HeldRequest(_message.Message):
     def revoked(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """... and those of them that it knows to be revoked."""
 
+    @_builtins.property
+    def delegations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The hashes of the delegations that it holds, and of those that it knows to be revoked."""
+
+    @_builtins.property
+    def revoked_delegations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     def __init__(
         self,
         *,
         member: _builtins.str = ...,
         agreements: _abc.Iterable[_builtins.bytes] | None = ...,
         revoked: _abc.Iterable[_builtins.bytes] | None = ...,
+        delegations: _abc.Iterable[_builtins.bytes] | None = ...,
+        revoked_delegations: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreements", b"agreements", "member", b"member", "revoked", b"revoked"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreements", b"agreements", "delegations", b"delegations", "member", b"member", "revoked", b"revoked", "revoked_delegations", b"revoked_delegations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -645,23 +780,131 @@ class HeldResponse(_message.Message):
     AGREEMENTS_FIELD_NUMBER: _builtins.int
     REVOCATIONS_FIELD_NUMBER: _builtins.int
     MORE_FIELD_NUMBER: _builtins.int
+    DELEGATIONS_FIELD_NUMBER: _builtins.int
     more: _builtins.bool
     """More is held: ask again, with these."""
     @_builtins.property
     def agreements(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignedAgreement]: ...
     @_builtins.property
     def revocations(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignedRevocation]: ...
+    @_builtins.property
+    def delegations(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeldDelegation]:
+        """Delegations that the asking member gave, acts by, or is named in as a provider."""
+
     def __init__(
         self,
         *,
         agreements: _abc.Iterable[Global___SignedAgreement] | None = ...,
         revocations: _abc.Iterable[Global___SignedRevocation] | None = ...,
         more: _builtins.bool = ...,
+        delegations: _abc.Iterable[Global___HeldDelegation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreements", b"agreements", "more", b"more", "revocations", b"revocations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreements", b"agreements", "delegations", b"delegations", "more", b"more", "revocations", b"revocations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HeldResponse: _TypeAlias = HeldResponse  # noqa: Y015
+
+@_typing.final
+class HeldDelegation(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELEGATION_FIELD_NUMBER: _builtins.int
+    REVOCATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def delegation(self) -> Global___SignedDelegation: ...
+    @_builtins.property
+    def revocation(self) -> Global___SignedRevocation:
+        """Absent: it was not revoked."""
+
+    def __init__(
+        self,
+        *,
+        delegation: Global___SignedDelegation | None = ...,
+        revocation: Global___SignedRevocation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delegation", b"delegation", "revocation", b"revocation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delegation", b"delegation", "revocation", b"revocation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeldDelegation: _TypeAlias = HeldDelegation  # noqa: Y015
+
+@_typing.final
+class GiveRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELEGATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def delegation(self) -> Global___SignedDelegation: ...
+    def __init__(
+        self,
+        *,
+        delegation: Global___SignedDelegation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delegation", b"delegation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delegation", b"delegation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GiveRequest: _TypeAlias = GiveRequest  # noqa: Y015
+
+@_typing.final
+class GiveResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GiveResponse: _TypeAlias = GiveResponse  # noqa: Y015
+
+@_typing.final
+class EndRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELEGATION_FIELD_NUMBER: _builtins.int
+    REVOCATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def delegation(self) -> Global___SignedDelegation:
+        """A provider may never have met it before."""
+
+    @_builtins.property
+    def revocation(self) -> Global___SignedRevocation: ...
+    def __init__(
+        self,
+        *,
+        delegation: Global___SignedDelegation | None = ...,
+        revocation: Global___SignedRevocation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delegation", b"delegation", "revocation", b"revocation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delegation", b"delegation", "revocation", b"revocation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndRequest: _TypeAlias = EndRequest  # noqa: Y015
+
+@_typing.final
+class EndResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndResponse: _TypeAlias = EndResponse  # noqa: Y015

@@ -238,3 +238,126 @@ class Agreements:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class DelegationsStub:
+    """What the nodes of a delegator tell those of its delegate, of the providers that it named, and its
+    own other nodes. Sealed and journaled, without an agreement, as agreements themselves are.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Give = channel.unary_unary(
+                '/simpul.v1.Delegations/Give',
+                request_serializer=simpul_dot_v1_dot_agreement__pb2.GiveRequest.SerializeToString,
+                response_deserializer=simpul_dot_v1_dot_agreement__pb2.GiveResponse.FromString,
+                _registered_method=True)
+        self.End = channel.unary_unary(
+                '/simpul.v1.Delegations/End',
+                request_serializer=simpul_dot_v1_dot_agreement__pb2.EndRequest.SerializeToString,
+                response_deserializer=simpul_dot_v1_dot_agreement__pb2.EndResponse.FromString,
+                _registered_method=True)
+
+
+class DelegationsServicer:
+    """What the nodes of a delegator tell those of its delegate, of the providers that it named, and its
+    own other nodes. Sealed and journaled, without an agreement, as agreements themselves are.
+    """
+
+    def Give(self, request, context):
+        """To the delegate: it may act.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def End(self, request, context):
+        """To all: it may act no longer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_DelegationsServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Give': grpc.unary_unary_rpc_method_handler(
+                    servicer.Give,
+                    request_deserializer=simpul_dot_v1_dot_agreement__pb2.GiveRequest.FromString,
+                    response_serializer=simpul_dot_v1_dot_agreement__pb2.GiveResponse.SerializeToString,
+            ),
+            'End': grpc.unary_unary_rpc_method_handler(
+                    servicer.End,
+                    request_deserializer=simpul_dot_v1_dot_agreement__pb2.EndRequest.FromString,
+                    response_serializer=simpul_dot_v1_dot_agreement__pb2.EndResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'simpul.v1.Delegations', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('simpul.v1.Delegations', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Delegations:
+    """What the nodes of a delegator tell those of its delegate, of the providers that it named, and its
+    own other nodes. Sealed and journaled, without an agreement, as agreements themselves are.
+    """
+
+    @staticmethod
+    def Give(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.v1.Delegations/Give',
+            simpul_dot_v1_dot_agreement__pb2.GiveRequest.SerializeToString,
+            simpul_dot_v1_dot_agreement__pb2.GiveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def End(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.v1.Delegations/End',
+            simpul_dot_v1_dot_agreement__pb2.EndRequest.SerializeToString,
+            simpul_dot_v1_dot_agreement__pb2.EndResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -110,3 +110,52 @@ class AgreementsServicer(metaclass=_abc_1.ABCMeta):
         """
 
 def add_AgreementsServicer_to_server(servicer: AgreementsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class DelegationsStub:
+    """What the nodes of a delegator tell those of its delegate, of the providers that it named, and its
+    own other nodes. Sealed and journaled, without an agreement, as agreements themselves are.
+    """
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> DelegationsAsyncStub: ...
+    Give: _grpc.UnaryUnaryMultiCallable[_agreement_pb2.GiveRequest, _agreement_pb2.GiveResponse]
+    """To the delegate: it may act."""
+    End: _grpc.UnaryUnaryMultiCallable[_agreement_pb2.EndRequest, _agreement_pb2.EndResponse]
+    """To all: it may act no longer."""
+
+@_typing.type_check_only
+class DelegationsAsyncStub(DelegationsStub):
+    """What the nodes of a delegator tell those of its delegate, of the providers that it named, and its
+    own other nodes. Sealed and journaled, without an agreement, as agreements themselves are.
+    """
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Give: _aio.UnaryUnaryMultiCallable[_agreement_pb2.GiveRequest, _agreement_pb2.GiveResponse]  # type: ignore[assignment]
+    """To the delegate: it may act."""
+    End: _aio.UnaryUnaryMultiCallable[_agreement_pb2.EndRequest, _agreement_pb2.EndResponse]  # type: ignore[assignment]
+    """To all: it may act no longer."""
+
+class DelegationsServicer(metaclass=_abc_1.ABCMeta):
+    """What the nodes of a delegator tell those of its delegate, of the providers that it named, and its
+    own other nodes. Sealed and journaled, without an agreement, as agreements themselves are.
+    """
+
+    @_abc_1.abstractmethod
+    def Give(
+        self,
+        request: _agreement_pb2.GiveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agreement_pb2.GiveResponse, _abc.Awaitable[_agreement_pb2.GiveResponse]]:
+        """To the delegate: it may act."""
+
+    @_abc_1.abstractmethod
+    def End(
+        self,
+        request: _agreement_pb2.EndRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agreement_pb2.EndResponse, _abc.Awaitable[_agreement_pb2.EndResponse]]:
+        """To all: it may act no longer."""
+
+def add_DelegationsServicer_to_server(servicer: DelegationsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -15,6 +15,7 @@ from simpul.node.v1 import admin_pb2 as node_pb
 from simpul.registry.v1 import admin_pb2 as registry_pb
 from tests.architecture.project import PROJECT
 from tests.unit.cli.fakes_contracts import FakeContracts, FakeSubmissions
+from tests.unit.cli.fakes_delegations import FakeDelegations
 from tests.unit.cli.fakes_groups import FakeGroups, FakeTemplates
 from tests.unit.cli.fakes_journal import FakeJournal
 from tests.unit.cli.fakes_life import FakeKeys, FakeLife
@@ -45,7 +46,7 @@ def serving(address: str, add: Callable[[grpc.Server], None]) -> Iterator[int]:
             server.stop(None).wait()
 
 
-class FakeNode(FakeKeys, FakeJournal, FakeContracts, FakePurposes, FakeTemplates):
+class FakeNode(FakeKeys, FakeJournal, FakeContracts, FakeDelegations, FakePurposes, FakeTemplates):
     """A node's admin API."""
 
     def __init__(self) -> None:
@@ -62,6 +63,7 @@ class FakeNode(FakeKeys, FakeJournal, FakeContracts, FakePurposes, FakeTemplates
         self.open_notices = 1
         self.to_rewrap = 1500
         self.purposes = []
+        self.delegations = []
 
     def ListCalls(  # noqa: N802
         self, request: node_pb.ListCallsRequest, context: Context
@@ -168,6 +170,7 @@ class FakeNode(FakeKeys, FakeJournal, FakeContracts, FakePurposes, FakeTemplates
         used = node_pb.AgreementUsage(
             agreement=HASH, side="provider", state="active", calls=41, refused=3,
             request_bytes=512, response_bytes=2_500_000, given_today=4900, calls_per_day=5000,
+            on_behalf_of="ID/DAERAH/61.01",
         )  # fmt: skip
         idle = node_pb.AgreementUsage(agreement="cd" * 32, side="consumer", unused=True)
         return node_pb.ListUsageResponse(usage=[used, idle])

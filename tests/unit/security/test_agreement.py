@@ -96,11 +96,6 @@ def test_step_2_federation() -> None:
     refused_at(2, lambda: verify(signed(), other))
 
 
-def test_step_2_delegator() -> None:
-    delegator = Party(MemberId.parse("ID/KEMENTERIAN/KEMENPAR"), b"d" * 32)
-    refused_at(2, lambda: verify(signed(replace(TERMS, delegator=delegator))))
-
-
 def test_step_3_time() -> None:
     verify(signed(), now_ms=NOW - 60_000)
     refused_at(3, lambda: verify(signed(), now_ms=NOW - 60_001))

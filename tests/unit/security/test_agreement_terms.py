@@ -51,7 +51,6 @@ TERMS_OF_EVERY_KIND = st.builds(
     replace,
     st.just(TERMS),
     nonce=st.binary(min_size=16, max_size=16),
-    delegator=st.sampled_from([None, DELEGATOR]),
     services=st.permutations(METHODS).map(
         lambda methods: (ServiceTerm("a.B", ("X",)), ServiceTerm(fixed.SERVICE, tuple(methods)))
     ),
@@ -97,6 +96,7 @@ def test_each_field_of_the_wire_is_printed_somewhere() -> None:
     terms = replace(
         TERMS,
         delegator=DELEGATOR,
+        delegation=b"d" * 32,
         rate=RateTerm(1, 1, 1),
         consumer_retention_days=1,
         replaces=b"h" * 32,

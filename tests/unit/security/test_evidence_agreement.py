@@ -10,6 +10,7 @@ from security.private import Private, make_private
 from security.statement import make_statement, statement_hash
 from tests.conformance import fixed
 from tests.support import agreements, directories
+from tests.support.delegations import BOUNDS, DELEGATOR, DELEGATOR_KEY, delegated
 from tests.support.evidence import (
     MINISTRY,
     MINISTRY_SEAL,
@@ -29,6 +30,7 @@ from tests.support.evidence_judge import (
     shown,
     with_parcel,
 )
+from tests.support.evidence_making import acting
 from tests.unit.security.test_activity import FIRST, SECOND
 
 # 16. agreement
@@ -112,6 +114,49 @@ def test_16_a_successor_s_seals_count() -> None:
     report = judge(succeeded())
     assert report.failed is None, report.failed
     fails(replace(succeeded(), identity_keys=()), 16)
+
+
+def test_16_three_have_signed_what_was_called_in_another_s_name() -> None:
+    report = judge(acting(delegated(), DELEGATOR))
+    assert report.failed is None, report.failed
+    assert results(report)["permission"] is Result.PROVEN
+    (says,) = report.steps[15].findings[1:]
+    assert says.startswith(f"on behalf of {DELEGATOR}, by delegation ")
+    assert f"signed by {DELEGATOR} (key {DELEGATOR_KEY.public.key_id.hex()[:16]})" in says
+    assert report.call is not None
+    assert (report.call.consumer, report.call.on_behalf_of) == (
+        str(fixed.SUPER_APP),
+        str(DELEGATOR),
+    )
+
+
+def test_16_what_is_wrong_with_the_delegation() -> None:
+    missing = delegated()
+    missing.ClearField("delegation")
+    unsigned = delegated()
+    unsigned.ClearField("delegator_signature")
+    other = delegated()
+    other.delegation = delegated(replace(BOUNDS, nonce=bytes(16))).delegation
+    for wrong in (
+        missing,
+        unsigned,
+        other,
+        delegated(key=agreements.CONSUMER_IDENTITY),
+        delegated(replace(BOUNDS, purposes=("pajak",))),
+    ):
+        fails(acting(wrong, DELEGATOR), 16, saying="delegation")
+    # The same as any other member's key: a directory in the file must list it.
+    stranger = replace(BOUNDS.delegator, identity_key_id=fixed.key("stranger").public.key_id)
+    bounds = replace(BOUNDS, delegator=stranger)
+    forged = delegated(bounds, fixed.key("stranger"), delegator=stranger)
+    fails(acting(forged, DELEGATOR), 16, saying="nothing in the file shows")
+
+
+def test_17_in_another_s_name_only_as_the_agreement_says() -> None:
+    for call in (acting(delegated(), None), acting(agreements.signed(), DELEGATOR)):
+        report = judge(call)
+        assert report.failed is None, report.failed
+        assert results(report)["permission"] is Result.NOT_PROVEN
 
 
 def test_17_the_purpose_is_shown_as_it_was_registered_then() -> None:

@@ -336,6 +336,7 @@ class AccessTerms(_message.Message):
     CONSUMER_RETENTION_DAYS_FIELD_NUMBER: _builtins.int
     HIDDEN_FROM_CITIZENS_FIELD_NUMBER: _builtins.int
     REPLACES_FIELD_NUMBER: _builtins.int
+    ON_BEHALF_OF_FIELD_NUMBER: _builtins.int
     consumer: _builtins.str
     """The consumer's subsystem."""
     service_id: _builtins.str
@@ -348,6 +349,8 @@ class AccessTerms(_message.Message):
     hidden_from_citizens: _builtins.bool
     replaces: _builtins.str
     """The hash, in hex, of the agreement that this one takes the place of."""
+    on_behalf_of: _builtins.str
+    """The member in whose name the consumer calls; of a request only."""
     @_builtins.property
     def methods(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Empty: every method that the contract has today."""
@@ -381,10 +384,11 @@ class AccessTerms(_message.Message):
         consumer_retention_days: _builtins.int | None = ...,
         hidden_from_citizens: _builtins.bool = ...,
         replaces: _builtins.str = ...,
+        on_behalf_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_consumer_retention_days", b"_consumer_retention_days", "consumer_retention_days", b"consumer_retention_days", "rate", b"rate", "request_fields", b"request_fields", "response_fields", b"response_fields"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_consumer_retention_days", b"_consumer_retention_days", "consumer", b"consumer", "consumer_retention_days", b"consumer_retention_days", "hidden_from_citizens", b"hidden_from_citizens", "hours", b"hours", "methods", b"methods", "payload_keeper", b"payload_keeper", "purposes", b"purposes", "rate", b"rate", "replaces", b"replaces", "request_fields", b"request_fields", "response_fields", b"response_fields", "service_id", b"service_id", "valid_days", b"valid_days", "valid_from_ms", b"valid_from_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_consumer_retention_days", b"_consumer_retention_days", "consumer", b"consumer", "consumer_retention_days", b"consumer_retention_days", "hidden_from_citizens", b"hidden_from_citizens", "hours", b"hours", "methods", b"methods", "on_behalf_of", b"on_behalf_of", "payload_keeper", b"payload_keeper", "purposes", b"purposes", "rate", b"rate", "replaces", b"replaces", "request_fields", b"request_fields", "response_fields", b"response_fields", "service_id", b"service_id", "valid_days", b"valid_days", "valid_from_ms", b"valid_from_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__consumer_retention_days: _TypeAlias = _typing.Literal["consumer_retention_days"]  # noqa: Y015
     _WhichOneofArgType__consumer_retention_days: _TypeAlias = _typing.Literal["_consumer_retention_days", b"_consumer_retention_days"]  # noqa: Y015
@@ -618,6 +622,8 @@ class Agreement(_message.Message):
     COUNTERS_FIELD_NUMBER: _builtins.int
     WAITS_FIELD_NUMBER: _builtins.int
     KEEP_FIELD_NUMBER: _builtins.int
+    ON_BEHALF_OF_FIELD_NUMBER: _builtins.int
+    DELEGATION_FIELD_NUMBER: _builtins.int
     agreement: _builtins.str
     """The hash in lower-case hex."""
     provider: _builtins.str
@@ -638,6 +644,9 @@ class Agreement(_message.Message):
     """An operator here must decide."""
     keep: _builtins.str
     """Which nodes keep payloads, `BOTH`."""
+    on_behalf_of: _builtins.str
+    """The member in whose name the consumer calls, and the hash of its delegation in hex; or neither."""
+    delegation: _builtins.str
     @_builtins.property
     def consumers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -661,10 +670,12 @@ class Agreement(_message.Message):
         counters: _builtins.str = ...,
         waits: _builtins.bool = ...,
         keep: _builtins.str = ...,
+        on_behalf_of: _builtins.str = ...,
+        delegation: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "consumers", b"consumers", "counters", b"counters", "keep", b"keep", "methods", b"methods", "note", b"note", "provider", b"provider", "purposes", b"purposes", "service", b"service", "side", b"side", "state", b"state", "valid_from_ms", b"valid_from_ms", "valid_until_ms", b"valid_until_ms", "waits", b"waits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "consumers", b"consumers", "counters", b"counters", "delegation", b"delegation", "keep", b"keep", "methods", b"methods", "note", b"note", "on_behalf_of", b"on_behalf_of", "provider", b"provider", "purposes", b"purposes", "service", b"service", "side", b"side", "state", b"state", "valid_from_ms", b"valid_from_ms", "valid_until_ms", b"valid_until_ms", "waits", b"waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -742,10 +753,13 @@ class ShowAgreementResponse(_message.Message):
     PROVIDER_IDENTITY_KEY_ID_FIELD_NUMBER: _builtins.int
     CONSUMER_IDENTITY_KEY_ID_FIELD_NUMBER: _builtins.int
     HINTS_FIELD_NUMBER: _builtins.int
+    DELEGATOR_IDENTITY_KEY_ID_FIELD_NUMBER: _builtins.int
     why: _builtins.str
     """Why it permits nothing here, where it is `unusable`."""
     provider_identity_key_id: _builtins.bytes
     consumer_identity_key_id: _builtins.bytes
+    delegator_identity_key_id: _builtins.bytes
+    """Of one on behalf of a member."""
     @_builtins.property
     def agreement(self) -> Global___Agreement: ...
     @_builtins.property
@@ -771,10 +785,11 @@ class ShowAgreementResponse(_message.Message):
         provider_identity_key_id: _builtins.bytes = ...,
         consumer_identity_key_id: _builtins.bytes = ...,
         hints: _abc.Iterable[_builtins.str] | None = ...,
+        delegator_identity_key_id: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "changes", b"changes", "consumer_identity_key_id", b"consumer_identity_key_id", "hints", b"hints", "provider_identity_key_id", b"provider_identity_key_id", "steps", b"steps", "terms", b"terms", "why", b"why"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "changes", b"changes", "consumer_identity_key_id", b"consumer_identity_key_id", "delegator_identity_key_id", b"delegator_identity_key_id", "hints", b"hints", "provider_identity_key_id", b"provider_identity_key_id", "steps", b"steps", "terms", b"terms", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1059,24 +1074,256 @@ class ImportAgreementResponse(_message.Message):
 Global___ImportAgreementResponse: _TypeAlias = ImportAgreementResponse  # noqa: Y015
 
 @_typing.final
+class DelegateAccessRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELEGATOR_FIELD_NUMBER: _builtins.int
+    DELEGATE_FIELD_NUMBER: _builtins.int
+    SERVICES_FIELD_NUMBER: _builtins.int
+    PURPOSES_FIELD_NUMBER: _builtins.int
+    VALID_FROM_MS_FIELD_NUMBER: _builtins.int
+    VALID_DAYS_FIELD_NUMBER: _builtins.int
+    delegator: _builtins.str
+    delegate: _builtins.str
+    valid_from_ms: _builtins.int
+    valid_days: _builtins.int
+    @_builtins.property
+    def services(self) -> _containers.RepeatedCompositeFieldContainer[Global___DelegatedAccess]: ...
+    @_builtins.property
+    def purposes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        delegator: _builtins.str = ...,
+        delegate: _builtins.str = ...,
+        services: _abc.Iterable[Global___DelegatedAccess] | None = ...,
+        purposes: _abc.Iterable[_builtins.str] | None = ...,
+        valid_from_ms: _builtins.int = ...,
+        valid_days: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delegate", b"delegate", "delegator", b"delegator", "purposes", b"purposes", "services", b"services", "valid_days", b"valid_days", "valid_from_ms", b"valid_from_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DelegateAccessRequest: _TypeAlias = DelegateAccessRequest  # noqa: Y015
+
+@_typing.final
+class DelegatedAccess(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    METHODS_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    """`ID/DAERAH/53.15/pariwisata/wisata.v1.Wisata`."""
+    @_builtins.property
+    def methods(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty: every method that the contract has today."""
+
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        methods: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["methods", b"methods", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DelegatedAccess: _TypeAlias = DelegatedAccess  # noqa: Y015
+
+@_typing.final
+class DelegateAccessResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELEGATION_FIELD_NUMBER: _builtins.int
+    UNTOLD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def delegation(self) -> Global___Delegation: ...
+    @_builtins.property
+    def untold(self) -> Global___Untold: ...
+    def __init__(
+        self,
+        *,
+        delegation: Global___Delegation | None = ...,
+        untold: Global___Untold | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delegation", b"delegation", "untold", b"untold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delegation", b"delegation", "untold", b"untold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DelegateAccessResponse: _TypeAlias = DelegateAccessResponse  # noqa: Y015
+
+@_typing.final
+class Delegation(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELEGATION_FIELD_NUMBER: _builtins.int
+    DELEGATOR_FIELD_NUMBER: _builtins.int
+    DELEGATE_FIELD_NUMBER: _builtins.int
+    SERVICES_FIELD_NUMBER: _builtins.int
+    PURPOSES_FIELD_NUMBER: _builtins.int
+    VALID_FROM_MS_FIELD_NUMBER: _builtins.int
+    VALID_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    SIDE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    AGREEMENTS_FIELD_NUMBER: _builtins.int
+    delegation: _builtins.str
+    """The hash in lower-case hex."""
+    delegator: _builtins.str
+    delegate: _builtins.str
+    valid_from_ms: _builtins.int
+    valid_until_ms: _builtins.int
+    state: _builtins.str
+    """`active`, `not yet valid`, `expired`, `revoked`, `suspended`."""
+    side: _builtins.str
+    """This node's side: `delegator`, `delegate`, `both` or `provider`."""
+    reason: _builtins.str
+    """Of a revoked one."""
+    @_builtins.property
+    def services(self) -> _containers.RepeatedCompositeFieldContainer[Global___DelegatedAccess]: ...
+    @_builtins.property
+    def purposes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def agreements(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The hashes in hex of the agreements here that rest on it, whatever their state."""
+
+    def __init__(
+        self,
+        *,
+        delegation: _builtins.str = ...,
+        delegator: _builtins.str = ...,
+        delegate: _builtins.str = ...,
+        services: _abc.Iterable[Global___DelegatedAccess] | None = ...,
+        purposes: _abc.Iterable[_builtins.str] | None = ...,
+        valid_from_ms: _builtins.int = ...,
+        valid_until_ms: _builtins.int = ...,
+        state: _builtins.str = ...,
+        side: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        agreements: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreements", b"agreements", "delegate", b"delegate", "delegation", b"delegation", "delegator", b"delegator", "purposes", b"purposes", "reason", b"reason", "services", b"services", "side", b"side", "state", b"state", "valid_from_ms", b"valid_from_ms", "valid_until_ms", b"valid_until_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Delegation: _TypeAlias = Delegation  # noqa: Y015
+
+@_typing.final
+class EndDelegationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELEGATION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    delegation: _builtins.str
+    """The hash in hex, or the first letters of it."""
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        delegation: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delegation", b"delegation", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndDelegationRequest: _TypeAlias = EndDelegationRequest  # noqa: Y015
+
+@_typing.final
+class EndDelegationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELEGATION_FIELD_NUMBER: _builtins.int
+    UNTOLD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def delegation(self) -> Global___Delegation: ...
+    @_builtins.property
+    def untold(self) -> Global___Untold:
+        """Why somebody has not heard of it yet. It is tried again."""
+
+    def __init__(
+        self,
+        *,
+        delegation: Global___Delegation | None = ...,
+        untold: Global___Untold | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delegation", b"delegation", "untold", b"untold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delegation", b"delegation", "untold", b"untold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndDelegationResponse: _TypeAlias = EndDelegationResponse  # noqa: Y015
+
+@_typing.final
+class ListDelegationsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDelegationsRequest: _TypeAlias = ListDelegationsRequest  # noqa: Y015
+
+@_typing.final
+class ListDelegationsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELEGATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def delegations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Delegation]: ...
+    def __init__(
+        self,
+        *,
+        delegations: _abc.Iterable[Global___Delegation] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delegations", b"delegations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDelegationsResponse: _TypeAlias = ListDelegationsResponse  # noqa: Y015
+
+@_typing.final
 class ListUsageRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     AGREEMENT_FIELD_NUMBER: _builtins.int
     DAYS_FIELD_NUMBER: _builtins.int
+    ON_BEHALF_OF_FIELD_NUMBER: _builtins.int
     agreement: _builtins.str
     """The hash in hex, or the first letters of it; empty: all."""
     days: _builtins.int
     """Of the last so many days; 0: 30."""
+    on_behalf_of: _builtins.str
+    """Only calls in the name of this member; empty: all."""
     def __init__(
         self,
         *,
         agreement: _builtins.str = ...,
         days: _builtins.int = ...,
+        on_behalf_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "days", b"days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "days", b"days", "on_behalf_of", b"on_behalf_of"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1119,6 +1366,7 @@ class AgreementUsage(_message.Message):
     GIVEN_TODAY_FIELD_NUMBER: _builtins.int
     CALLS_PER_DAY_FIELD_NUMBER: _builtins.int
     UNUSED_FIELD_NUMBER: _builtins.int
+    ON_BEHALF_OF_FIELD_NUMBER: _builtins.int
     agreement: _builtins.str
     side: _builtins.str
     """`provider` or `consumer`."""
@@ -1135,6 +1383,8 @@ class AgreementUsage(_message.Message):
     calls_per_day: _builtins.int
     unused: _builtins.bool
     """It is in force, and nobody used it for 180 days."""
+    on_behalf_of: _builtins.str
+    """The member in whose name the consumer calls, where it isn't its own."""
     def __init__(
         self,
         *,
@@ -1149,10 +1399,11 @@ class AgreementUsage(_message.Message):
         given_today: _builtins.int = ...,
         calls_per_day: _builtins.int = ...,
         unused: _builtins.bool = ...,
+        on_behalf_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "calls", b"calls", "calls_per_day", b"calls_per_day", "given_today", b"given_today", "last_call_ms", b"last_call_ms", "refused", b"refused", "request_bytes", b"request_bytes", "response_bytes", b"response_bytes", "side", b"side", "state", b"state", "unused", b"unused"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "calls", b"calls", "calls_per_day", b"calls_per_day", "given_today", b"given_today", "last_call_ms", b"last_call_ms", "on_behalf_of", b"on_behalf_of", "refused", b"refused", "request_bytes", b"request_bytes", "response_bytes", b"response_bytes", "side", b"side", "state", b"state", "unused", b"unused"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1741,6 +1992,7 @@ class ListCallsRequest(_message.Message):
     SUBJECT_FIELD_NUMBER: _builtins.int
     USER_FIELD_NUMBER: _builtins.int
     ISSUE_FIELD_NUMBER: _builtins.int
+    ON_BEHALF_OF_FIELD_NUMBER: _builtins.int
     since_ms: _builtins.int
     """Milliseconds since the epoch; of the call's beginning, inclusive. 0: not asked for."""
     until_ms: _builtins.int
@@ -1772,6 +2024,8 @@ class ListCallsRequest(_message.Message):
     """
     user: _builtins.str
     issue: _builtins.str
+    on_behalf_of: _builtins.str
+    """The member in whose name was called."""
     @_builtins.property
     def after(self) -> Global___CallPosition:
         """Of the answer before: what follows it."""
@@ -1798,10 +2052,11 @@ class ListCallsRequest(_message.Message):
         subject: _builtins.str = ...,
         user: _builtins.str = ...,
         issue: _builtins.str = ...,
+        on_behalf_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_status", b"_status", "after", b"after", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_status", b"_status", "after", b"after", "agreement", b"agreement", "call_id", b"call_id", "code", b"code", "consumer", b"consumer", "issue", b"issue", "limit", b"limit", "method", b"method", "outcome", b"outcome", "peer", b"peer", "provider", b"provider", "purpose", b"purpose", "role", b"role", "service", b"service", "since_ms", b"since_ms", "status", b"status", "subject", b"subject", "until_ms", b"until_ms", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_status", b"_status", "after", b"after", "agreement", b"agreement", "call_id", b"call_id", "code", b"code", "consumer", b"consumer", "issue", b"issue", "limit", b"limit", "method", b"method", "on_behalf_of", b"on_behalf_of", "outcome", b"outcome", "peer", b"peer", "provider", b"provider", "purpose", b"purpose", "role", b"role", "service", b"service", "since_ms", b"since_ms", "status", b"status", "subject", b"subject", "until_ms", b"until_ms", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
@@ -1881,6 +2136,7 @@ class RecordedCall(_message.Message):
     REQUEST_BYTES_FIELD_NUMBER: _builtins.int
     RESPONSE_BYTES_FIELD_NUMBER: _builtins.int
     SETTLED_FIELD_NUMBER: _builtins.int
+    ON_BEHALF_OF_FIELD_NUMBER: _builtins.int
     call_id: _builtins.bytes
     role: _builtins.str
     outcome: _builtins.str
@@ -1903,6 +2159,8 @@ class RecordedCall(_message.Message):
     response_bytes: _builtins.int
     settled: _builtins.str
     """Of a link that broke: not_started, arrived, heard or unheard, once a greeting told of it."""
+    on_behalf_of: _builtins.str
+    """The member in whose name was called, where it wasn't the consumer's own."""
     def __init__(
         self,
         *,
@@ -1924,10 +2182,11 @@ class RecordedCall(_message.Message):
         request_bytes: _builtins.int = ...,
         response_bytes: _builtins.int = ...,
         settled: _builtins.str = ...,
+        on_behalf_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_status", b"_status", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_status", b"_status", "agreement", b"agreement", "call_id", b"call_id", "closed_at_ms", b"closed_at_ms", "code", b"code", "consumer", b"consumer", "link_id", b"link_id", "method", b"method", "opened_at_ms", b"opened_at_ms", "outcome", b"outcome", "peer", b"peer", "provider", b"provider", "purpose", b"purpose", "request_bytes", b"request_bytes", "response_bytes", b"response_bytes", "role", b"role", "service", b"service", "settled", b"settled", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_status", b"_status", "agreement", b"agreement", "call_id", b"call_id", "closed_at_ms", b"closed_at_ms", "code", b"code", "consumer", b"consumer", "link_id", b"link_id", "method", b"method", "on_behalf_of", b"on_behalf_of", "opened_at_ms", b"opened_at_ms", "outcome", b"outcome", "peer", b"peer", "provider", b"provider", "purpose", b"purpose", "request_bytes", b"request_bytes", "response_bytes", b"response_bytes", "role", b"role", "service", b"service", "settled", b"settled", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015

@@ -95,6 +95,21 @@ class NodeAdminStub:
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListUsageRequest.SerializeToString,
                 response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListUsageResponse.FromString,
                 _registered_method=True)
+        self.DelegateAccess = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/DelegateAccess',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.DelegateAccessRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.DelegateAccessResponse.FromString,
+                _registered_method=True)
+        self.EndDelegation = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/EndDelegation',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.EndDelegationRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.EndDelegationResponse.FromString,
+                _registered_method=True)
+        self.ListDelegations = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/ListDelegations',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListDelegationsRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListDelegationsResponse.FromString,
+                _registered_method=True)
         self.SettleAgreements = channel.unary_unary(
                 '/simpul.node.v1.NodeAdmin/SettleAgreements',
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.SettleAgreementsRequest.SerializeToString,
@@ -328,6 +343,26 @@ class NodeAdminServicer:
     def ListUsage(self, request, context):
         """How agreements are used here.
         """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DelegateAccess(self, request, context):
+        """Lets another member act for one that is hosted here, within bounds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndDelegation(self, request, context):
+        """Ends that, at once and for good.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDelegations(self, request, context):
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -600,6 +635,21 @@ def add_NodeAdminServicer_to_server(servicer, server):
                     servicer.ListUsage,
                     request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListUsageRequest.FromString,
                     response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListUsageResponse.SerializeToString,
+            ),
+            'DelegateAccess': grpc.unary_unary_rpc_method_handler(
+                    servicer.DelegateAccess,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.DelegateAccessRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.DelegateAccessResponse.SerializeToString,
+            ),
+            'EndDelegation': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndDelegation,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.EndDelegationRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.EndDelegationResponse.SerializeToString,
+            ),
+            'ListDelegations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDelegations,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListDelegationsRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListDelegationsResponse.SerializeToString,
             ),
             'SettleAgreements': grpc.unary_unary_rpc_method_handler(
                     servicer.SettleAgreements,
@@ -1077,6 +1127,87 @@ class NodeAdmin:
             '/simpul.node.v1.NodeAdmin/ListUsage',
             simpul_dot_node_dot_v1_dot_admin__pb2.ListUsageRequest.SerializeToString,
             simpul_dot_node_dot_v1_dot_admin__pb2.ListUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DelegateAccess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/DelegateAccess',
+            simpul_dot_node_dot_v1_dot_admin__pb2.DelegateAccessRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.DelegateAccessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndDelegation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/EndDelegation',
+            simpul_dot_node_dot_v1_dot_admin__pb2.EndDelegationRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.EndDelegationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDelegations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/ListDelegations',
+            simpul_dot_node_dot_v1_dot_admin__pb2.ListDelegationsRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.ListDelegationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -55,6 +55,11 @@ class NodeAdminStub:
     """Takes what was signed there."""
     ListUsage: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListUsageRequest, _admin_pb2.ListUsageResponse]
     """How agreements are used here."""
+    DelegateAccess: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DelegateAccessRequest, _admin_pb2.DelegateAccessResponse]
+    """Lets another member act for one that is hosted here, within bounds."""
+    EndDelegation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.EndDelegationRequest, _admin_pb2.EndDelegationResponse]
+    """Ends that, at once and for good."""
+    ListDelegations: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListDelegationsRequest, _admin_pb2.ListDelegationsResponse]
     SettleAgreements: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SettleAgreementsRequest, _admin_pb2.SettleAgreementsResponse]
     """Asks the members' other nodes, and partners, for what this node has missed."""
     PutPurpose: _grpc.UnaryUnaryMultiCallable[_admin_pb2.PutPurposeRequest, _admin_pb2.PutPurposeResponse]
@@ -139,6 +144,11 @@ class NodeAdminAsyncStub(NodeAdminStub):
     """Takes what was signed there."""
     ListUsage: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListUsageRequest, _admin_pb2.ListUsageResponse]  # type: ignore[assignment]
     """How agreements are used here."""
+    DelegateAccess: _aio.UnaryUnaryMultiCallable[_admin_pb2.DelegateAccessRequest, _admin_pb2.DelegateAccessResponse]  # type: ignore[assignment]
+    """Lets another member act for one that is hosted here, within bounds."""
+    EndDelegation: _aio.UnaryUnaryMultiCallable[_admin_pb2.EndDelegationRequest, _admin_pb2.EndDelegationResponse]  # type: ignore[assignment]
+    """Ends that, at once and for good."""
+    ListDelegations: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListDelegationsRequest, _admin_pb2.ListDelegationsResponse]  # type: ignore[assignment]
     SettleAgreements: _aio.UnaryUnaryMultiCallable[_admin_pb2.SettleAgreementsRequest, _admin_pb2.SettleAgreementsResponse]  # type: ignore[assignment]
     """Asks the members' other nodes, and partners, for what this node has missed."""
     PutPurpose: _aio.UnaryUnaryMultiCallable[_admin_pb2.PutPurposeRequest, _admin_pb2.PutPurposeResponse]  # type: ignore[assignment]
@@ -292,6 +302,29 @@ class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListUsageResponse, _abc.Awaitable[_admin_pb2.ListUsageResponse]]:
         """How agreements are used here."""
+
+    @_abc_1.abstractmethod
+    def DelegateAccess(
+        self,
+        request: _admin_pb2.DelegateAccessRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.DelegateAccessResponse, _abc.Awaitable[_admin_pb2.DelegateAccessResponse]]:
+        """Lets another member act for one that is hosted here, within bounds."""
+
+    @_abc_1.abstractmethod
+    def EndDelegation(
+        self,
+        request: _admin_pb2.EndDelegationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.EndDelegationResponse, _abc.Awaitable[_admin_pb2.EndDelegationResponse]]:
+        """Ends that, at once and for good."""
+
+    @_abc_1.abstractmethod
+    def ListDelegations(
+        self,
+        request: _admin_pb2.ListDelegationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListDelegationsResponse, _abc.Awaitable[_admin_pb2.ListDelegationsResponse]]: ...
 
     @_abc_1.abstractmethod
     def SettleAgreements(

@@ -26,15 +26,15 @@ from simpul.node.v1 import admin_pb2 as simpul_dot_node_dot_v1_dot_admin__pb2
 from simpul.v1 import agreement_pb2 as simpul_dot_v1_dot_agreement__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csimpul/node/v1/control.proto\x12\x0esimpul.node.v1\x1a\x1asimpul/node/v1/admin.proto\x1a\x19simpul/v1/agreement.proto\"U\n\x0cLeaseRequest\x12\x11\n\tagreement\x18\x01 \x01(\x0c\x12\"\n\x04side\x18\x02 \x01(\x0e\x32\x14.simpul.node.v1.Side\x12\x0e\n\x06wanted\x18\x03 \x01(\r\" \n\rLeaseResponse\x12\x0f\n\x07granted\x18\x01 \x01(\r\"e\n\rAttachRequest\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x15.simpul.node.v1.HelloH\x00\x12$\n\x04\x64one\x18\x02 \x01(\x0b\x32\x14.simpul.node.v1.DoneH\x00\x42\x06\n\x04kind\"$\n\x05Hello\x12\x0e\n\x06worker\x18\x01 \x01(\r\x12\x0b\n\x03pid\x18\x02 \x01(\r\"|\n\x04\x44one\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x12\n\nerror_code\x18\x02 \x01(\t\x12\x15\n\rerror_message\x18\x03 \x01(\t\x12)\n\x05links\x18\x05 \x03(\x0b\x32\x1a.simpul.node.v1.LinkStatus\x12\x0e\n\x06\x61nswer\x18\x06 \x01(\x0c\"\x08\n\x06Report\"\xd6\x01\n\x0e\x41ttachResponse\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12,\n\x08snapshot\x18\x02 \x01(\x0b\x32\x18.simpul.node.v1.SnapshotH\x00\x12&\n\x05\x64rain\x18\x04 \x01(\x0b\x32\x15.simpul.node.v1.DrainH\x00\x12(\n\x06report\x18\x05 \x01(\x0b\x32\x16.simpul.node.v1.ReportH\x00\x12,\n\x08question\x18\x07 \x01(\x0b\x32\x18.simpul.node.v1.QuestionH\x00\x42\x06\n\x04kind\"}\n\x08Question\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x12\n\ntimeout_ms\x18\x05 \x01(\r\x12\x0e\n\x06sender\x18\x06 \x01(\t\x12\x10\n\x08receiver\x18\x07 \x01(\t\"\x19\n\x05\x44rain\x12\x10\n\x08grace_ms\x18\x01 \x01(\x04\"\xef\x01\n\x08Snapshot\x12\x16\n\x0e\x64irectory_path\x18\x01 \x01(\t\x12.\n\nagreements\x18\x02 \x03(\x0b\x32\x1a.simpul.v1.SignedAgreement\x12+\n\x04\x61pps\x18\x03 \x03(\x0b\x32\x1d.simpul.node.v1.AppCredential\x12,\n\x06routes\x18\x04 \x03(\x0b\x32\x1c.simpul.node.v1.ServiceRoute\x12\x14\n\x0crefusal_code\x18\x05 \x01(\t\x12\x17\n\x0frefusal_message\x18\x06 \x01(\t\x12\x11\n\tunsettled\x18\x07 \x03(\t\"z\n\rAppCredential\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nsubsystems\x18\x02 \x03(\t\x12\x14\n\x0ctoken_sha256\x18\x03 \x01(\x0c\x12\x1a\n\x12\x63\x65rtificate_sha256\x18\x04 \x01(\x0c\x12\x15\n\rexpires_at_ms\x18\x05 \x01(\x03\"2\n\x0cServiceRoute\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\"`\n\x11\x41nswerPeerRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0c\n\x04node\x18\x04 \x01(\t\x12\x0e\n\x06member\x18\x05 \x01(\t\"\"\n\x12\x41nswerPeerResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"8\n\x17RefreshDirectoryRequest\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\"9\n\x18RefreshDirectoryResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0c\n\x04hash\x18\x02 \x01(\x0c*B\n\x04Side\x12\x14\n\x10SIDE_UNSPECIFIED\x10\x00\x12\x11\n\rSIDE_PROVIDER\x10\x01\x12\x11\n\rSIDE_CONSUMER\x10\x02\x32\xd8\x02\n\x07\x43ontrol\x12K\n\x06\x41ttach\x12\x1d.simpul.node.v1.AttachRequest\x1a\x1e.simpul.node.v1.AttachResponse(\x01\x30\x01\x12S\n\nAnswerPeer\x12!.simpul.node.v1.AnswerPeerRequest\x1a\".simpul.node.v1.AnswerPeerResponse\x12\x65\n\x10RefreshDirectory\x12\'.simpul.node.v1.RefreshDirectoryRequest\x1a(.simpul.node.v1.RefreshDirectoryResponse\x12\x44\n\x05Lease\x12\x1c.simpul.node.v1.LeaseRequest\x1a\x1d.simpul.node.v1.LeaseResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csimpul/node/v1/control.proto\x12\x0esimpul.node.v1\x1a\x1asimpul/node/v1/admin.proto\x1a\x19simpul/v1/agreement.proto\"U\n\x0cLeaseRequest\x12\x11\n\tagreement\x18\x01 \x01(\x0c\x12\"\n\x04side\x18\x02 \x01(\x0e\x32\x14.simpul.node.v1.Side\x12\x0e\n\x06wanted\x18\x03 \x01(\r\" \n\rLeaseResponse\x12\x0f\n\x07granted\x18\x01 \x01(\r\"e\n\rAttachRequest\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x15.simpul.node.v1.HelloH\x00\x12$\n\x04\x64one\x18\x02 \x01(\x0b\x32\x14.simpul.node.v1.DoneH\x00\x42\x06\n\x04kind\"$\n\x05Hello\x12\x0e\n\x06worker\x18\x01 \x01(\r\x12\x0b\n\x03pid\x18\x02 \x01(\r\"|\n\x04\x44one\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x12\n\nerror_code\x18\x02 \x01(\t\x12\x15\n\rerror_message\x18\x03 \x01(\t\x12)\n\x05links\x18\x05 \x03(\x0b\x32\x1a.simpul.node.v1.LinkStatus\x12\x0e\n\x06\x61nswer\x18\x06 \x01(\x0c\"\x08\n\x06Report\"\xd6\x01\n\x0e\x41ttachResponse\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12,\n\x08snapshot\x18\x02 \x01(\x0b\x32\x18.simpul.node.v1.SnapshotH\x00\x12&\n\x05\x64rain\x18\x04 \x01(\x0b\x32\x15.simpul.node.v1.DrainH\x00\x12(\n\x06report\x18\x05 \x01(\x0b\x32\x16.simpul.node.v1.ReportH\x00\x12,\n\x08question\x18\x07 \x01(\x0b\x32\x18.simpul.node.v1.QuestionH\x00\x42\x06\n\x04kind\"}\n\x08Question\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x12\n\ntimeout_ms\x18\x05 \x01(\r\x12\x0e\n\x06sender\x18\x06 \x01(\t\x12\x10\n\x08receiver\x18\x07 \x01(\t\"\x19\n\x05\x44rain\x12\x10\n\x08grace_ms\x18\x01 \x01(\x04\"\x84\x02\n\x08Snapshot\x12\x16\n\x0e\x64irectory_path\x18\x01 \x01(\t\x12.\n\nagreements\x18\x02 \x03(\x0b\x32\x1a.simpul.v1.SignedAgreement\x12+\n\x04\x61pps\x18\x03 \x03(\x0b\x32\x1d.simpul.node.v1.AppCredential\x12,\n\x06routes\x18\x04 \x03(\x0b\x32\x1c.simpul.node.v1.ServiceRoute\x12\x14\n\x0crefusal_code\x18\x05 \x01(\t\x12\x17\n\x0frefusal_message\x18\x06 \x01(\t\x12\x11\n\tunsettled\x18\x07 \x03(\t\x12\x13\n\x0bundelegated\x18\x08 \x03(\x0c\"z\n\rAppCredential\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nsubsystems\x18\x02 \x03(\t\x12\x14\n\x0ctoken_sha256\x18\x03 \x01(\x0c\x12\x1a\n\x12\x63\x65rtificate_sha256\x18\x04 \x01(\x0c\x12\x15\n\rexpires_at_ms\x18\x05 \x01(\x03\"2\n\x0cServiceRoute\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\"`\n\x11\x41nswerPeerRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0c\n\x04node\x18\x04 \x01(\t\x12\x0e\n\x06member\x18\x05 \x01(\t\"\"\n\x12\x41nswerPeerResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"8\n\x17RefreshDirectoryRequest\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\"9\n\x18RefreshDirectoryResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0c\n\x04hash\x18\x02 \x01(\x0c*B\n\x04Side\x12\x14\n\x10SIDE_UNSPECIFIED\x10\x00\x12\x11\n\rSIDE_PROVIDER\x10\x01\x12\x11\n\rSIDE_CONSUMER\x10\x02\x32\xd8\x02\n\x07\x43ontrol\x12K\n\x06\x41ttach\x12\x1d.simpul.node.v1.AttachRequest\x1a\x1e.simpul.node.v1.AttachResponse(\x01\x30\x01\x12S\n\nAnswerPeer\x12!.simpul.node.v1.AnswerPeerRequest\x1a\".simpul.node.v1.AnswerPeerResponse\x12\x65\n\x10RefreshDirectory\x12\'.simpul.node.v1.RefreshDirectoryRequest\x1a(.simpul.node.v1.RefreshDirectoryResponse\x12\x44\n\x05Lease\x12\x1c.simpul.node.v1.LeaseRequest\x1a\x1d.simpul.node.v1.LeaseResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'simpul.node.v1.control_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SIDE']._serialized_start=1541
-  _globals['_SIDE']._serialized_end=1607
+  _globals['_SIDE']._serialized_start=1562
+  _globals['_SIDE']._serialized_end=1628
   _globals['_LEASEREQUEST']._serialized_start=103
   _globals['_LEASEREQUEST']._serialized_end=188
   _globals['_LEASERESPONSE']._serialized_start=190
@@ -54,19 +54,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DRAIN']._serialized_start=845
   _globals['_DRAIN']._serialized_end=870
   _globals['_SNAPSHOT']._serialized_start=873
-  _globals['_SNAPSHOT']._serialized_end=1112
-  _globals['_APPCREDENTIAL']._serialized_start=1114
-  _globals['_APPCREDENTIAL']._serialized_end=1236
-  _globals['_SERVICEROUTE']._serialized_start=1238
-  _globals['_SERVICEROUTE']._serialized_end=1288
-  _globals['_ANSWERPEERREQUEST']._serialized_start=1290
-  _globals['_ANSWERPEERREQUEST']._serialized_end=1386
-  _globals['_ANSWERPEERRESPONSE']._serialized_start=1388
-  _globals['_ANSWERPEERRESPONSE']._serialized_end=1422
-  _globals['_REFRESHDIRECTORYREQUEST']._serialized_start=1424
-  _globals['_REFRESHDIRECTORYREQUEST']._serialized_end=1480
-  _globals['_REFRESHDIRECTORYRESPONSE']._serialized_start=1482
-  _globals['_REFRESHDIRECTORYRESPONSE']._serialized_end=1539
-  _globals['_CONTROL']._serialized_start=1610
-  _globals['_CONTROL']._serialized_end=1954
+  _globals['_SNAPSHOT']._serialized_end=1133
+  _globals['_APPCREDENTIAL']._serialized_start=1135
+  _globals['_APPCREDENTIAL']._serialized_end=1257
+  _globals['_SERVICEROUTE']._serialized_start=1259
+  _globals['_SERVICEROUTE']._serialized_end=1309
+  _globals['_ANSWERPEERREQUEST']._serialized_start=1311
+  _globals['_ANSWERPEERREQUEST']._serialized_end=1407
+  _globals['_ANSWERPEERRESPONSE']._serialized_start=1409
+  _globals['_ANSWERPEERRESPONSE']._serialized_end=1443
+  _globals['_REFRESHDIRECTORYREQUEST']._serialized_start=1445
+  _globals['_REFRESHDIRECTORYREQUEST']._serialized_end=1501
+  _globals['_REFRESHDIRECTORYRESPONSE']._serialized_start=1503
+  _globals['_REFRESHDIRECTORYRESPONSE']._serialized_end=1560
+  _globals['_CONTROL']._serialized_start=1631
+  _globals['_CONTROL']._serialized_end=1975
 # @@protoc_insertion_point(module_scope)

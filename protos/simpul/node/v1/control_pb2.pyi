@@ -297,6 +297,7 @@ class Snapshot(_message.Message):
     REFUSAL_CODE_FIELD_NUMBER: _builtins.int
     REFUSAL_MESSAGE_FIELD_NUMBER: _builtins.int
     UNSETTLED_FIELD_NUMBER: _builtins.int
+    UNDELEGATED_FIELD_NUMBER: _builtins.int
     directory_path: _builtins.str
     """The folder of the verified directory generation, below the home folder."""
     refusal_code: _builtins.str
@@ -312,6 +313,10 @@ class Snapshot(_message.Message):
     def unsettled(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Members whose calls begin nowhere here, because another of their nodes has not been heard from."""
 
+    @_builtins.property
+    def undelegated(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The hashes of agreements that rest because their delegation no longer holds."""
+
     def __init__(
         self,
         *,
@@ -322,10 +327,11 @@ class Snapshot(_message.Message):
         refusal_code: _builtins.str = ...,
         refusal_message: _builtins.str = ...,
         unsettled: _abc.Iterable[_builtins.str] | None = ...,
+        undelegated: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreements", b"agreements", "apps", b"apps", "directory_path", b"directory_path", "refusal_code", b"refusal_code", "refusal_message", b"refusal_message", "routes", b"routes", "unsettled", b"unsettled"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreements", b"agreements", "apps", b"apps", "directory_path", b"directory_path", "refusal_code", b"refusal_code", "refusal_message", b"refusal_message", "routes", b"routes", "undelegated", b"undelegated", "unsettled", b"unsettled"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from node.agreements import received
+from node.agreements import delegations, received, wire
+from node.agreements.force import in_force
 from node.policy.rules import AgreementBook
-from node.store.agreement_lives import list_agreed
 from node.store.engine import Store
 from security.directory import DirectoryView
 from security.errors import Code, SimpulError
@@ -20,6 +20,7 @@ from security.statement import make_statement
 from simpul.v1 import directory_pb2
 from tests.conformance import fixed
 from tests.support import directories
+from tests.support.delegations import DELEGATOR, DELEGATOR_NODE, record
 
 NOW_MS: Final = fixed.NOW_MS
 
@@ -77,17 +78,34 @@ class Desk:
 
     async def push(self) -> None:
         """What a worker would go by now."""
-        self.history.append(AgreementBook(each.agreement for each in list_agreed(self.store)))
+        force = in_force(self)
+        agreements = (each.agreement for each in force.agreements.values())
+        self.history.append(AgreementBook(agreements, force.undelegated))
 
     async def ask(
         self, node: NodeId, method: str, data: bytes, *, sender: SubsystemId, receiver: SubsystemId
     ) -> bytes:
         """Another desk's answer; `reachable` says whether this one can be reached."""
+        called = (wire.SERVICE, method)
+        return await self.ask_service(node, called, data, sender=sender, receiver=receiver)
+
+    async def ask_service(
+        self,
+        node: NodeId,
+        method: tuple[str, str],
+        data: bytes,
+        *,
+        sender: SubsystemId,
+        receiver: SubsystemId,
+    ) -> bytes:
+        """The same of any of the nodes' own services."""
         del receiver
         other = self.desks.get(node)
         if other is None or not other.reachable:
             raise SimpulError(Code.PEER_UNREACHABLE, f"{node} is down")
-        return await received.answer(other, method, data, sender.member)
+        if method[0] == wire.DELEGATIONS:
+            return await delegations.answer(other, method[1], data, sender.member)
+        return await received.answer(other, method[1], data, sender.member)
 
 
 SECOND_NODE: Final = NodeId.parse("ID/~labuan-bajo-2")
@@ -123,6 +141,27 @@ def three(folder: Path) -> Iterator[tuple[Desk, Desk, Desk]]:
         for desk in (provider, second, consumer):
             desk.directory = directory_of_three()
         yield provider, second, consumer
+
+
+def directory_with_delegator(
+    change: Callable[[directory_pb2.MemberRecord], object] = bool,
+) -> DirectoryView:
+    """The two members, and a third in whose name the ministry may act; `change` is of that one."""
+    return directories.directory(
+        directories.regency_record(), directories.ministry_record(), record(change)
+    )
+
+
+@contextmanager
+def delegating(folder: Path) -> Iterator[tuple[Desk, Desk, Desk]]:
+    """A provider's, its consumer's, and that of a member in whose name the consumer may act."""
+    with desks(folder) as (provider, delegate):
+        store = Store.open(folder / "delegator.db")
+        delegator = Desk(DELEGATOR_NODE, (DELEGATOR,), store, provider.desks)
+        provider.desks[DELEGATOR_NODE] = delegator
+        for desk in (provider, delegate, delegator):
+            desk.directory = directory_with_delegator()
+        yield provider, delegate, delegator
 
 
 @contextmanager

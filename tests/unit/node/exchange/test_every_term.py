@@ -259,7 +259,7 @@ ROWS: Final = (
 )  # fmt: skip
 
 # Judged where agreements are taken in, and not at each call: `verify_agreement`, step 2.
-NOT_OF_CALLS: Final = frozenset({"delegator"})
+NOT_OF_CALLS: Final = frozenset({"delegator", "delegation"})
 
 
 def _until(wire: Wire, until_ms: int) -> None:
