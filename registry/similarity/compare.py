@@ -22,7 +22,7 @@ from typing import Final, TypeVar
 from rapidfuzz.distance import Indel
 
 from registry.similarity.features import Features, Field, Message, Method
-from registry.similarity.words import Concept
+from runtime.language.words import Concept
 
 # Close enough that a publisher must say why it doesn't adopt the other.
 THRESHOLD: Final = 0.4

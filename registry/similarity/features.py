@@ -21,7 +21,7 @@ from google.protobuf.descriptor_pb2 import (
     MethodDescriptorProto,
 )
 
-from registry.similarity.words import Concept, comment_concepts, concepts
+from runtime.language.words import Concept, comment_concepts, concepts
 
 # A contract past these is compared by its first ones.
 MAX_METHODS: Final = 100

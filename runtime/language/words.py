@@ -17,7 +17,7 @@ from typing import Final
 
 from rapidfuzz.distance import DamerauLevenshtein
 
-from registry.similarity.glossary import GLOSSARY
+from runtime.language.glossary import GLOSSARY
 
 # How much each kind of word tells of what a contract is about.
 SUBJECT_WEIGHT: Final = 1.0

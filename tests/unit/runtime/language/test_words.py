@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.similarity.words import MAX_PHRASE_WORDS, comment_concepts, concepts, split
+from runtime.language.words import MAX_PHRASE_WORDS, comment_concepts, concepts, split
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Words of names and comments, comparable across Indonesian and English. Pure."""
