@@ -21,6 +21,7 @@ Source: docs/spec, "Calling by region"; simpul/v1/annotations.proto, `RegionRule
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Protocol
@@ -151,6 +152,7 @@ class RegionIndex:
             for key, found in offers.items()
         }
         self._codes = _by_service(self._offers)
+        self._offered = _by_region(self._offers)
         self._provinces = {code.text[:2] for code in self._spans}
 
     def exact(self, service: str, region: RegionCode, now_ms: int) -> tuple[SubsystemId, ...]:
@@ -204,6 +206,40 @@ class RegionIndex:
             first = bisect_left(codes, f"{prefix}.")
             last = bisect_left(codes, f"{prefix}.{_PAST}")
         return self._served(service, map(RegionCode, codes[first:last]), now_ms)
+
+    def offered(self, region: RegionCode, now_ms: int) -> dict[str, tuple[SubsystemId, ...]]:
+        """Each service that `find` finds somebody of for `region`, with whom it finds.
+
+        Raises:
+            SimpulError: REGION_UNKNOWN.
+        """
+        if not self._is_known(region):
+            raise self._nobody("any service", region)
+        heirs = self._heirs(region, now_ms)
+        near = {region, *heirs, *self._line(region, self._before)}
+        around = {outer for code in (region, *heirs) for outer in enclosing(code)}
+        names = dict.fromkeys(
+            name for code in near | around for name in self._offered.get(code, ())
+        )
+        found: dict[str, tuple[SubsystemId, ...]] = {}
+        for name in names:
+            with suppress(SimpulError):
+                served = self.find(name, region, now_ms)
+                found[name] = tuple(each for one in served for each in one.providers)
+        return found
+
+    def offered_within(
+        self, prefix: RegionCode | None, now_ms: int
+    ) -> dict[str, tuple[SubsystemId, ...]]:
+        """Each service that `within` finds somebody of, with whom it finds."""
+        found: dict[str, dict[SubsystemId, None]] = {}
+        for region, names in self._offered.items():
+            if prefix is not None and not region.text.startswith(f"{prefix}."):
+                continue
+            for name in names:
+                for offer in self._valid(name, region, now_ms):
+                    found.setdefault(name, {})[offer.subsystem] = None
+        return {name: tuple(subsystems) for name, subsystems in found.items()}
 
     def nearness(self, one: MemberId, other: MemberId, now_ms: int) -> int:
         """How much of their region codes two members share: 4 for a village, 0 for nothing."""
@@ -382,6 +418,13 @@ def _by_service(keys: Iterable[tuple[str, RegionCode]]) -> Mapping[str, tuple[st
     for service, region in keys:
         found.setdefault(service, []).append(region.text)
     return {service: tuple(sorted(codes)) for service, codes in found.items()}
+
+
+def _by_region(keys: Iterable[tuple[str, RegionCode]]) -> Mapping[RegionCode, tuple[str, ...]]:
+    found: dict[RegionCode, list[str]] = {}
+    for service, region in keys:
+        found.setdefault(region, []).append(service)
+    return {region: tuple(services) for region, services in found.items()}
 
 
 def _shared(one: RegionCode, other: RegionCode) -> int:

@@ -354,6 +354,55 @@ def test_whoever_answers_speaks_for_what_it_answers_for(
     assert {each.region for each in served} <= every
 
 
+REGIONS = ("53.15", "53.16", "53", "00", "53.15.01", "52.08", "99.01")
+
+
+@given(
+    spans=st.lists(
+        st.tuples(
+            st.sampled_from(REGIONS[:-1]), st.booleans(), st.sampled_from((SERVICE, OTHER)),
+            st.sampled_from((PLAIN, AROUND)), st.sampled_from(("", "53.16", "53.15")),
+        ),
+        max_size=8,
+    )
+)  # fmt: skip
+def test_what_is_offered_for_a_region_is_what_a_call_finds(
+    spans: list[tuple[str, bool, str, Contract, str]],
+) -> None:
+    index = RegionIndex(
+        speaker(f"M{n}", span(code, ended=ended, after=after if after != code else ""),
+                contract=contract, service=service)
+        for n, (code, ended, service, contract, after) in enumerate(spans)
+    )  # fmt: skip
+    for text in REGIONS:
+        region = RegionCode.parse(text)
+        called: dict[str, set[SubsystemId]] = {}
+        known = True
+        for service in (SERVICE, OTHER):
+            try:
+                served = index.find(service, region, NOW)
+            except SimpulError as error:
+                known = error.code is not Code.REGION_UNKNOWN
+                continue
+            called[service] = {each for one in served for each in one.providers}
+        if known:
+            offered = index.offered(region, NOW)
+            assert {name: set(found) for name, found in offered.items()} == called
+        else:
+            with pytest.raises(SimpulError) as caught:
+                index.offered(region, NOW)
+            assert caught.value.code is Code.REGION_UNKNOWN
+    for prefix in (None, RegionCode("53"), RegionCode("53.15")):
+        gathered = {
+            name: {each for one in index.within(name, prefix, NOW) for each in one.providers}
+            for name in (SERVICE, OTHER)
+        }
+        offered = index.offered_within(prefix, NOW)
+        assert {name: set(found) for name, found in offered.items()} == {
+            name: found for name, found in gathered.items() if found
+        }
+
+
 def test_rules_are_read_from_the_contract_s_options() -> None:
     files = FileDescriptorSet()
     file = files.file.add(name="wisata/v1/wisata.proto", package="wisata.v1")
