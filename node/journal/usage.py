@@ -1,12 +1,12 @@
-"""How much calls were made by each agreement, from the index of calls. It judges nothing.
+"""How much calls were made, from the index of calls. It judges nothing.
 
-Counts and sizes are those of a time that is asked for, because a journal may hold years; when an
-agreement was used last is known from all of it.
+By agreement, or by service. Counts and sizes are those of a time that is asked for, because a
+journal may hold years; when an agreement was used last is known from all of it.
 
 Source: docs/spec, "Journal: the index of calls".
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -33,6 +33,14 @@ class Used:
     last_call_ms: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Calls of one service of a provider: made by apps of this node, and answered by it."""
+
+    asked: int = 0
+    answered: int = 0
+
+
 NOTHING: Final = Used()
 # By the agreement's hash and the role here.
 ByAgreement = dict[tuple[bytes, Role], Used]
@@ -53,6 +61,54 @@ class UsageReader(JournalReading):
             for key, used in _counted(connection, names, since_ms).items():
                 found[key] = replace(used, last_call_ms=found[key].last_call_ms)
             return _weighed(connection, names, since_ms, found)
+
+    def traffic(
+        self, services: Collection[str], since_ms: int, most: int, consumers: Collection[str] | None
+    ) -> tuple[dict[tuple[str, str], Traffic], bool]:
+        """Calls of these services since then that weren't refused, by provider and service.
+
+        At most so many are counted, and it's said whether there were more. With `consumers`: only
+        what these subsystems asked.
+        """
+        query = _traffic(services, since_ms, consumers).limit(most + 1).subquery()
+        provider, service = NAMES.alias(), NAMES.alias()
+        counted = (
+            select(provider.c.text, service.c.text.label("service"), query.c.role, func.count())
+            .join(provider, provider.c.id == query.c.provider)
+            .join(service, service.c.id == query.c.service)
+            .group_by(provider.c.text, service.c.text, query.c.role)
+        )
+        found: dict[tuple[str, str], Traffic] = {}
+        with self._journal.snapshot() as connection:
+            rows = connection.execute(counted).all()
+        for provider_name, service_name, role, count in rows:
+            key = (provider_name, service_name)
+            side = "asked" if ROLES[role] is Role.CONSUMER else "answered"
+            found[key] = replace(found.get(key, Traffic()), **{side: int(count)})
+        return found, sum(int(row[3]) for row in rows) > most
+
+
+def _traffic(
+    services: Collection[str], since_ms: int, consumers: Collection[str] | None
+) -> Select[Any]:
+    query = (
+        select(TERMS.c.provider, TERMS.c.service, TERMS.c.role)
+        .join(CALLS, CALLS.c.terms == TERMS.c.id)
+        .where(
+            TERMS.c.service.in_(_ids(services)),
+            CALLS.c.opened_at_ms >= since_ms,
+            CALLS.c.outcome != OUTCOMES.index(Outcome.REFUSED),
+        )
+    )
+    if consumers is None:
+        return query
+    return query.where(
+        TERMS.c.consumer.in_(_ids(consumers)), TERMS.c.role == ROLES.index(Role.CONSUMER)
+    )
+
+
+def _ids(texts: Collection[str]) -> Select[Any]:
+    return select(NAMES.c.id).where(NAMES.c.text.in_(texts))
 
 
 def _last(connection: Connection, names: list[str]) -> ByAgreement:
