@@ -14,12 +14,14 @@ from grpc import aio
 
 from node.admin_access import AccessAdmin
 from node.admin_calls import CallAdmin
+from node.admin_catalogue import CatalogueAdmin
 from node.admin_contracts import ContractAdmin
 from node.admin_delegations import DelegationAdmin
 from node.admin_erasure import ErasureAdmin
 from node.admin_journal import JournalAdmin
 from node.admin_purposes import PurposeAdmin
 from node.admin_templates import TemplateAdmin
+from node.catalogue.service import Catalogue
 from node.operations import apps, services
 from node.operations.access import Access
 from node.operations.desk import Desk
@@ -33,6 +35,7 @@ Context = aio.ServicerContext[Message, Message]
 class NodeAdmin(
     AccessAdmin,
     CallAdmin,
+    CatalogueAdmin,
     ContractAdmin,
     DelegationAdmin,
     ErasureAdmin,
@@ -47,11 +50,13 @@ class NodeAdmin(
         desk: Desk,
         access: Access,
         erasures: Erasures,
+        catalogue: Catalogue,
         status: Callable[[], Awaitable[admin_pb2.StatusResponse]],
     ) -> None:
         self._desk = desk
         self._access = access
         self._erasures = erasures
+        self._catalogue = catalogue
         self._status = status
 
     async def Status(

@@ -8,10 +8,10 @@ import asyncio
 from google.protobuf.message import Message
 from grpc import aio
 
+from node.catalogue.cards import card_message
 from node.operations import contracts
 from node.operations.contracts import Entry, NewRevision, Settings
 from node.operations.desk import Desk
-from security.contract_card import CardView, RevisionView, terms_message
 from security.identifiers import MemberId
 from security.regions import Choice, RegionRules
 from simpul.node.v1 import admin_pb2, admin_pb2_grpc
@@ -112,32 +112,6 @@ def entry_message(entry: Entry) -> admin_pb2.ContractEntry:
             admin_pb2.ContractUser(service_id=str(service), revision=revision)
             for service, revision in entry.users
         ],
-    )
-
-
-def card_message(card: CardView) -> directory_pb2.ContractCard:
-    """A card as it is published."""
-    return directory_pb2.ContractCard(
-        version=1,
-        federation=card.owner.federation,
-        package=card.package,
-        number=card.number,
-        owner=str(card.owner),
-        terms=terms_message(card.terms),
-        revisions=map(_revision, card.revisions),
-    )
-
-
-def _revision(revision: RevisionView) -> directory_pb2.CardRevision:
-    return directory_pb2.CardRevision(
-        number=revision.number,
-        publisher=str(revision.publisher),
-        published_at_ms=revision.published_at_ms,
-        services=[
-            directory_pb2.CardService(service=name, contract=contract)
-            for name, contract in sorted(revision.services.items())
-        ],
-        documentation=revision.documentation or b"",
     )
 
 

@@ -91,8 +91,12 @@ TABLE: Final[Mapping[str, Row]] = MappingProxyType(
         f"{_ADMIN}/ShowContract": _OPERATOR,
         f"{_ADMIN}/ListSubmissions": _OPERATOR,
         f"{_ADMIN}/CommentSubmission": _OPERATOR,
+        f"{_ADMIN}/SearchCatalogue": _OPERATOR,
+        f"{_ADMIN}/ShowCatalogue": _OPERATOR,
+        f"{_ADMIN}/SnippetCatalogue": _OPERATOR,
         f"{_CONTROL}/Attach": _WORKER,
         f"{_CONTROL}/AnswerPeer": _WORKER,
+        f"{_CONTROL}/AskCatalogue": _WORKER,
         f"{_CONTROL}/RefreshDirectory": _WORKER,
         f"{_CONTROL}/Lease": _WORKER,
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Protocol, TypeVar
 
 import structlog
@@ -91,6 +91,22 @@ class ControlClient:
             node=str(asker.node), member=str(asker.member),
         )  # fmt: skip
         return (await _asked(self._stub.AnswerPeer(request, timeout=ANSWER_TIMEOUT_S))).data
+
+    async def ask_catalogue(
+        self, method: str, data: bytes, consumers: Sequence[str]
+    ) -> AsyncIterator[bytes]:
+        """Ask the supervisor what an app asks of the catalogue; yields the answer's messages.
+
+        Raises:
+            SimpulError: It refused, or is lost.
+        """
+        request = control_pb2.AskCatalogueRequest(method=method, data=data, consumers=consumers)
+        call = self._stub.AskCatalogue(request)
+        try:
+            while isinstance(found := await _asked(call.read()), control_pb2.AskCatalogueResponse):
+                yield found.data
+        finally:
+            call.cancel()
 
     async def refresh_directory(self, version: int, digest: bytes) -> None:
         """Ask the supervisor to fetch the directory now; a new one arrives as a snapshot.

@@ -26,6 +26,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from node.admin import NodeAdmin
 from node.agreements import wire as agreements
 from node.authorization import Socket, authorize
+from node.catalogue.opening import open_catalogue
 from node.checkpoints.opening import open_keeper
 from node.checkpoints.watch import CheckpointMetrics
 from node.config import NodeConfig, journal_place, load_config
@@ -163,7 +164,11 @@ class Supervisor:
         self.metrics = NodeMetrics()
         self.metrics_address: TcpAddress | None = None
         self.processes: WorkerProcesses | None = None
-        self._workers = Workers(answer=self._answer, refresh=self._refresh, lease=self._lease)
+        self._catalogue = open_catalogue(home, config, lambda: self._desk.directory, now_ms)
+        self._workers = Workers(
+            answer=self._answer, refresh=self._refresh, lease=self._lease,
+            catalogue=self._catalogue.answer,
+        )  # fmt: skip
         sets = JournalSets(journal_place(config, home), asyncio.get_running_loop().time)
         self._reconciling = Answering(config.node_id, sets, now_ms)
         self._replica = Replica(home.directory, config.federation, home.read_root(), store)
@@ -257,7 +262,8 @@ class Supervisor:
         control_pb2_grpc.add_ControlServicer_to_server(self._workers, control)
         admin = _server(Socket.ADMIN)
         admin_pb2_grpc.add_NodeAdminServicer_to_server(
-            NodeAdmin(self._desk, self._access, self._erasures, self._status), admin
+            NodeAdmin(self._desk, self._access, self._erasures, self._catalogue, self._status),
+            admin,
         )
         await _listen(control, self._home.control_socket)
         await _listen(admin, self._home.admin_socket)
@@ -266,6 +272,7 @@ class Supervisor:
         finally:
             await admin.stop(1.0)
             await control.stop(1.0)
+            await self._catalogue.close()
 
     async def ready(self) -> None:
         """Wait until every worker serves and the gateway answers."""

@@ -205,8 +205,8 @@ class Worker:
         )  # fmt: skip
         self._consuming = Consuming(
             self._identity, self._current, attempts, metrics, keeping,
-            own=own_services(self._current, self._dialler, gathers), gather=gathers.merged,
-            refused=refused,
+            own=own_services(self._current, self._dialler, gathers, self._control.ask_catalogue),
+            gather=gathers.merged, refused=refused,
             new_call_id=_fresh_call_id, now_ms=now_ms,
         )  # fmt: skip
 

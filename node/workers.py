@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
 import structlog
@@ -36,6 +36,8 @@ ASK_TIMEOUT_S = 15.0
 
 # What a peer asks of the nodes' own services: service, method, the request, and who asks.
 AnswerPeer = Callable[[str, str, bytes, Asker], Awaitable[bytes]]
+# What an app asks of the catalogue: method, the request, the subsystems that it may act for.
+AskCatalogue = Callable[[str, bytes, Collection[str]], Awaitable[list[bytes]]]
 Refresh = Callable[[int, bytes], Awaitable[tuple[int, bytes]]]
 # Of an agreement, as one of its sides, so many calls: how many of them may be begun.
 Lease = Callable[[bytes, Side, int], Awaitable[int]]
@@ -87,8 +89,11 @@ class _Attached:
 class Workers(control_pb2_grpc.ControlServicer):
     """All attached workers."""
 
-    def __init__(self, *, answer: AnswerPeer, refresh: Refresh, lease: Lease) -> None:
+    def __init__(
+        self, *, answer: AnswerPeer, refresh: Refresh, lease: Lease, catalogue: AskCatalogue
+    ) -> None:
         self._answer = answer
+        self._catalogue = catalogue
         self._refresh = refresh
         self._lease = lease
         self._attached: dict[int, _Attached] = {}
@@ -217,6 +222,19 @@ class Workers(control_pb2_grpc.ControlServicer):
         asker = Asker(NodeId.parse(request.node), MemberId.parse(request.member))
         data = await self._answer(request.service, request.method, request.data, asker)
         return control_pb2.AnswerPeerResponse(data=data)
+
+    async def AskCatalogue(  # noqa: N802 - gRPC's name
+        self,
+        request: control_pb2.AskCatalogueRequest,
+        context: aio.ServicerContext[
+            control_pb2.AskCatalogueRequest, control_pb2.AskCatalogueResponse
+        ],
+    ) -> AsyncIterator[control_pb2.AskCatalogueResponse]:
+        """An app asks the catalogue."""
+        del context
+        found = await self._catalogue(request.method, request.data, request.consumers)
+        for data in found:
+            yield control_pb2.AskCatalogueResponse(data=data)
 
     async def RefreshDirectory(  # noqa: N802 - gRPC's name
         self,

@@ -18,8 +18,8 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from node.calls import HalfClose, Headers, InboundCall, Message, Trailers
 from node.exchange.attempts import Peers
 from node.model import Current
+from node.standard.own import CONTRACTS
 from node.standard.reach import Reachable, of_service, reachable
-from node.standard.reflection import GATHER
 from security.errors import Code, SimpulError
 
 SERVICE: Final = "grpc.health.v1.Health"
@@ -71,7 +71,7 @@ class Health:
             except SimpulError:
                 return HealthCheckResponse.NOT_SERVING
             return HealthCheckResponse.SERVING
-        if name == GATHER:
+        if name in CONTRACTS:
             return HealthCheckResponse.SERVING
         services = reachable(call.request, self._current.snapshot, now_ms)
         try:

@@ -15,7 +15,6 @@ from typing import Final
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     FileDescriptorProto,
-    FileDescriptorSet,
 )
 from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha.reflection_pb2 import (
@@ -26,9 +25,9 @@ from grpc_reflection.v1alpha.reflection_pb2 import (
 
 from node.calls import Cancelled, Headers, InboundCall, Message, Trailers
 from node.model import Current
+from node.standard.own import CONTRACTS
 from node.standard.reach import files_of, reachable
 from security.errors import Code, SimpulError
-from simpul.v1 import gather_pb2
 
 # On the wire the messages of both are the same, field by field.
 SERVICES: Final = (
@@ -37,8 +36,6 @@ SERVICES: Final = (
 )
 METHOD: Final = "ServerReflectionInfo"
 _NOT_FOUND: Final = 5
-# The node answers it itself, to any app.
-GATHER: Final = "simpul.v1.Gather"
 
 
 async def reflect(call: InboundCall, current: Current, now_ms: int) -> None:
@@ -47,7 +44,7 @@ async def reflect(call: InboundCall, current: Current, now_ms: int) -> None:
         service.id.service: service.descriptor_set
         for service in reachable(call.request, current.snapshot, now_ms)
     }
-    catalogue = Catalogue({**contracts, GATHER: _gather_contract()})
+    shown = Contracts({**contracts, **CONTRACTS})
     await call.send(Headers())
     while isinstance(event := await call.receive(), Message):
         try:
@@ -56,24 +53,18 @@ async def reflect(call: InboundCall, current: Current, now_ms: int) -> None:
             raise SimpulError(
                 Code.REQUEST_MALFORMED, "that is no ServerReflectionRequest"
             ) from None
-        await call.send(Message(catalogue.answer(question).SerializeToString()))
+        await call.send(Message(shown.answer(question).SerializeToString()))
     if isinstance(event, Cancelled):
         raise SimpulError(Code.CANCELLED, "the app gave the questions up")
     await call.send(Trailers(0))
 
 
-def _gather_contract() -> bytes:
-    files = FileDescriptorSet()
-    gather_pb2.DESCRIPTOR.CopyToProto(files.file.add())
-    return files.SerializeToString()
-
-
-class Catalogue:
+class Contracts:
     """The files of some contracts. Of two files with one name, the first service's is shown."""
 
     def __init__(self, contracts: Mapping[str, bytes]) -> None:
         # What others offer comes first.
-        self._services = tuple(sorted(contracts, key=lambda name: (name == GATHER, name)))
+        self._services = tuple(sorted(contracts, key=lambda name: (name in CONTRACTS, name)))
         self._files: dict[str, FileDescriptorProto] = {}
         self._symbols: dict[str, str] = {}
         for service in self._services:

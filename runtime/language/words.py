@@ -111,19 +111,25 @@ def comment_concepts(comment: str, most_words: int) -> tuple[Concept, ...]:
     return tuple(dict.fromkeys(each for each in _of_words(words) if each.is_known))
 
 
-def _of_words(words: list[str]) -> Iterator[Concept]:
+def meanings(words: list[str]) -> Iterator[tuple[list[str], Concept | None]]:
+    """What words in a row mean, in order: each, or of phrases the longest; None: it tells nothing.
+
+    The words are in lower case.
+    """
     at = 0
     while at < len(words):
         for length in range(min(MAX_PHRASE_WORDS, len(words) - at), 1, -1):
             found = _PHRASES.get(" ".join(words[at : at + length]))
             if found is not None:
-                yield found
-                at += length
                 break
         else:
-            if (found := _concept(words[at])) is not None:
-                yield found
-            at += 1
+            length, found = 1, _concept(words[at])
+        yield words[at : at + length], found
+        at += length
+
+
+def _of_words(words: list[str]) -> Iterator[Concept]:
+    return (found for _, found in meanings(words) if found is not None)
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -41,7 +41,6 @@ from node.exchange.refused import RefusedCalls
 from node.exchange.watch import CallMetrics
 from node.gather.gather import Gather, GatherRooms
 from node.gather.watch import GatherMetrics
-from node.journal.model import GatheredCall
 from node.link.accept import LinkServer, link_server
 from node.link.dial import Dialler
 from node.link.greet import Greeter
@@ -71,6 +70,7 @@ from simpul.v1 import directory_pb2
 from tests.conformance import fixed
 from tests.support import agreements, directories
 from tests.support.memory_journal import MemoryJournal
+from tests.support.own_answers import echo_catalogue, no_gathers
 from tests.support.ports import free_port
 
 WAIT_S = 5.0
@@ -459,12 +459,12 @@ async def _half(
     gathers = Gather(
         GatherRooms(
             identity, current, attempts, keeping, refused, metrics, GatherMetrics(registry),
-            _no_gathers, fresh_call_id, lambda: fixed.NOW_MS,
+            no_gathers, fresh_call_id, lambda: fixed.NOW_MS,
         )
     )  # fmt: skip
     consuming = Consuming(
         identity, current, attempts, metrics, keeping,
-        own=own_services(current, dialler, gathers),
+        own=own_services(current, dialler, gathers, echo_catalogue),
         gather=gathers.merged,
         refused=refused,
         new_call_id=fresh_call_id,
@@ -476,11 +476,6 @@ async def _half(
         keeping, sealing, refreshed, greeter, dialling, registry, settled, seal_keys,
     )  # fmt: skip
     return half, server
-
-
-async def _no_gathers(_: bytes) -> list[GatheredCall]:
-    """A list is no index of calls."""
-    return []
 
 
 def _tls(node: NodeId, authority: tuple[bytes, bytes]) -> tuple[bytes, bytes]:

@@ -1,7 +1,7 @@
 """What the supervisor says to its workers, over a real socket and through the real client."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,9 +66,15 @@ async def _echo(service: str, method: str, data: bytes, asker: Asker) -> bytes:
     return f"{service}/{method} by {asker.node} for {asker.member}: ".encode() + data
 
 
+async def _catalogue(method: str, data: bytes, consumers: Collection[str]) -> list[bytes]:
+    if method != "Search":
+        raise SimpulError(Code.CONTRACT_UNKNOWN, "none such")
+    return [data, *(each.encode() for each in consumers)]
+
+
 @pytest.fixture
 async def supervisor(tmp_path: Path) -> AsyncIterator[Workers]:
-    made = Workers(answer=_echo, refresh=_nothing, lease=_leased)
+    made = Workers(answer=_echo, refresh=_nothing, lease=_leased, catalogue=_catalogue)
     server = aio.server(interceptors=[ErrorInterceptor()])
     control_pb2_grpc.add_ControlServicer_to_server(made, server)
     server.add_insecure_port(f"unix:{tmp_path}/c")
@@ -168,3 +174,21 @@ async def test_what_a_peer_asks_is_answered_by_the_supervisor(
         client = ControlClient(channel, 0, Orders(), Current())
         answer = await client.answer("simpul.v1.Agreements", "Held", b"all", asker)
     assert answer == b"simpul.v1.Agreements/Held by ID/~n for ID/DAERAH/53.15: all"
+
+
+async def test_the_catalogue_is_asked_through_the_supervisor(
+    supervisor: Workers, tmp_path: Path
+) -> None:
+    del supervisor
+    async with aio.insecure_channel(f"unix:{tmp_path}/c") as channel:
+        client = ControlClient(channel, 0, Orders(), Current())
+        found = [each async for each in client.ask_catalogue("Search", b"words", ["one", "two"])]
+        assert found == [b"words", b"one", b"two"]
+        with pytest.raises(SimpulError) as caught:
+            [each async for each in client.ask_catalogue("Show", b"", [])]
+        assert caught.value.code is Code.CONTRACT_UNKNOWN
+    async with aio.insecure_channel(f"unix:{tmp_path}/nobody") as channel:
+        client = ControlClient(channel, 0, Orders(), Current())
+        with pytest.raises(SimpulError) as caught:
+            [each async for each in client.ask_catalogue("Search", b"", [])]
+        assert caught.value.code is Code.SUPERVISOR_LOST

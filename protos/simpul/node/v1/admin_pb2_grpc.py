@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from simpul.node.v1 import admin_pb2 as simpul_dot_node_dot_v1_dot_admin__pb2
+from simpul.v1 import catalogue_pb2 as simpul_dot_v1_dot_catalogue__pb2
 
 GRPC_GENERATED_VERSION = '1.83.2'
 GRPC_VERSION = grpc.__version__
@@ -269,6 +270,21 @@ class NodeAdminStub:
                 '/simpul.node.v1.NodeAdmin/CommentSubmission',
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.CommentSubmissionRequest.SerializeToString,
                 response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.CommentSubmissionResponse.FromString,
+                _registered_method=True)
+        self.SearchCatalogue = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/SearchCatalogue',
+                request_serializer=simpul_dot_v1_dot_catalogue__pb2.CatalogueSearchRequest.SerializeToString,
+                response_deserializer=simpul_dot_v1_dot_catalogue__pb2.CatalogueSearchResponse.FromString,
+                _registered_method=True)
+        self.ShowCatalogue = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/ShowCatalogue',
+                request_serializer=simpul_dot_v1_dot_catalogue__pb2.CatalogueShowRequest.SerializeToString,
+                response_deserializer=simpul_dot_v1_dot_catalogue__pb2.CatalogueShowResponse.FromString,
+                _registered_method=True)
+        self.SnippetCatalogue = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/SnippetCatalogue',
+                request_serializer=simpul_dot_v1_dot_catalogue__pb2.CatalogueSnippetRequest.SerializeToString,
+                response_deserializer=simpul_dot_v1_dot_catalogue__pb2.CatalogueSnippetResponse.FromString,
                 _registered_method=True)
 
 
@@ -597,6 +613,25 @@ class NodeAdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SearchCatalogue(self, request, context):
+        """As `simpul.v1.Catalogue` answers apps, with all calls of the node's journal.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShowCatalogue(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SnippetCatalogue(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NodeAdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -834,6 +869,21 @@ def add_NodeAdminServicer_to_server(servicer, server):
                     servicer.CommentSubmission,
                     request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.CommentSubmissionRequest.FromString,
                     response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.CommentSubmissionResponse.SerializeToString,
+            ),
+            'SearchCatalogue': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchCatalogue,
+                    request_deserializer=simpul_dot_v1_dot_catalogue__pb2.CatalogueSearchRequest.FromString,
+                    response_serializer=simpul_dot_v1_dot_catalogue__pb2.CatalogueSearchResponse.SerializeToString,
+            ),
+            'ShowCatalogue': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowCatalogue,
+                    request_deserializer=simpul_dot_v1_dot_catalogue__pb2.CatalogueShowRequest.FromString,
+                    response_serializer=simpul_dot_v1_dot_catalogue__pb2.CatalogueShowResponse.SerializeToString,
+            ),
+            'SnippetCatalogue': grpc.unary_unary_rpc_method_handler(
+                    servicer.SnippetCatalogue,
+                    request_deserializer=simpul_dot_v1_dot_catalogue__pb2.CatalogueSnippetRequest.FromString,
+                    response_serializer=simpul_dot_v1_dot_catalogue__pb2.CatalogueSnippetResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -2106,6 +2156,87 @@ class NodeAdmin:
             '/simpul.node.v1.NodeAdmin/CommentSubmission',
             simpul_dot_node_dot_v1_dot_admin__pb2.CommentSubmissionRequest.SerializeToString,
             simpul_dot_node_dot_v1_dot_admin__pb2.CommentSubmissionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchCatalogue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/SearchCatalogue',
+            simpul_dot_v1_dot_catalogue__pb2.CatalogueSearchRequest.SerializeToString,
+            simpul_dot_v1_dot_catalogue__pb2.CatalogueSearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowCatalogue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/ShowCatalogue',
+            simpul_dot_v1_dot_catalogue__pb2.CatalogueShowRequest.SerializeToString,
+            simpul_dot_v1_dot_catalogue__pb2.CatalogueShowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SnippetCatalogue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/SnippetCatalogue',
+            simpul_dot_v1_dot_catalogue__pb2.CatalogueSnippetRequest.SerializeToString,
+            simpul_dot_v1_dot_catalogue__pb2.CatalogueSnippetResponse.FromString,
             options,
             channel_credentials,
             insecure,

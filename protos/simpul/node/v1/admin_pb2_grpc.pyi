@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from simpul.node.v1 import admin_pb2 as _admin_pb2
+from simpul.v1 import catalogue_pb2 as _catalogue_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -120,6 +121,10 @@ class NodeAdminStub:
     """What this node's members asked the registry for about contracts, and what was said about it."""
     CommentSubmission: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CommentSubmissionRequest, _admin_pb2.CommentSubmissionResponse]
     """Says something about one."""
+    SearchCatalogue: _grpc.UnaryUnaryMultiCallable[_catalogue_pb2.CatalogueSearchRequest, _catalogue_pb2.CatalogueSearchResponse]
+    """As `simpul.v1.Catalogue` answers apps, with all calls of the node's journal."""
+    ShowCatalogue: _grpc.UnaryUnaryMultiCallable[_catalogue_pb2.CatalogueShowRequest, _catalogue_pb2.CatalogueShowResponse]
+    SnippetCatalogue: _grpc.UnaryUnaryMultiCallable[_catalogue_pb2.CatalogueSnippetRequest, _catalogue_pb2.CatalogueSnippetResponse]
 
 @_typing.type_check_only
 class NodeAdminAsyncStub(NodeAdminStub):
@@ -213,6 +218,10 @@ class NodeAdminAsyncStub(NodeAdminStub):
     """What this node's members asked the registry for about contracts, and what was said about it."""
     CommentSubmission: _aio.UnaryUnaryMultiCallable[_admin_pb2.CommentSubmissionRequest, _admin_pb2.CommentSubmissionResponse]  # type: ignore[assignment]
     """Says something about one."""
+    SearchCatalogue: _aio.UnaryUnaryMultiCallable[_catalogue_pb2.CatalogueSearchRequest, _catalogue_pb2.CatalogueSearchResponse]  # type: ignore[assignment]
+    """As `simpul.v1.Catalogue` answers apps, with all calls of the node's journal."""
+    ShowCatalogue: _aio.UnaryUnaryMultiCallable[_catalogue_pb2.CatalogueShowRequest, _catalogue_pb2.CatalogueShowResponse]  # type: ignore[assignment]
+    SnippetCatalogue: _aio.UnaryUnaryMultiCallable[_catalogue_pb2.CatalogueSnippetRequest, _catalogue_pb2.CatalogueSnippetResponse]  # type: ignore[assignment]
 
 class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
     """What a node's operator does, over the Unix socket in the node's home folder."""
@@ -585,5 +594,27 @@ class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.CommentSubmissionResponse, _abc.Awaitable[_admin_pb2.CommentSubmissionResponse]]:
         """Says something about one."""
+
+    @_abc_1.abstractmethod
+    def SearchCatalogue(
+        self,
+        request: _catalogue_pb2.CatalogueSearchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalogue_pb2.CatalogueSearchResponse, _abc.Awaitable[_catalogue_pb2.CatalogueSearchResponse]]:
+        """As `simpul.v1.Catalogue` answers apps, with all calls of the node's journal."""
+
+    @_abc_1.abstractmethod
+    def ShowCatalogue(
+        self,
+        request: _catalogue_pb2.CatalogueShowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalogue_pb2.CatalogueShowResponse, _abc.Awaitable[_catalogue_pb2.CatalogueShowResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def SnippetCatalogue(
+        self,
+        request: _catalogue_pb2.CatalogueSnippetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalogue_pb2.CatalogueSnippetResponse, _abc.Awaitable[_catalogue_pb2.CatalogueSnippetResponse]]: ...
 
 def add_NodeAdminServicer_to_server(servicer: NodeAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -443,6 +443,54 @@ class AnswerPeerResponse(_message.Message):
 Global___AnswerPeerResponse: _TypeAlias = AnswerPeerResponse  # noqa: Y015
 
 @_typing.final
+class AskCatalogueRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METHOD_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    CONSUMERS_FIELD_NUMBER: _builtins.int
+    method: _builtins.str
+    """Of `simpul.v1.Catalogue`."""
+    data: _builtins.bytes
+    @_builtins.property
+    def consumers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The subsystems that the app may act for."""
+
+    def __init__(
+        self,
+        *,
+        method: _builtins.str = ...,
+        data: _builtins.bytes = ...,
+        consumers: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumers", b"consumers", "data", b"data", "method", b"method"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskCatalogueRequest: _TypeAlias = AskCatalogueRequest  # noqa: Y015
+
+@_typing.final
+class AskCatalogueResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskCatalogueResponse: _TypeAlias = AskCatalogueResponse  # noqa: Y015
+
+@_typing.final
 class RefreshDirectoryRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

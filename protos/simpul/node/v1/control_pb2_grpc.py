@@ -46,6 +46,11 @@ class ControlStub:
                 request_serializer=simpul_dot_node_dot_v1_dot_control__pb2.AnswerPeerRequest.SerializeToString,
                 response_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.AnswerPeerResponse.FromString,
                 _registered_method=True)
+        self.AskCatalogue = channel.unary_stream(
+                '/simpul.node.v1.Control/AskCatalogue',
+                request_serializer=simpul_dot_node_dot_v1_dot_control__pb2.AskCatalogueRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.AskCatalogueResponse.FromString,
+                _registered_method=True)
         self.RefreshDirectory = channel.unary_unary(
                 '/simpul.node.v1.Control/RefreshDirectory',
                 request_serializer=simpul_dot_node_dot_v1_dot_control__pb2.RefreshDirectoryRequest.SerializeToString,
@@ -78,6 +83,13 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AskCatalogue(self, request, context):
+        """An app asks the node's catalogue, which the supervisor has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RefreshDirectory(self, request, context):
         """A peer named a directory that this node doesn't have: fetch it now.
         """
@@ -104,6 +116,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.AnswerPeer,
                     request_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.AnswerPeerRequest.FromString,
                     response_serializer=simpul_dot_node_dot_v1_dot_control__pb2.AnswerPeerResponse.SerializeToString,
+            ),
+            'AskCatalogue': grpc.unary_stream_rpc_method_handler(
+                    servicer.AskCatalogue,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.AskCatalogueRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_control__pb2.AskCatalogueResponse.SerializeToString,
             ),
             'RefreshDirectory': grpc.unary_unary_rpc_method_handler(
                     servicer.RefreshDirectory,
@@ -172,6 +189,33 @@ class Control:
             '/simpul.node.v1.Control/AnswerPeer',
             simpul_dot_node_dot_v1_dot_control__pb2.AnswerPeerRequest.SerializeToString,
             simpul_dot_node_dot_v1_dot_control__pb2.AnswerPeerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AskCatalogue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/simpul.node.v1.Control/AskCatalogue',
+            simpul_dot_node_dot_v1_dot_control__pb2.AskCatalogueRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_control__pb2.AskCatalogueResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,8 @@ class ControlStub:
     """
     AnswerPeer: _grpc.UnaryUnaryMultiCallable[_control_pb2.AnswerPeerRequest, _control_pb2.AnswerPeerResponse]
     """A peer asks one of the nodes' own services, of package `simpul.v1`, which the supervisor answers."""
+    AskCatalogue: _grpc.UnaryStreamMultiCallable[_control_pb2.AskCatalogueRequest, _control_pb2.AskCatalogueResponse]
+    """An app asks the node's catalogue, which the supervisor has."""
     RefreshDirectory: _grpc.UnaryUnaryMultiCallable[_control_pb2.RefreshDirectoryRequest, _control_pb2.RefreshDirectoryResponse]
     """A peer named a directory that this node doesn't have: fetch it now."""
     Lease: _grpc.UnaryUnaryMultiCallable[_control_pb2.LeaseRequest, _control_pb2.LeaseResponse]
@@ -59,6 +61,8 @@ class ControlAsyncStub(ControlStub):
     """
     AnswerPeer: _aio.UnaryUnaryMultiCallable[_control_pb2.AnswerPeerRequest, _control_pb2.AnswerPeerResponse]  # type: ignore[assignment]
     """A peer asks one of the nodes' own services, of package `simpul.v1`, which the supervisor answers."""
+    AskCatalogue: _aio.UnaryStreamMultiCallable[_control_pb2.AskCatalogueRequest, _control_pb2.AskCatalogueResponse]  # type: ignore[assignment]
+    """An app asks the node's catalogue, which the supervisor has."""
     RefreshDirectory: _aio.UnaryUnaryMultiCallable[_control_pb2.RefreshDirectoryRequest, _control_pb2.RefreshDirectoryResponse]  # type: ignore[assignment]
     """A peer named a directory that this node doesn't have: fetch it now."""
     Lease: _aio.UnaryUnaryMultiCallable[_control_pb2.LeaseRequest, _control_pb2.LeaseResponse]  # type: ignore[assignment]
@@ -86,6 +90,14 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.AnswerPeerResponse, _abc.Awaitable[_control_pb2.AnswerPeerResponse]]:
         """A peer asks one of the nodes' own services, of package `simpul.v1`, which the supervisor answers."""
+
+    @_abc_1.abstractmethod
+    def AskCatalogue(
+        self,
+        request: _control_pb2.AskCatalogueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_control_pb2.AskCatalogueResponse], _abc.AsyncIterator[_control_pb2.AskCatalogueResponse]]:
+        """An app asks the node's catalogue, which the supervisor has."""
 
     @_abc_1.abstractmethod
     def RefreshDirectory(

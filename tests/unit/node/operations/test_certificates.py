@@ -70,7 +70,7 @@ async def joined(tmp_path: Path) -> AsyncIterator[tuple[RegistryHome, Desk]]:
         changes = NodeChanges(
             client, config.node_id, lambda: ring.node_key(replica.view, config.node_id), store
         )
-        workers = Workers(answer=nobody, refresh=nobody, lease=nobody)  # type: ignore[arg-type]  # never called
+        workers = Workers(answer=nobody, refresh=nobody, lease=nobody, catalogue=nobody)  # type: ignore[arg-type]  # never called
         sets = JournalSets(home.journal, lambda: 0.0)
         try:
             yield place, Desk(home, config, store, watch, changes, workers, now_ms, ring, sets)

@@ -10,6 +10,7 @@ from grpc_reflection.v1alpha.reflection_pb2 import (
 )
 
 from node.calls import HalfClose, Message
+from node.standard.own import CONTRACTS
 from security.errors import Code
 from tests.conformance import fixed
 from tests.support.pair import FakeCall, Half, pair, unary
@@ -128,3 +129,52 @@ async def test_questions_that_are_none() -> None:
             call = FakeCall("", Message(b"\xff\xff"), HalfClose(), path=path, to=None)
             assert (await two.consumer.run(call)).error() == Code.REQUEST_MALFORMED
         assert (await two.consumer.run(unary())).trailers.status == 0
+
+
+async def test_the_nodes_own_services_are_listed_described_and_serve() -> None:
+    async with pair() as two:
+        listed, described = await asked(
+            two.consumer,
+            ServerReflectionRequest(list_services="*"),
+            ServerReflectionRequest(file_containing_symbol="simpul.v1.Catalogue.Search"),
+        )
+        names = [service.name for service in listed.list_services_response.service]
+        assert {"simpul.v1.Gather", "simpul.v1.Catalogue"} < set(names)
+        files = described.file_descriptor_response.file_descriptor_proto
+        came = {FileDescriptorProto.FromString(file).name for file in files}
+        # With all that it imports.
+        assert {"simpul/v1/catalogue.proto", "simpul/v1/directory.proto"} < came
+        assert len(came) == len(files)
+        for name in CONTRACTS:
+            call = await two.consumer.run(health(CHECK, name))
+            answer = HealthCheckResponse.FromString(call.messages[0])
+            assert answer.status == HealthCheckResponse.SERVING
+
+
+def catalogue(method: str, data: bytes = b"question", token: str | None = None) -> FakeCall:
+    path = f"/simpul.v1.Catalogue/{method}"
+    return FakeCall("", Message(data), HalfClose(), path=path, to=None, token=token)
+
+
+async def test_the_catalogue_is_asked_in_the_name_of_the_app() -> None:
+    async with pair() as two:
+        call = await two.consumer.run(catalogue("Search"))
+        assert call.messages == [b"Search", b"question", str(fixed.SUPER_APP).encode()]
+        assert call.trailers.status == 0
+        # A stream without a message has headers, too.
+        call = await two.consumer.run(catalogue("Download", b"none"))
+        assert (call.messages, call.trailers.status) == ([], 0)
+        # It's no call of the federation's.
+        assert two.consumer.journal.records == []
+
+
+async def test_the_catalogue_needs_a_credential_and_one_message() -> None:
+    async with pair() as two:
+        call = await two.consumer.run(catalogue("Search", token="simpul_app_wrong"))
+        assert call.error() == Code.APP_CREDENTIAL_WRONG
+        assert call.messages == []
+        # The regency's node lets no app in without one.
+        call = await two.provider.run(catalogue("Show"))
+        assert call.error() == Code.APP_CREDENTIAL_MISSING
+        none = FakeCall("", HalfClose(), path="/simpul.v1.Catalogue/Show", to=None)
+        assert (await two.consumer.run(none)).error() == Code.REQUEST_MALFORMED

@@ -1,0 +1,1 @@
+"""Clients to be copied: one method, called through a node, in five languages."""
