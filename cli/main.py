@@ -14,6 +14,7 @@ from cli import (
     access,
     apps,
     call,
+    catalogue,
     conformance,
     contract,
     evidence,
@@ -31,8 +32,8 @@ from cli.options import examples
 
 # In the order in which a newcomer needs them.
 ORDER = (
-    "registry", "node", "member", "contract", "service", "purpose", "access", "app", "call",
-    "journal", "evidence", "conformance", "explain", "demo",
+    "registry", "node", "member", "contract", "catalogue", "service", "purpose", "access", "app",
+    "call", "journal", "evidence", "conformance", "explain", "demo",
 )  # fmt: skip
 
 
@@ -95,6 +96,7 @@ def _mount() -> None:
     app.add_typer(node.app, name="node")
     app.add_typer(member.app, name="member")
     app.add_typer(contract.app, name="contract")
+    app.add_typer(catalogue.app, name="catalogue")
     app.add_typer(service.app, name="service")
     app.add_typer(purpose.app, name="purpose")
     app.add_typer(access.app, name="access")
