@@ -14,6 +14,7 @@ from security.errors import Code, SimpulError
 from simpul.node.v1 import admin_pb2 as node_pb
 from simpul.registry.v1 import admin_pb2 as registry_pb
 from tests.architecture.project import PROJECT
+from tests.unit.cli.fakes_catalogue import FakeCatalogue
 from tests.unit.cli.fakes_contracts import FakeContracts, FakeSubmissions
 from tests.unit.cli.fakes_delegations import FakeDelegations
 from tests.unit.cli.fakes_groups import FakeGroups, FakeTemplates
@@ -46,7 +47,15 @@ def serving(address: str, add: Callable[[grpc.Server], None]) -> Iterator[int]:
             server.stop(None).wait()
 
 
-class FakeNode(FakeKeys, FakeJournal, FakeContracts, FakeDelegations, FakePurposes, FakeTemplates):
+class FakeNode(
+    FakeKeys,
+    FakeJournal,
+    FakeCatalogue,
+    FakeContracts,
+    FakeDelegations,
+    FakePurposes,
+    FakeTemplates,
+):
     """A node's admin API."""
 
     def __init__(self) -> None:

@@ -79,7 +79,7 @@ def made(language: int, method: str = "Get", **said: str) -> str:
     request = pb.CatalogueSnippetRequest(
         method=f"{SERVICE}/{method}",
         language=pb.CatalogueLanguage.ValueType(language),
-        **said,  # type: ignore[arg-type]
+        **said,
     )
     return snippet(VIEW, KNOWN, request, GATEWAY)
 
