@@ -14,7 +14,7 @@ CONTRACT_ERRORS: Final[Mapping[Code, ErrorInfo]] = {
     Code.CONTRACT_DIFFERS: ErrorInfo(
         Status.FAILED_PRECONDITION,
         "The service isn't what any revision of its contract says.",
-        "Implement a published revision, or publish your own under another package.",
+        "See all of it (simpul contract check); match a revision, or publish your own package.",
     ),
     Code.CONTRACT_OWNER: ErrorInfo(
         Status.PERMISSION_DENIED,

@@ -2,7 +2,8 @@
 
 Whoever lists a service of a contract that nobody published yet publishes it with that: revision 1,
 a draft, owned by its member. A contract that is there is not made anew: a service goes by the
-newest revision of the same shape, and only the owner's service may bring the next.
+newest revision of the same shape; the owner's service may bring the next, and another member's must
+match one, by what a caller can tell.
 
 Each function works within the transaction that it is handed.
 """
@@ -23,6 +24,7 @@ from registry.store import cards, contracts
 from security.contract import check_sound
 from security.contract_card import Comment, ContractTermsView, Maturity, package_of
 from security.contract_comments import comments_of, without_comments
+from security.contract_match import MAX_MATCHED, Difference, differences, differs
 from security.contract_shape import service_shape
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId, ServiceId
@@ -53,8 +55,8 @@ def implement(
         listed: The service is listed already.
 
     Raises:
-        SimpulError: CONTRACT_RETIRED; CONTRACT_DIFFERS, when the contract is another member's;
-            CONTRACT_BREAKING.
+        SimpulError: CONTRACT_RETIRED; CONTRACT_DIFFERS, when the contract is another member's and
+            the service matches no revision; CONTRACT_BREAKING.
     """
     package, member = package_of(service.service), service.subsystem.member
     card = cards.find(session, package)
@@ -64,12 +66,12 @@ def implement(
         return _as_implemented(session, service, _first(session, new, descriptor_set, now_ms))
     revisions = cards.revisions(session, package)
     found = _of_shape(session, revisions, service.service, descriptor_set)
+    if found is None and card.owner != member:
+        found = _matched(session, card, service, descriptor_set)
     if found is not None:
         if card.terms.maturity is Maturity.RETIRED and not listed:
             raise _retired(card)
         return _as_implemented(session, service, (found, Touched()))
-    if card.owner != member:
-        raise _differs(card, service, revisions[-1])
     whole = _merged(session, revisions[-1], descriptor_set)
     comments = comments_of(descriptor_set, package) or revisions[-1].comments
     check_breaks_nothing(package, descriptor_set_of(session, revisions[-1]), whole)
@@ -144,6 +146,34 @@ def _of_shape(
     return None
 
 
+def _matched(session: Session, card: Card, service: ServiceId, descriptor_set: bytes) -> Revision:
+    """The newest revision that a service matches; raises CONTRACT_DIFFERS, with the closest one."""
+    package = card.package
+    closest: tuple[Revision, tuple[Difference, ...]] | None = None
+    for revision in reversed(cards.revisions(session, package)[-MAX_MATCHED:]):
+        kept = contracts.find(session, (service.service, revision.descriptor_sha256))
+        if kept is None:
+            continue
+        found = differences(kept.descriptor_set, descriptor_set, service.service)
+        if not found:
+            return revision
+        if closest is None or len(found) < len(closest[1]):
+            closest = revision, found
+    if closest is None:
+        raise SimpulError(
+            Code.CONTRACT_DIFFERS,
+            f"{package} has no service {service.service}: look at what it has (simpul contract "
+            f"show {package}), or publish yours under a package of your own",
+        )
+    revision, found = closest
+    raise differs(
+        f"{service} is no revision of {package}, and comes closest to {revision.number}",
+        found,
+        "Implement a revision as it is (simpul contract adopt), ask the contract's owner "
+        f"{card.owner} for a new one, or publish yours as a package of your own",
+    )
+
+
 def _merged(session: Session, last: Revision, descriptor_set: bytes) -> bytes:
     """What a service shows, with the last revision's files that it doesn't show."""
     new = FileDescriptorSet.FromString(descriptor_set)
@@ -166,15 +196,5 @@ def _retired(card: Card) -> SimpulError:
     return SimpulError(
         Code.CONTRACT_RETIRED,
         f"{card.package} is retired, and nobody begins to implement it: {instead}",
-        package=card.package,
-    )
-
-
-def _differs(card: Card, service: ServiceId, newest: Revision) -> SimpulError:
-    return SimpulError(
-        Code.CONTRACT_DIFFERS,
-        f"{service.service} as this service shows it is no revision of {card.package}, which "
-        f"{card.owner} owns (the newest is {newest.number}): implement one of them, ask the owner "
-        "for a new one, or publish yours as a package of your own",
         package=card.package,
     )

@@ -272,3 +272,12 @@ def _changed(message: M, fields: dict[str, object]) -> M:
         else:
             setattr(message, name, value)
     return message
+
+
+@pytest.fixture
+def neighbour(registrar: Registrar) -> Actor:
+    """A node of another member."""
+    made = Actor(member=WAKATOBI, node=NodeId("ID", "wakatobi-1"), secret=b"w" * 32)
+    give_token(registrar, made)
+    enrolment.enrol(registrar, *made.sign_enrolment(made.enrolment()), NOW)
+    return made

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from registry import changes, enrolment
+from registry import changes
 from registry.contracts import publishing, workflow
 from registry.contracts.model import (
     Comparer,
@@ -31,7 +31,7 @@ from security.contract_card import (
 )
 from security.errors import Code, SimpulError
 from security.hashing import QUERY_SIGNATURE
-from security.identifiers import MemberId, NodeId, ServiceId
+from security.identifiers import MemberId, ServiceId
 from simpul.v1 import registry_pb2
 from tests.support.protos import ISLANDS, compiled
 from tests.unit.registry.conftest import (
@@ -41,7 +41,6 @@ from tests.unit.registry.conftest import (
     NOW,
     WAKATOBI,
     Actor,
-    give_token,
     publish_service,
 )
 
@@ -102,15 +101,6 @@ def docs(registrar: Registrar, number: int) -> DocumentationView:
     path = f"contracts/{PACKAGE}/docs-{number}"
     found = files(registrar, Touched(cards=frozenset({PACKAGE})))
     return parse_documentation(FEDERATION, path, found[path])
-
-
-@pytest.fixture
-def neighbour(registrar: Registrar) -> Actor:
-    """A node of another member."""
-    made = Actor(member=WAKATOBI, node=NodeId("ID", "wakatobi-1"), secret=b"w" * 32)
-    give_token(registrar, made)
-    enrolment.enrol(registrar, *made.sign_enrolment(made.enrolment()), NOW)
-    return made
 
 
 @dataclass(frozen=True)
