@@ -18,8 +18,6 @@ from cli.output import print_done, print_json, print_line, print_next, print_pai
 from security.errors import Code, SimpulError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from security.agreement import AgreementTerms
     from security.keys import PrivateKey
     from simpul.node.v1.admin_pb2 import AccessTerms
@@ -76,7 +74,7 @@ def sign(file: Document, key: KeyFile, out: Out, yes: Yes = False, as_json: AsJs
     from security.agreement_compare import describe
 
     document = _parse(read_small(file))
-    terms, private = parse_agreement(document.agreement), private_key(key)
+    terms, private = parse_agreement(document.agreement), _private_key(key)
     side = _side(terms, private)
     if not as_json:
         print_pairs(
@@ -84,7 +82,6 @@ def sign(file: Document, key: KeyFile, out: Out, yes: Yes = False, as_json: AsJs
                 ("agreement", agreement_hash(document.agreement).hex()),
                 ("provider", f"{terms.provider.member} {terms.provider.identity_key_id.hex()}"),
                 ("consumer", f"{terms.consumer.member} {terms.consumer.identity_key_id.hex()}"),
-                *_delegator(terms),
                 *describe(terms),
             ]
         )
@@ -123,13 +120,6 @@ def import_signed(
     print_untold(made.untold)
 
 
-def _delegator(terms: "AgreementTerms") -> "Iterator[tuple[str, str]]":
-    party = terms.delegator
-    if party is not None and terms.delegation is not None:
-        yield "delegator", f"{party.member} {party.identity_key_id.hex()}"
-        yield "delegation", terms.delegation.hex()
-
-
 def _exported(out: Path, document: bytes, *, as_json: bool) -> None:
     from security.agreement import agreement_hash
 
@@ -153,8 +143,7 @@ def _parse(data: bytes) -> "SignedAgreement":
     )
 
 
-def private_key(file: Path) -> "PrivateKey":
-    """The key of a PEM file, which asks for its passphrase where it has one."""
+def _private_key(file: Path) -> "PrivateKey":
     from security.keys import PrivateKey
     from security.pem import decrypt_pem
 

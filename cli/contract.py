@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import contract_adopt, contract_check, contract_similar
 from cli.contract_settings import (
     Licence,
     Maturity,
@@ -45,6 +46,10 @@ if TYPE_CHECKING:
     from simpul.v1 import directory_pb2, registry_pb2
 
 app = group("Publish contracts, see who implements them, and talk with the registry about them.")
+
+app.command("similar", epilog=contract_similar.EPILOG)(contract_similar.similar)
+app.command("adopt", epilog=contract_adopt.EPILOG)(contract_adopt.adopt)
+app.command("check", epilog=contract_check.EPILOG)(contract_check.check)
 
 Package = Annotated[str, typer.Argument(metavar="PACKAGE", help="As in wisata.v1.")]
 SubmissionId = Annotated[

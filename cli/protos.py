@@ -82,6 +82,34 @@ def _compile(sources: Sequence[Path], include: Sequence[Path]) -> bytes:
         return made.read_bytes()
 
 
+def generate_python(folder: Path, names: Sequence[str]) -> bool:
+    """Make Python messages and stubs in `folder/gen` of files below `folder/protos`.
+
+    Returns:
+        Whether there is a compiler here.
+
+    Raises:
+        SimpulError: PROTOSET_INVALID.
+    """
+    if importlib.util.find_spec("grpc_tools") is None:
+        return False
+    protos, gen = folder / "protos", folder / "gen"
+    gen.mkdir(exist_ok=True)
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "grpc_tools.protoc",
+            *(f"--proto_path={root}" for root in (protos, *_ours()[1:])),
+            f"--python_out={gen}", f"--pyi_out={gen}", f"--grpc_python_out={gen}",
+            *(str(protos / name) for name in names),
+        ],
+        capture_output=True, text=True, timeout=COMPILE_TIMEOUT_S, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        said = " / ".join(done.stderr.splitlines()[:_MAX_SAID])
+        raise refusal(Code.PROTOSET_INVALID, f"the contract's .proto files don't compile: {said}")
+    return True
+
+
 def _roots(sources: Sequence[Path]) -> list[Path]:
     """Where imports are looked for: the working folder, or that of a file outside of it."""
     here = Path.cwd()

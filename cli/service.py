@@ -7,6 +7,9 @@ import typer
 
 from cli.options import AsJson, NodeHomeDir, examples, group
 from cli.output import (
+    CommandError,
+    Failure,
+    failure_of,
     print_done,
     print_hint,
     print_json,
@@ -16,7 +19,7 @@ from cli.output import (
     refusal,
     to_dict,
 )
-from security.errors import Code
+from security.errors import Code, SimpulError
 
 app = group("Publish gRPC services through this node, and list them.")
 
@@ -67,9 +70,12 @@ def publish(
 ) -> None:
     """Publish the services of a gRPC server under a subsystem.
 
-    The contract goes into the federation's directory. Nobody may call before an agreement
-    allows it. With https:// the service shows a certificate of services.ca_file in node.toml,
-    and the node shows its own: a service that asks for it knows its caller.
+    The contract goes into the federation's directory. One that another member published must be
+    matched: what differs is said (see simpul contract check). A server that describes itself is
+    compared with --protoset, too. Nobody may call before an agreement allows it.
+
+    With https:// the service shows a certificate of services.ca_file in node.toml, and the node
+    shows its own: a service that asks for it knows its caller.
     """
     from cli.admin import ask_node
     from simpul.node.v1 import admin_pb2
@@ -80,7 +86,10 @@ def publish(
         descriptor_set=b"" if protoset is None else _read(protoset),
         services=service or [],
     )
-    answer = ask_node(home, lambda stub: stub.PublishService(request))
+    try:
+        answer = ask_node(home, lambda stub: stub.PublishService(request))
+    except SimpulError as error:
+        raise _with_differences(error) from error
     if as_json:
         print_json(to_dict(answer))
         return
@@ -88,6 +97,11 @@ def publish(
         print_line(service_id)
     if answer.target_fault:
         print_hint(f"{target} can't be called now: {answer.target_fault}")
+    elif answer.not_compared:
+        print_hint(f"{target} wasn't compared with the contract: {answer.not_compared}")
+    for item in answer.revisions:
+        if item.revision:
+            print_done(f"{item.service_id} goes by revision {item.revision} of its contract")
     print_done(f"published at {target}; the directory is at version {answer.directory_version}")
     print_next(
         f"simpul access allow --home {home} --consumer SUBSYSTEM --service {answer.service_ids[0]}"
@@ -110,6 +124,19 @@ def list_services(home: NodeHomeDir, as_json: AsJson = False) -> None:
         ("SERVICE", "TARGET", "METHODS"),
         ((s.id, s.target, ", ".join(map(_shown, s.methods))) for s in answer.services),
         empty="This node publishes no service yet: simpul service publish --help",
+    )
+
+
+def _with_differences(error: SimpulError) -> Exception:
+    """The refusal, with what differs as a list for programs."""
+    from security.contract_match import DIFFERENCE
+
+    found = [text for key, text in sorted(error.details.items()) if key.startswith(DIFFERENCE)]
+    if not found:
+        return error
+    shown = failure_of(error)
+    return CommandError(
+        Failure(shown.code, shown.message, shown.action, extra={"differences": found})
     )
 
 

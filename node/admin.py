@@ -82,6 +82,11 @@ class NodeAdmin(
             service_ids=[str(service) for service in done.services],
             directory_version=done.version,
             target_fault=done.fault or "",
+            revisions=[
+                admin_pb2.ContractUser(service_id=str(service), revision=revision)
+                for service, revision in zip(done.services, done.revisions, strict=True)
+            ],
+            not_compared=done.not_compared,
         )
 
     async def ListServices(

@@ -9,7 +9,8 @@ from google.protobuf.message import Message
 from grpc import aio
 
 from node.catalogue.cards import card_message
-from node.operations import contracts
+from node.operations import conforming, contracts
+from node.operations.conforming import CheckedService
 from node.operations.contracts import Entry, NewRevision, Settings
 from node.operations.desk import Desk
 from security.identifiers import MemberId
@@ -83,6 +84,29 @@ class ContractAdmin(admin_pb2_grpc.NodeAdminServicer):
             ),
         )
 
+    async def CheckContract(
+        self, request: admin_pb2.CheckContractRequest, context: Context
+    ) -> admin_pb2.CheckContractResponse:
+        """Whether a service matches."""
+        del context
+        found = await conforming.check(
+            self._desk, request.package, request.revision, request.target, request.descriptor_set
+        )
+        return admin_pb2.CheckContractResponse(
+            revision=found.revision, services=map(_checked, found.services)
+        )
+
+    async def FindSimilar(
+        self, request: admin_pb2.FindSimilarRequest, context: Context
+    ) -> admin_pb2.FindSimilarResponse:
+        """What is like a contract."""
+        del context
+        member = MemberId.parse(request.member) if request.member else None
+        package, found = await contracts.similar(
+            self._desk, request.package, request.descriptor_set, member
+        )
+        return admin_pb2.FindSimilarResponse(package=package, similar=found)
+
     async def ListSubmissions(
         self, request: admin_pb2.ListSubmissionsRequest, context: Context
     ) -> admin_pb2.ListSubmissionsResponse:
@@ -112,6 +136,18 @@ def entry_message(entry: Entry) -> admin_pb2.ContractEntry:
             admin_pb2.ContractUser(service_id=str(service), revision=revision)
             for service, revision in entry.users
         ],
+    )
+
+
+def _checked(service: CheckedService) -> admin_pb2.CheckedService:
+    return admin_pb2.CheckedService(
+        service=service.name,
+        offered=service.offered,
+        differences=[
+            admin_pb2.ContractDifference(element=each.element, what=each.what)
+            for each in service.differences
+        ],
+        beside=service.beside,
     )
 
 

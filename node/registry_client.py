@@ -26,6 +26,7 @@ from security.hashing import (
     ENROLMENT_SIGNATURE,
     NODE_KEY_SIGNATURE,
     QUERY_SIGNATURE,
+    SIMILAR_QUERY_SIGNATURE,
 )
 from security.identifiers import MemberId, NodeId, ServiceId
 from security.keys import PrivateKey
@@ -106,6 +107,20 @@ class RegistryClient:
         request = registry_pb2.ListSubmissionsRequest(query=data, signature=signature)
         answer = await self._ask(lambda stub: stub.ListSubmissions(request, timeout=TIMEOUT_S))
         return tuple(answer.submissions)
+
+    async def find_similar(
+        self, query: registry_pb2.SimilarQuery, node_key: PrivateKey
+    ) -> tuple[registry_pb2.SimilarContract, ...]:
+        """Signs a query for the contracts that are like one, and sends it.
+
+        Raises:
+            SimpulError: what the registry refuses it for, REGISTRY_UNREACHABLE.
+        """
+        data = query.SerializeToString(deterministic=True)
+        signature = node_key.sign(SIMILAR_QUERY_SIGNATURE, data)
+        request = registry_pb2.FindSimilarRequest(query=data, signature=signature)
+        answer = await self._ask(lambda stub: stub.FindSimilar(request, timeout=TIMEOUT_S))
+        return tuple(answer.similar)
 
     async def watch(self, version: int) -> AsyncGenerator[registry_pb2.WatchResponse, None]:
         """Each new version of the directory, until the stream ends.
@@ -288,6 +303,21 @@ class NodeChanges:
             decided=decided,
         )
         return await self._client.submissions(query, self._key())
+
+    async def find_similar(
+        self, package: str, descriptor_set: bytes, member: MemberId | None, now_ms: int
+    ) -> tuple[registry_pb2.SimilarContract, ...]:
+        """The contracts that are most like one, as if `member` published it; None: this node's."""
+        query = registry_pb2.SimilarQuery(
+            version=FORMAT_VERSION,
+            federation=self._node.federation,
+            node=str(self._node),
+            made_at_ms=now_ms,
+            package=package,
+            descriptor_set=descriptor_set,
+            member="" if member is None else str(member),
+        )
+        return await self._client.find_similar(query, self._key())
 
     async def withdraw_change(self, number: int, now_ms: int) -> None:
         """Takes back a change that waits for approval."""

@@ -70,6 +70,7 @@ TABLE: Final[Mapping[str, Row]] = MappingProxyType(
         f"{_NODES}/Change": Row(Listener.PUBLIC, Proof.NODE_SIGNATURE),
         f"{_NODES}/Watch": Row(Listener.PUBLIC, Proof.NONE),
         f"{_NODES}/ListSubmissions": Row(Listener.PUBLIC, Proof.NODE_SIGNATURE),
+        f"{_NODES}/FindSimilar": Row(Listener.PUBLIC, Proof.NODE_SIGNATURE),
         f"{_ADMIN}/Status": _READ,
         f"{_ADMIN}/AddMember": _WORK,
         f"{_ADMIN}/ListMembers": _READ,

@@ -258,6 +258,37 @@ def parse_query(data: bytes) -> Query:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class SimilarQuery:
+    """A contract, to which a node wants to see the closest; `member` None: the node's own."""
+
+    federation: str
+    node: NodeId
+    made_at_ms: int
+    package: str
+    descriptor_set: bytes
+    member: MemberId | None
+
+
+def parse_similar_query(data: bytes) -> SimilarQuery:
+    """Reads a SimilarQuery.
+
+    Raises:
+        SimpulError: REQUEST_MALFORMED or ID_MALFORMED.
+    """
+    message = strict.parse(registry_pb2.SimilarQuery, data, MAX_CHANGE_BYTES)
+    _check_version(message.version)
+    check_package(message.package)
+    return SimilarQuery(
+        message.federation,
+        NodeId.parse(message.node),
+        message.made_at_ms,
+        message.package,
+        message.descriptor_set,
+        MemberId.parse(message.member) if message.member else None,
+    )
+
+
 def summary(change: Change) -> str:
     """What a change asks for, in one line for people."""
     match change.kind:

@@ -42,6 +42,7 @@ from security.hashing import (
     ENROLMENT_SIGNATURE,
     NODE_KEY_SIGNATURE,
     QUERY_SIGNATURE,
+    SIMILAR_QUERY_SIGNATURE,
 )
 from security.identifiers import MemberId, NodeId
 from security.keys import PublicKey
@@ -276,6 +277,11 @@ def verify_change_signature(node: Node, data: bytes, signature: bytes) -> None:
 def verify_query_signature(node: Node, data: bytes, signature: bytes) -> None:
     """The query is from the node that it names; raises SIGNATURE_INVALID."""
     node.key.verify(QUERY_SIGNATURE, data, signature)
+
+
+def verify_similar_query_signature(node: Node, data: bytes, signature: bytes) -> None:
+    """The query is from the node that it names; raises SIGNATURE_INVALID."""
+    node.key.verify(SIMILAR_QUERY_SIGNATURE, data, signature)
 
 
 def check_made_now(made_at_ms: int, now_ms: int) -> None:

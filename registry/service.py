@@ -9,6 +9,7 @@ import structlog
 
 from registry import changes, enrolment
 from registry.changes import Applied
+from registry.contracts import similar
 from registry.contracts.wire import submission_message
 from registry.desk import Desk
 from registry.directory.watchers import Watchers, bundle, notice
@@ -16,6 +17,7 @@ from registry.enrolment import Enrolled
 from registry.metrics import Metrics
 from registry.model import Touched
 from registry.registrar import Registrar
+from registry.store.submissions import similar_message
 from security.errors import SimpulError
 from simpul.v1 import registry_pb2, registry_pb2_grpc
 
@@ -91,6 +93,18 @@ class RegistryService(registry_pb2_grpc.RegistryServicer):
                 )
             )
         return registry_pb2.ListSubmissionsResponse(submissions=map(submission_message, found))
+
+    async def FindSimilar(  # noqa: N802  (the proto's name)
+        self, request: registry_pb2.FindSimilarRequest, context: Context
+    ) -> registry_pb2.FindSimilarResponse:
+        """The contracts that are most like one."""
+        with self._judged("FindSimilar", context):
+            found = await self._desk.read(
+                lambda: similar.find_similar(
+                    self._registrar, request.query, request.signature, self._clock_ms()
+                )
+            )
+        return registry_pb2.FindSimilarResponse(similar=map(similar_message, found))
 
     async def Watch(  # noqa: N802  (the proto's name)
         self, request: registry_pb2.WatchRequest, context: Context

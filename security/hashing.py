@@ -13,8 +13,6 @@ import hashlib
 from typing import Final
 
 HASH_BYTES: Final = 32
-# Up to this the parts are put together before they are hashed; what is longer isn't copied.
-_SHORT_BYTES: Final = 16_384
 
 AGREEMENT: Final = b"simpul/v1/agreement"
 AGREEMENT_REVOCATION: Final = b"simpul/v1/agreement-revocation"
@@ -47,6 +45,7 @@ QUERY_SIGNATURE: Final = b"simpul/v1/query-signature"
 SEAL: Final = b"simpul/v1/seal"
 SEAL_KEY_REQUEST_SIGNATURE: Final = b"simpul/v1/seal-key-request-signature"
 SECRET_KEY: Final = b"simpul/v1/secret-key"
+SIMILAR_QUERY_SIGNATURE: Final = b"simpul/v1/similar-query-signature"
 STATEMENT: Final = b"simpul/v1/statement"
 STATEMENT_SIGNATURE: Final = b"simpul/v1/statement-signature"
 TOKEN_SECRET: Final = b"simpul/v1/token-secret"
@@ -57,15 +56,11 @@ def digest(domain: bytes, *parts: bytes) -> bytes:
 
     H is SHA-256(domain || 0x00 || for each part: its length as 8 bytes, big-endian || the part).
     """
-    pieces = [domain, b"\x00"]
+    state = hashlib.sha256(domain)
+    state.update(b"\x00")
     for part in parts:
-        pieces += (len(part).to_bytes(8, "big"), part)
-    if sum(map(len, parts)) <= _SHORT_BYTES:
-        # A dozen of these are made of every call, and each step into the library costs.
-        return hashlib.sha256(b"".join(pieces)).digest()
-    state = hashlib.sha256()
-    for piece in pieces:
-        state.update(piece)
+        state.update(len(part).to_bytes(8, "big"))
+        state.update(part)
     return state.digest()
 
 

@@ -131,9 +131,7 @@ class CallIndex:
         if self._dialect.name == "postgresql":
             return self._from_blocks(connection)
         # One transaction at a time: what follows the greatest is free.
-        cursor = connection.connection.cursor()
-        (top,) = cursor.execute("SELECT max(id) FROM calls").fetchone()
-        cursor.close()
+        top = connection.exec_driver_sql("SELECT max(id) FROM calls").scalar()
         return count(NO_CALL + 1 if top is None else int(top) + 1)
 
     def lock_shared(self, connection: Connection) -> bool:

@@ -125,7 +125,7 @@ async def publish(desk: Desk, new: NewRevision) -> registry_pb2.ChangeResponse:
 
 async def set_terms(desk: Desk, package: str, settings: Settings) -> registry_pb2.ChangeResponse:
     """Submit other terms; raises SimpulError CONTRACT_UNKNOWN, and as `publish`."""
-    card = _card(desk.directory, package)
+    card = card_of(desk.directory, package)
     desk.require_member(card.owner)
     message = registry_pb2.SetContract(
         package=package,
@@ -160,7 +160,7 @@ def show(desk: Desk, name: str, revision: int = 0) -> Shown:
     """
     directory = desk.directory
     card = directory.cards.by_package.get(name) or directory.cards.of_service(name)
-    card = _card(directory, name) if card is None else card
+    card = card_of(directory, name) if card is None else card
     if revision > len(card.revisions):
         raise SimpulError(
             Code.CONTRACT_UNKNOWN,
@@ -177,6 +177,30 @@ def show(desk: Desk, name: str, revision: int = 0) -> Shown:
     )
 
 
+async def similar(
+    desk: Desk, package: str, descriptor_set: bytes, member: MemberId | None
+) -> tuple[str, tuple[registry_pb2.SimilarContract, ...]]:
+    """A contract's package, and the contracts that are most like it by the registry's judgement.
+
+    Args:
+        desk: The node's.
+        package: One that is published; or that of `descriptor_set`, empty if it has no other.
+        descriptor_set: What may be published; empty: the newest revision of `package`.
+        member: Who would publish it; None: the node's own.
+
+    Raises:
+        SimpulError: CONTRACT_UNKNOWN; PROTOSET_*; REGISTRY_UNREACHABLE, or the registry's no.
+    """
+    if descriptor_set:
+        check_sound(descriptor_set)
+        package = package or _only_package(descriptor_set)
+    else:
+        found = show(desk, package)
+        package, descriptor_set = found.entry.card.package, found.descriptor_set
+    closest = await desk.changes.find_similar(package, descriptor_set, member, desk.now_ms())
+    return package, closest
+
+
 def _users(directory: DirectoryView) -> Iterator[tuple[str, tuple[ServiceId, int]]]:
     for member in directory.members.values():
         for service in member.services.values():
@@ -186,7 +210,8 @@ def _users(directory: DirectoryView) -> Iterator[tuple[str, tuple[ServiceId, int
                 yield card.package, (service.id, revision.number)
 
 
-def _card(directory: DirectoryView, package: str) -> CardView:
+def card_of(directory: DirectoryView, package: str) -> CardView:
+    """A contract's card; raises CONTRACT_UNKNOWN."""
     card = directory.cards.by_package.get(package)
     if card is None:
         raise SimpulError(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from node.operations.conforming import compare_target
 from node.operations.desk import Desk
 from node.provider.dial import fault_of_target
 from node.provider.reflection import reflect
@@ -15,6 +16,7 @@ from node.provider.target import parse_target
 from node.provider.tls import service_tls
 from node.store.routes import Route, list_routes, set_route
 from security.contract import MethodKind, check_contract, parse_descriptor_set
+from security.directory import DirectoryView
 from security.errors import Code, SimpulError
 from security.identifiers import ServiceId, SubsystemId, check_service_name
 
@@ -38,6 +40,10 @@ class NewlyPublished:
     services: tuple[ServiceId, ...]
     version: int
     fault: str | None
+    # Why what the target says of itself wasn't compared with the contract; empty: it was.
+    not_compared: str
+    # Of its contract, for each service; 0 where the directory doesn't tell yet.
+    revisions: tuple[int, ...]
 
 
 async def publish(
@@ -54,21 +60,25 @@ async def publish(
 
     Raises:
         SimpulError: PROTOSET_INVALID, PROTOSET_LACKS_SERVICE, MEMBER_UNKNOWN, CONFIG_INVALID (the
-            target), SERVICE_UNREACHABLE (reflection), REGISTRY_UNREACHABLE, the registry's no, or
-            APPROVAL_PENDING, when its operator must decide.
+            target), SERVICE_UNREACHABLE (reflection), CONTRACT_DIFFERS (the target shows another
+            contract), REGISTRY_UNREACHABLE, the registry's no, or APPROVAL_PENDING, when its
+            operator must decide.
     """
     desk.require_hosted(subsystem)
     place = parse_target(target)
     tls = service_tls(desk.home, desk.config.services)
     fault = await fault_of_target(place, tls)
-    if not descriptor_set:
-        if fault is not None:
-            # Nobody else says what methods there are.
-            raise SimpulError(Code.SERVICE_UNREACHABLE, f"{target} can't be asked: {fault}")
+    not_compared = fault or ""
+    if descriptor_set:
+        chosen = _chosen(descriptor_set, names)
+        if fault is None:
+            not_compared = await compare_target(target, descriptor_set, chosen, tls)
+    elif fault is not None:
+        # Nobody else says what methods there are.
+        raise SimpulError(Code.SERVICE_UNREACHABLE, f"{target} can't be asked: {fault}")
+    else:
         descriptor_set = await reflect(target, names, tls)
-    chosen = tuple(names) or _own_services(descriptor_set)
-    for name in chosen:
-        check_contract(descriptor_set, name)
+        chosen = _chosen(descriptor_set, names)
     version = 0
     ids = tuple(ServiceId(subsystem, name) for name in chosen)
     waits: SimpulError | None = None
@@ -84,7 +94,8 @@ async def publish(
     await desk.catch_up(version)
     if waits is not None:
         raise waits
-    return NewlyPublished(ids, version, fault)
+    revisions = tuple(_revision(desk.directory, service) for service in ids)
+    return NewlyPublished(ids, version, fault, not_compared, revisions)
 
 
 def published(desk: Desk) -> tuple[Published, ...]:
@@ -128,6 +139,25 @@ def contract(desk: Desk, named: str) -> bytes:
             f"nobody offers {named}; check the name, as in simpul service list",
         )
     return desk.directory.contracts[used.most_common(1)[0][0]].descriptor_set
+
+
+def _revision(directory: DirectoryView, service: ServiceId) -> int:
+    """By which revision of its contract a service goes, as the directory has it."""
+    card = directory.cards.of_service(service.service)
+    try:
+        listed = directory.service(service.subsystem, service.service)
+    except SimpulError:
+        return 0
+    found = None if card is None else card.of_contract(listed.contract.hash)
+    return 0 if found is None else found.number
+
+
+def _chosen(descriptor_set: bytes, names: Sequence[str]) -> tuple[str, ...]:
+    """What is to be published, checked."""
+    chosen = tuple(names) or _own_services(descriptor_set)
+    for name in chosen:
+        check_contract(descriptor_set, name)
+    return chosen
 
 
 def _own_services(descriptor_set: bytes) -> tuple[str, ...]:

@@ -36,6 +36,9 @@ _METHODS: Final = (
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 )
+# Of the last method, where calls are lost.
+_MORE_TIMES: Final = 2
+_LOST: Final = "Internal error from Core"
 # What every server with reflection offers beside its own.
 _REFLECTION: Final = "grpc.reflection."
 
@@ -78,13 +81,21 @@ def _channel(target: Target, tls: ServiceTls | None) -> aio.Channel:
 
 
 async def _first_that_answers(channel: aio.Channel, target: str, services: Sequence[str]) -> bytes:
-    for method in _METHODS[:-1]:
+    for method in (*_METHODS[:-1], *_METHODS[-1:] * _MORE_TIMES):
         try:
             return await _Reflection(channel, method, target).describe(services)
         except aio.AioRpcError as error:
-            if error.code() is not StatusCode.UNIMPLEMENTED:
+            if error.code() is not StatusCode.UNIMPLEMENTED and not _is_lost(error):
                 raise
     return await _Reflection(channel, _METHODS[-1], target).describe(services)
+
+
+def _is_lost(error: aio.AioRpcError) -> bool:
+    """A server that knows no such method may end the call before we have asked it anything.
+
+    grpc then says that writing failed, and forgets what the server said.
+    """
+    return error.code() is StatusCode.INTERNAL and error.details() == _LOST
 
 
 class _Reflection:

@@ -277,7 +277,7 @@ def _judge_revision(
     )
     if card is None:
         new = KnownContract(kind.package, 1, kind.member, bare, comments)
-        likenesses = _closest(session, registrar, new)
+        likenesses = closest(session, registrar, new)
         contract_rules.check_close(kind.package, likenesses, kind.why_not)
         return replace(plan, likenesses=likenesses)
     contract_rules.check_breaks_nothing(kind.package, contents[-1], bare)
@@ -307,10 +307,11 @@ def check_is_new(
         without_comments(descriptor_set),
         comments_of(descriptor_set, package),
     )
-    contract_rules.check_close(package, _closest(session, registrar, new), "")
+    contract_rules.check_close(package, closest(session, registrar, new), "")
 
 
-def _closest(session: Session, registrar: Registrar, new: KnownContract) -> tuple[Likeness, ...]:
+def closest(session: Session, registrar: Registrar, new: KnownContract) -> tuple[Likeness, ...]:
+    """The contracts most like a new one, without those that it may be like."""
     known = contract_rules.compared_with(new, known_contracts(session))
     return registrar.comparer.closest(new, known)
 

@@ -882,6 +882,93 @@ class ListSubmissionsResponse(_message.Message):
 Global___ListSubmissionsResponse: _TypeAlias = ListSubmissionsResponse  # noqa: Y015
 
 @_typing.final
+class FindSimilarRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    query: _builtins.bytes
+    """A SimilarQuery, as it was signed."""
+    signature: _builtins.bytes
+    """By the node key, under "simpul/v1/similar-query-signature"."""
+    def __init__(
+        self,
+        *,
+        query: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["query", b"query", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindSimilarRequest: _TypeAlias = FindSimilarRequest  # noqa: Y015
+
+@_typing.final
+class SimilarQuery(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    FEDERATION_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
+    MADE_AT_MS_FIELD_NUMBER: _builtins.int
+    PACKAGE_FIELD_NUMBER: _builtins.int
+    DESCRIPTOR_SET_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Of this format: 1."""
+    federation: _builtins.str
+    node: _builtins.str
+    made_at_ms: _builtins.int
+    package: _builtins.str
+    """`wisata.v1`."""
+    descriptor_set: _builtins.bytes
+    """A google.protobuf.FileDescriptorSet with all imports, and source_code_info for the comments."""
+    member: _builtins.str
+    """Who would publish it: the member's other versions of it don't count. Empty: the node's own."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        federation: _builtins.str = ...,
+        node: _builtins.str = ...,
+        made_at_ms: _builtins.int = ...,
+        package: _builtins.str = ...,
+        descriptor_set: _builtins.bytes = ...,
+        member: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["descriptor_set", b"descriptor_set", "federation", b"federation", "made_at_ms", b"made_at_ms", "member", b"member", "node", b"node", "package", b"package", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimilarQuery: _TypeAlias = SimilarQuery  # noqa: Y015
+
+@_typing.final
+class FindSimilarResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIMILAR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def similar(self) -> _containers.RepeatedCompositeFieldContainer[Global___SimilarContract]:
+        """The closest first."""
+
+    def __init__(
+        self,
+        *,
+        similar: _abc.Iterable[Global___SimilarContract] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["similar", b"similar"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindSimilarResponse: _TypeAlias = FindSimilarResponse  # noqa: Y015
+
+@_typing.final
 class ChangeResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

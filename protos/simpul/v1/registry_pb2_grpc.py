@@ -55,6 +55,11 @@ class RegistryStub:
                 request_serializer=simpul_dot_v1_dot_registry__pb2.ListSubmissionsRequest.SerializeToString,
                 response_deserializer=simpul_dot_v1_dot_registry__pb2.ListSubmissionsResponse.FromString,
                 _registered_method=True)
+        self.FindSimilar = channel.unary_unary(
+                '/simpul.v1.Registry/FindSimilar',
+                request_serializer=simpul_dot_v1_dot_registry__pb2.FindSimilarRequest.SerializeToString,
+                response_deserializer=simpul_dot_v1_dot_registry__pb2.FindSimilarResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryServicer:
@@ -90,6 +95,13 @@ class RegistryServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindSimilar(self, request, context):
+        """The contracts that are most like one; nothing is published. The query is signed by the node key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -112,6 +124,11 @@ def add_RegistryServicer_to_server(servicer, server):
                     servicer.ListSubmissions,
                     request_deserializer=simpul_dot_v1_dot_registry__pb2.ListSubmissionsRequest.FromString,
                     response_serializer=simpul_dot_v1_dot_registry__pb2.ListSubmissionsResponse.SerializeToString,
+            ),
+            'FindSimilar': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindSimilar,
+                    request_deserializer=simpul_dot_v1_dot_registry__pb2.FindSimilarRequest.FromString,
+                    response_serializer=simpul_dot_v1_dot_registry__pb2.FindSimilarResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -223,6 +240,33 @@ class Registry:
             '/simpul.v1.Registry/ListSubmissions',
             simpul_dot_v1_dot_registry__pb2.ListSubmissionsRequest.SerializeToString,
             simpul_dot_v1_dot_registry__pb2.ListSubmissionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindSimilar(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.v1.Registry/FindSimilar',
+            simpul_dot_v1_dot_registry__pb2.FindSimilarRequest.SerializeToString,
+            simpul_dot_v1_dot_registry__pb2.FindSimilarResponse.FromString,
             options,
             channel_credentials,
             insecure,

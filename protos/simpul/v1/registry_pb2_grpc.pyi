@@ -43,6 +43,8 @@ class RegistryStub:
     """What the members of a node submitted about contracts, and what was said about it; the query is
     signed by the node key.
     """
+    FindSimilar: _grpc.UnaryUnaryMultiCallable[_registry_pb2.FindSimilarRequest, _registry_pb2.FindSimilarResponse]
+    """The contracts that are most like one; nothing is published. The query is signed by the node key."""
 
 @_typing.type_check_only
 class RegistryAsyncStub(RegistryStub):
@@ -59,6 +61,8 @@ class RegistryAsyncStub(RegistryStub):
     """What the members of a node submitted about contracts, and what was said about it; the query is
     signed by the node key.
     """
+    FindSimilar: _aio.UnaryUnaryMultiCallable[_registry_pb2.FindSimilarRequest, _registry_pb2.FindSimilarResponse]  # type: ignore[assignment]
+    """The contracts that are most like one; nothing is published. The query is signed by the node key."""
 
 class RegistryServicer(metaclass=_abc_1.ABCMeta):
     """What nodes ask of the registry, over TLS; the node pins the registry's certificate by the token."""
@@ -96,5 +100,13 @@ class RegistryServicer(metaclass=_abc_1.ABCMeta):
         """What the members of a node submitted about contracts, and what was said about it; the query is
         signed by the node key.
         """
+
+    @_abc_1.abstractmethod
+    def FindSimilar(
+        self,
+        request: _registry_pb2.FindSimilarRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.FindSimilarResponse, _abc.Awaitable[_registry_pb2.FindSimilarResponse]]:
+        """The contracts that are most like one; nothing is published. The query is signed by the node key."""
 
 def add_RegistryServicer_to_server(servicer: RegistryServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -73,7 +73,6 @@ class FakeNode(
         self.to_rewrap = 1500
         self.purposes = []
         self.delegations = []
-        self.delegation_document = b""
 
     def ListCalls(  # noqa: N802
         self, request: node_pb.ListCallsRequest, context: Context
@@ -116,7 +115,11 @@ class FakeNode(
         self, request: node_pb.PublishServiceRequest, context: Context
     ) -> node_pb.PublishServiceResponse:
         self.heard.take("PublishService", request, context)
-        return node_pb.PublishServiceResponse(service_ids=[SERVICE], directory_version=8)
+        return node_pb.PublishServiceResponse(
+            service_ids=[SERVICE],
+            directory_version=8,
+            revisions=[node_pb.ContractUser(service_id=SERVICE, revision=3)],
+        )
 
     def ListServices(  # noqa: N802
         self, request: node_pb.ListServicesRequest, context: Context

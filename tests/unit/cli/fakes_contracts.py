@@ -83,6 +83,10 @@ class FakeContracts(node_grpc.NodeAdminServicer):
     contract: bytes
     # Nobody needs to decide.
     published = True
+    # What a service does otherwise is nothing.
+    matches = False
+    # The contract's successor; empty: it is not retired.
+    retired_for = ""
 
     def PublishContract(
         self, request: node_pb.PublishContractRequest, context: Context
@@ -120,6 +124,27 @@ class FakeContracts(node_grpc.NodeAdminServicer):
             ),
         )
 
+    def CheckContract(
+        self, request: node_pb.CheckContractRequest, context: Context
+    ) -> node_pb.CheckContractResponse:
+        self.heard.take("CheckContract", request, context)
+        difference = node_pb.ContractDifference(
+            element="wisata.v1.Island.name", what="holds bytes, and by the contract string"
+        )
+        service = node_pb.CheckedService(
+            service="wisata.v1.Wisata",
+            offered=True,
+            differences=[] if self.matches else [difference],
+            beside=["Drop"],
+        )
+        return node_pb.CheckContractResponse(revision=1, services=[service])
+
+    def FindSimilar(
+        self, request: node_pb.FindSimilarRequest, context: Context
+    ) -> node_pb.FindSimilarResponse:
+        self.heard.take("FindSimilar", request, context)
+        return node_pb.FindSimilarResponse(package="wisata.v1", similar=submission().similar)
+
     def ListSubmissions(
         self, request: node_pb.ListSubmissionsRequest, context: Context
     ) -> node_pb.ListSubmissionsResponse:
@@ -134,7 +159,11 @@ class FakeContracts(node_grpc.NodeAdminServicer):
 
     def _entry(self) -> node_pb.ContractEntry:
         user = node_pb.ContractUser(service_id=f"{MEMBER}/pariwisata/wisata.v1.Wisata", revision=1)
-        return node_pb.ContractEntry(card=card(), users=[user])
+        entry = node_pb.ContractEntry(card=card(), users=[user])
+        if self.retired_for:
+            entry.card.terms.maturity = directory_pb2.CONTRACT_MATURITY_RETIRED
+            entry.card.terms.successor = self.retired_for
+        return entry
 
 
 class FakeSubmissions(registry_grpc.RegistryAdminServicer):

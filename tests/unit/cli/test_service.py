@@ -24,7 +24,13 @@ def test_publish_with_a_protoset(simpul: Simpul, node: FakeNode) -> None:
 
 def test_publish_by_reflection_sends_no_protoset(simpul: Simpul, node: FakeNode) -> None:
     ran = simpul(*PUBLISH, "--json").ok()
-    expected = {"service_ids": [SERVICE], "directory_version": 8, "target_fault": ""}
+    expected = {
+        "service_ids": [SERVICE],
+        "directory_version": 8,
+        "target_fault": "",
+        "revisions": [{"service_id": SERVICE, "revision": 3}],
+        "not_compared": "",
+    }
     assert ran.json() == expected
     assert ran.err == ""
     assert node.heard.last().descriptor_set == b""

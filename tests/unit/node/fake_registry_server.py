@@ -17,7 +17,13 @@ from runtime.grpc_errors import ErrorInterceptor
 from runtime.grpc_options import server_options
 from security import certificate
 from security.errors import Code, SimpulError
-from security.hashing import CHANGE_SIGNATURE, ENROLMENT_SIGNATURE, QUERY_SIGNATURE, sha256
+from security.hashing import (
+    CHANGE_SIGNATURE,
+    ENROLMENT_SIGNATURE,
+    QUERY_SIGNATURE,
+    SIMILAR_QUERY_SIGNATURE,
+    sha256,
+)
 from security.identifiers import MemberId, NodeId
 from security.keys import PublicKey
 from security.statement import verify_statement
@@ -104,6 +110,16 @@ class FakeServer(registry_pb2_grpc.RegistryServicer):
             self.node_key.verify(QUERY_SIGNATURE, request.query, request.signature)
         return registry_pb2.ListSubmissionsResponse(
             submissions=[registry_pb2.Submission(id=query.submission, node=query.node)]
+        )
+
+    async def FindSimilar(  # noqa: N802
+        self, request: registry_pb2.FindSimilarRequest, _context: Context
+    ) -> registry_pb2.FindSimilarResponse:
+        query = registry_pb2.SimilarQuery.FromString(request.query)
+        if self.node_key is not None:
+            self.node_key.verify(SIMILAR_QUERY_SIGNATURE, request.query, request.signature)
+        return registry_pb2.FindSimilarResponse(
+            similar=[registry_pb2.SimilarContract(package=query.package, owner=query.member)]
         )
 
     async def Watch(  # noqa: N802

@@ -97,3 +97,11 @@ async def test_a_registry_of_another_federation_is_not_spoken_to(server: FakeSer
         await anext(client.watch(0))
     assert caught.value.code is Code.REGISTRY_UNREACHABLE
     await client.close()
+
+
+async def test_a_query_for_look_alikes_is_signed(changes: NodeChanges) -> None:
+    member = SERVICE.subsystem.member
+    (found,) = await changes.find_similar("wisata.v1", b"protoset", member, NOW_MS)
+    assert (found.package, found.owner) == ("wisata.v1", str(member))
+    (found,) = await changes.find_similar("wisata.v1", b"protoset", None, NOW_MS)
+    assert found.owner == ""

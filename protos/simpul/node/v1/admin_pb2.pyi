@@ -210,21 +210,31 @@ class PublishServiceResponse(_message.Message):
     SERVICE_IDS_FIELD_NUMBER: _builtins.int
     DIRECTORY_VERSION_FIELD_NUMBER: _builtins.int
     TARGET_FAULT_FIELD_NUMBER: _builtins.int
+    REVISIONS_FIELD_NUMBER: _builtins.int
+    NOT_COMPARED_FIELD_NUMBER: _builtins.int
     directory_version: _builtins.int
     target_fault: _builtins.str
     """Why the target can't be called now; empty where it answers."""
+    not_compared: _builtins.str
+    """Why what the target says of itself wasn't compared with the descriptor set; empty: it was."""
     @_builtins.property
     def service_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def revisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContractUser]:
+        """By which revision of its contract each goes."""
+
     def __init__(
         self,
         *,
         service_ids: _abc.Iterable[_builtins.str] | None = ...,
         directory_version: _builtins.int = ...,
         target_fault: _builtins.str = ...,
+        revisions: _abc.Iterable[Global___ContractUser] | None = ...,
+        not_compared: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory_version", b"directory_version", "service_ids", b"service_ids", "target_fault", b"target_fault"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory_version", b"directory_version", "not_compared", b"not_compared", "revisions", b"revisions", "service_ids", b"service_ids", "target_fault", b"target_fault"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1158,90 +1168,6 @@ class DelegateAccessResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DelegateAccessResponse: _TypeAlias = DelegateAccessResponse  # noqa: Y015
-
-@_typing.final
-class DraftDelegationRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TERMS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def terms(self) -> Global___DelegateAccessRequest: ...
-    def __init__(
-        self,
-        *,
-        terms: Global___DelegateAccessRequest | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___DraftDelegationRequest: _TypeAlias = DraftDelegationRequest  # noqa: Y015
-
-@_typing.final
-class DraftDelegationResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    DOCUMENT_FIELD_NUMBER: _builtins.int
-    document: _builtins.bytes
-    """A SignedDelegation that nobody has signed."""
-    def __init__(
-        self,
-        *,
-        document: _builtins.bytes = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___DraftDelegationResponse: _TypeAlias = DraftDelegationResponse  # noqa: Y015
-
-@_typing.final
-class ImportDelegationRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    DOCUMENT_FIELD_NUMBER: _builtins.int
-    document: _builtins.bytes
-    """A SignedDelegation."""
-    def __init__(
-        self,
-        *,
-        document: _builtins.bytes = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ImportDelegationRequest: _TypeAlias = ImportDelegationRequest  # noqa: Y015
-
-@_typing.final
-class ImportDelegationResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    DELEGATION_FIELD_NUMBER: _builtins.int
-    UNTOLD_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def delegation(self) -> Global___Delegation: ...
-    @_builtins.property
-    def untold(self) -> Global___Untold: ...
-    def __init__(
-        self,
-        *,
-        delegation: Global___Delegation | None = ...,
-        untold: Global___Untold | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["delegation", b"delegation", "untold", b"untold"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delegation", b"delegation", "untold", b"untold"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ImportDelegationResponse: _TypeAlias = ImportDelegationResponse  # noqa: Y015
 
 @_typing.final
 class Delegation(_message.Message):
@@ -3131,6 +3057,176 @@ class ShowContractResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ShowContractResponse: _TypeAlias = ShowContractResponse  # noqa: Y015
+
+@_typing.final
+class CheckContractRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PACKAGE_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    DESCRIPTOR_SET_FIELD_NUMBER: _builtins.int
+    package: _builtins.str
+    """`wisata.v1`."""
+    revision: _builtins.int
+    """0: the newest that matches; if none does, the newest."""
+    target: _builtins.str
+    """Of a gRPC server, which is asked by server reflection."""
+    descriptor_set: _builtins.bytes
+    """A google.protobuf.FileDescriptorSet in its place."""
+    def __init__(
+        self,
+        *,
+        package: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        target: _builtins.str = ...,
+        descriptor_set: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["descriptor_set", b"descriptor_set", "package", b"package", "revision", b"revision", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckContractRequest: _TypeAlias = CheckContractRequest  # noqa: Y015
+
+@_typing.final
+class CheckContractResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    SERVICES_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """That it was compared with."""
+    @_builtins.property
+    def services(self) -> _containers.RepeatedCompositeFieldContainer[Global___CheckedService]:
+        """The contract's services, by name."""
+
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+        services: _abc.Iterable[Global___CheckedService] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "services", b"services"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckContractResponse: _TypeAlias = CheckContractResponse  # noqa: Y015
+
+@_typing.final
+class CheckedService(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    OFFERED_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    BESIDE_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    offered: _builtins.bool
+    """Otherwise it isn't implemented here, and nothing was compared."""
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContractDifference]:
+        """None: it matches."""
+
+    @_builtins.property
+    def beside(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Methods that the contract doesn't have; nobody can call them through the federation."""
+
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+        offered: _builtins.bool = ...,
+        differences: _abc.Iterable[Global___ContractDifference] | None = ...,
+        beside: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beside", b"beside", "differences", b"differences", "offered", b"offered", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckedService: _TypeAlias = CheckedService  # noqa: Y015
+
+@_typing.final
+class ContractDifference(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ELEMENT_FIELD_NUMBER: _builtins.int
+    WHAT_FIELD_NUMBER: _builtins.int
+    element: _builtins.str
+    """Full name of a method, field or enum value."""
+    what: _builtins.str
+    """In words."""
+    def __init__(
+        self,
+        *,
+        element: _builtins.str = ...,
+        what: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["element", b"element", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContractDifference: _TypeAlias = ContractDifference  # noqa: Y015
+
+@_typing.final
+class FindSimilarRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PACKAGE_FIELD_NUMBER: _builtins.int
+    DESCRIPTOR_SET_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    package: _builtins.str
+    """One that is published; or the package of `descriptor_set`, where it has services of several."""
+    descriptor_set: _builtins.bytes
+    """A google.protobuf.FileDescriptorSet with all imports, and source_code_info for the comments."""
+    member: _builtins.str
+    """Who would publish it: the member's other versions of it don't count. Empty: the node's own."""
+    def __init__(
+        self,
+        *,
+        package: _builtins.str = ...,
+        descriptor_set: _builtins.bytes = ...,
+        member: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["descriptor_set", b"descriptor_set", "member", b"member", "package", b"package"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindSimilarRequest: _TypeAlias = FindSimilarRequest  # noqa: Y015
+
+@_typing.final
+class FindSimilarResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PACKAGE_FIELD_NUMBER: _builtins.int
+    SIMILAR_FIELD_NUMBER: _builtins.int
+    package: _builtins.str
+    @_builtins.property
+    def similar(self) -> _containers.RepeatedCompositeFieldContainer[_registry_pb2.SimilarContract]:
+        """The closest first."""
+
+    def __init__(
+        self,
+        *,
+        package: _builtins.str = ...,
+        similar: _abc.Iterable[_registry_pb2.SimilarContract] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["package", b"package", "similar", b"similar"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindSimilarResponse: _TypeAlias = FindSimilarResponse  # noqa: Y015
 
 @_typing.final
 class ListSubmissionsRequest(_message.Message):

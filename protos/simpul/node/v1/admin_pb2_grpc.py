@@ -101,16 +101,6 @@ class NodeAdminStub:
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.DelegateAccessRequest.SerializeToString,
                 response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.DelegateAccessResponse.FromString,
                 _registered_method=True)
-        self.DraftDelegation = channel.unary_unary(
-                '/simpul.node.v1.NodeAdmin/DraftDelegation',
-                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.DraftDelegationRequest.SerializeToString,
-                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.DraftDelegationResponse.FromString,
-                _registered_method=True)
-        self.ImportDelegation = channel.unary_unary(
-                '/simpul.node.v1.NodeAdmin/ImportDelegation',
-                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ImportDelegationRequest.SerializeToString,
-                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ImportDelegationResponse.FromString,
-                _registered_method=True)
         self.EndDelegation = channel.unary_unary(
                 '/simpul.node.v1.NodeAdmin/EndDelegation',
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.EndDelegationRequest.SerializeToString,
@@ -261,6 +251,16 @@ class NodeAdminStub:
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ShowContractRequest.SerializeToString,
                 response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ShowContractResponse.FromString,
                 _registered_method=True)
+        self.CheckContract = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/CheckContract',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.CheckContractRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.CheckContractResponse.FromString,
+                _registered_method=True)
+        self.FindSimilar = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/FindSimilar',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.FindSimilarRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.FindSimilarResponse.FromString,
+                _registered_method=True)
         self.ListSubmissions = channel.unary_unary(
                 '/simpul.node.v1.NodeAdmin/ListSubmissions',
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListSubmissionsRequest.SerializeToString,
@@ -375,20 +375,6 @@ class NodeAdminServicer:
 
     def DelegateAccess(self, request, context):
         """Lets another member act for one that is hosted here, within bounds.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def DraftDelegation(self, request, context):
-        """The same, to be signed by the identity key elsewhere; nothing is given yet.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def ImportDelegation(self, request, context):
-        """A delegation of a hosted member's that was signed elsewhere.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -599,6 +585,20 @@ class NodeAdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckContract(self, request, context):
+        """Whether a service, running or described, matches a contract, and how it differs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindSimilar(self, request, context):
+        """The contracts that are most like one, by the registry's judgement; nothing is published.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListSubmissions(self, request, context):
         """What this node's members asked the registry for about contracts, and what was said about it.
         """
@@ -699,16 +699,6 @@ def add_NodeAdminServicer_to_server(servicer, server):
                     servicer.DelegateAccess,
                     request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.DelegateAccessRequest.FromString,
                     response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.DelegateAccessResponse.SerializeToString,
-            ),
-            'DraftDelegation': grpc.unary_unary_rpc_method_handler(
-                    servicer.DraftDelegation,
-                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.DraftDelegationRequest.FromString,
-                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.DraftDelegationResponse.SerializeToString,
-            ),
-            'ImportDelegation': grpc.unary_unary_rpc_method_handler(
-                    servicer.ImportDelegation,
-                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ImportDelegationRequest.FromString,
-                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ImportDelegationResponse.SerializeToString,
             ),
             'EndDelegation': grpc.unary_unary_rpc_method_handler(
                     servicer.EndDelegation,
@@ -859,6 +849,16 @@ def add_NodeAdminServicer_to_server(servicer, server):
                     servicer.ShowContract,
                     request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ShowContractRequest.FromString,
                     response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ShowContractResponse.SerializeToString,
+            ),
+            'CheckContract': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckContract,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.CheckContractRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.CheckContractResponse.SerializeToString,
+            ),
+            'FindSimilar': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindSimilar,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.FindSimilarRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.FindSimilarResponse.SerializeToString,
             ),
             'ListSubmissions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSubmissions,
@@ -1238,60 +1238,6 @@ class NodeAdmin:
             '/simpul.node.v1.NodeAdmin/DelegateAccess',
             simpul_dot_node_dot_v1_dot_admin__pb2.DelegateAccessRequest.SerializeToString,
             simpul_dot_node_dot_v1_dot_admin__pb2.DelegateAccessResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def DraftDelegation(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/simpul.node.v1.NodeAdmin/DraftDelegation',
-            simpul_dot_node_dot_v1_dot_admin__pb2.DraftDelegationRequest.SerializeToString,
-            simpul_dot_node_dot_v1_dot_admin__pb2.DraftDelegationResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def ImportDelegation(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/simpul.node.v1.NodeAdmin/ImportDelegation',
-            simpul_dot_node_dot_v1_dot_admin__pb2.ImportDelegationRequest.SerializeToString,
-            simpul_dot_node_dot_v1_dot_admin__pb2.ImportDelegationResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -2102,6 +2048,60 @@ class NodeAdmin:
             '/simpul.node.v1.NodeAdmin/ShowContract',
             simpul_dot_node_dot_v1_dot_admin__pb2.ShowContractRequest.SerializeToString,
             simpul_dot_node_dot_v1_dot_admin__pb2.ShowContractResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckContract(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/CheckContract',
+            simpul_dot_node_dot_v1_dot_admin__pb2.CheckContractRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.CheckContractResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindSimilar(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/FindSimilar',
+            simpul_dot_node_dot_v1_dot_admin__pb2.FindSimilarRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.FindSimilarResponse.FromString,
             options,
             channel_credentials,
             insecure,

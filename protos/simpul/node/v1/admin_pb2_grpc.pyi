@@ -58,10 +58,6 @@ class NodeAdminStub:
     """How agreements are used here."""
     DelegateAccess: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DelegateAccessRequest, _admin_pb2.DelegateAccessResponse]
     """Lets another member act for one that is hosted here, within bounds."""
-    DraftDelegation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DraftDelegationRequest, _admin_pb2.DraftDelegationResponse]
-    """The same, to be signed by the identity key elsewhere; nothing is given yet."""
-    ImportDelegation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ImportDelegationRequest, _admin_pb2.ImportDelegationResponse]
-    """A delegation of a hosted member's that was signed elsewhere."""
     EndDelegation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.EndDelegationRequest, _admin_pb2.EndDelegationResponse]
     """Ends that, at once and for good."""
     ListDelegations: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListDelegationsRequest, _admin_pb2.ListDelegationsResponse]
@@ -117,6 +113,10 @@ class NodeAdminStub:
     """Every contract of the directory, with who implements it."""
     ShowContract: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ShowContractRequest, _admin_pb2.ShowContractResponse]
     """One revision of a contract with its comments."""
+    CheckContract: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CheckContractRequest, _admin_pb2.CheckContractResponse]
+    """Whether a service, running or described, matches a contract, and how it differs."""
+    FindSimilar: _grpc.UnaryUnaryMultiCallable[_admin_pb2.FindSimilarRequest, _admin_pb2.FindSimilarResponse]
+    """The contracts that are most like one, by the registry's judgement; nothing is published."""
     ListSubmissions: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListSubmissionsRequest, _admin_pb2.ListSubmissionsResponse]
     """What this node's members asked the registry for about contracts, and what was said about it."""
     CommentSubmission: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CommentSubmissionRequest, _admin_pb2.CommentSubmissionResponse]
@@ -155,10 +155,6 @@ class NodeAdminAsyncStub(NodeAdminStub):
     """How agreements are used here."""
     DelegateAccess: _aio.UnaryUnaryMultiCallable[_admin_pb2.DelegateAccessRequest, _admin_pb2.DelegateAccessResponse]  # type: ignore[assignment]
     """Lets another member act for one that is hosted here, within bounds."""
-    DraftDelegation: _aio.UnaryUnaryMultiCallable[_admin_pb2.DraftDelegationRequest, _admin_pb2.DraftDelegationResponse]  # type: ignore[assignment]
-    """The same, to be signed by the identity key elsewhere; nothing is given yet."""
-    ImportDelegation: _aio.UnaryUnaryMultiCallable[_admin_pb2.ImportDelegationRequest, _admin_pb2.ImportDelegationResponse]  # type: ignore[assignment]
-    """A delegation of a hosted member's that was signed elsewhere."""
     EndDelegation: _aio.UnaryUnaryMultiCallable[_admin_pb2.EndDelegationRequest, _admin_pb2.EndDelegationResponse]  # type: ignore[assignment]
     """Ends that, at once and for good."""
     ListDelegations: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListDelegationsRequest, _admin_pb2.ListDelegationsResponse]  # type: ignore[assignment]
@@ -214,6 +210,10 @@ class NodeAdminAsyncStub(NodeAdminStub):
     """Every contract of the directory, with who implements it."""
     ShowContract: _aio.UnaryUnaryMultiCallable[_admin_pb2.ShowContractRequest, _admin_pb2.ShowContractResponse]  # type: ignore[assignment]
     """One revision of a contract with its comments."""
+    CheckContract: _aio.UnaryUnaryMultiCallable[_admin_pb2.CheckContractRequest, _admin_pb2.CheckContractResponse]  # type: ignore[assignment]
+    """Whether a service, running or described, matches a contract, and how it differs."""
+    FindSimilar: _aio.UnaryUnaryMultiCallable[_admin_pb2.FindSimilarRequest, _admin_pb2.FindSimilarResponse]  # type: ignore[assignment]
+    """The contracts that are most like one, by the registry's judgement; nothing is published."""
     ListSubmissions: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListSubmissionsRequest, _admin_pb2.ListSubmissionsResponse]  # type: ignore[assignment]
     """What this node's members asked the registry for about contracts, and what was said about it."""
     CommentSubmission: _aio.UnaryUnaryMultiCallable[_admin_pb2.CommentSubmissionRequest, _admin_pb2.CommentSubmissionResponse]  # type: ignore[assignment]
@@ -327,22 +327,6 @@ class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.DelegateAccessResponse, _abc.Awaitable[_admin_pb2.DelegateAccessResponse]]:
         """Lets another member act for one that is hosted here, within bounds."""
-
-    @_abc_1.abstractmethod
-    def DraftDelegation(
-        self,
-        request: _admin_pb2.DraftDelegationRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_admin_pb2.DraftDelegationResponse, _abc.Awaitable[_admin_pb2.DraftDelegationResponse]]:
-        """The same, to be signed by the identity key elsewhere; nothing is given yet."""
-
-    @_abc_1.abstractmethod
-    def ImportDelegation(
-        self,
-        request: _admin_pb2.ImportDelegationRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_admin_pb2.ImportDelegationResponse, _abc.Awaitable[_admin_pb2.ImportDelegationResponse]]:
-        """A delegation of a hosted member's that was signed elsewhere."""
 
     @_abc_1.abstractmethod
     def EndDelegation(
@@ -578,6 +562,22 @@ class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ShowContractResponse, _abc.Awaitable[_admin_pb2.ShowContractResponse]]:
         """One revision of a contract with its comments."""
+
+    @_abc_1.abstractmethod
+    def CheckContract(
+        self,
+        request: _admin_pb2.CheckContractRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.CheckContractResponse, _abc.Awaitable[_admin_pb2.CheckContractResponse]]:
+        """Whether a service, running or described, matches a contract, and how it differs."""
+
+    @_abc_1.abstractmethod
+    def FindSimilar(
+        self,
+        request: _admin_pb2.FindSimilarRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.FindSimilarResponse, _abc.Awaitable[_admin_pb2.FindSimilarResponse]]:
+        """The contracts that are most like one, by the registry's judgement; nothing is published."""
 
     @_abc_1.abstractmethod
     def ListSubmissions(

@@ -33,6 +33,7 @@ class Registry:
 
     published: list[registry_pb2.PublishContract] = field(default_factory=list)
     terms: list[registry_pb2.SetContract] = field(default_factory=list)
+    asked: list[tuple[str, bytes, MemberId | None]] = field(default_factory=list)
 
     async def publish_contract(
         self, message: registry_pb2.PublishContract, now_ms: int
@@ -40,6 +41,13 @@ class Registry:
         assert now_ms == fixed.NOW_MS
         self.published.append(message)
         return registry_pb2.ChangeResponse(directory_version=7)
+
+    async def find_similar(
+        self, package: str, descriptor_set: bytes, member: MemberId | None, now_ms: int
+    ) -> tuple[registry_pb2.SimilarContract, ...]:
+        assert now_ms == fixed.NOW_MS
+        self.asked.append((package, descriptor_set, member))
+        return (registry_pb2.SimilarContract(package="lain.v1"),)
 
     async def set_contract(
         self, message: registry_pb2.SetContract, now_ms: int
@@ -154,3 +162,25 @@ def test_who_implements_what_is_shown_with_its_comments() -> None:
         with pytest.raises(SimpulError) as caught:
             contracts.show(desk(Here()), name, revision)
         assert caught.value.code is Code.CONTRACT_UNKNOWN
+
+
+async def test_what_is_like_a_file_or_a_published_contract_is_asked_of_the_registry() -> None:
+    here = Here()
+    package, found = await contracts.similar(desk(here), "", compiled(), fixed.REGENCY)
+    assert (package, [item.package for item in found]) == (PACKAGE, ["lain.v1"])
+    assert here.changes.asked == [(PACKAGE, compiled(), fixed.REGENCY)]
+
+    # One of its services names a contract, too; its comments go with it.
+    package, _ = await contracts.similar(desk(here), fixed.SERVICE, b"", None)
+    assert package == PACKAGE
+    (_, sent, member) = here.changes.asked[-1]
+    assert (comments_of(sent, PACKAGE) != (), member) == (True, None)
+
+    for name, data, code in (
+        ("lain.v1", b"", Code.CONTRACT_UNKNOWN),
+        ("", b"\xff", Code.PROTOSET_INVALID),
+    ):
+        with pytest.raises(SimpulError) as caught:
+            await contracts.similar(desk(here), name, data, None)
+        assert caught.value.code is code
+    assert len(here.changes.asked) == 2

@@ -1,0 +1,1 @@
+"""What `simpul contract adopt` writes: a server in Python that runs, and the next commands."""
