@@ -19,7 +19,12 @@ from simpul.registry.v1 import admin_pb2
 KINDS: Final = ("general", "technical", "security", "data_protection")
 REQUIRED: Final = ("member", "legal_name")
 COLUMNS: Final = frozenset(
-    (*REQUIRED, "regions", *(f"{k}_{part}" for k in KINDS for part in ("name", "email", "phone")))
+    (
+        *REQUIRED,
+        "regions",
+        "subsystems",
+        *(f"{k}_{part}" for k in KINDS for part in ("name", "email", "phone")),
+    )
 )
 MAX_FILE_BYTES: Final = 32 * 1024 * 1024
 
@@ -95,7 +100,7 @@ def _check_columns(file: Path, names: Iterable[str]) -> None:
         raise refusal(
             Code.CHANGE_INVALID,
             f"{file} has {what or 'a column twice'}: its first line names the columns"
-            f" {', '.join(REQUIRED)} and perhaps regions and contacts",
+            f" {', '.join(REQUIRED)} and perhaps regions, subsystems and contacts",
         )
 
 
@@ -123,7 +128,8 @@ def _row(file: Path, number: int, line: dict[str | None, str | None]) -> admin_p
         region_codes=said.get("regions", "").split(),
         contacts=contacts,
     )
-    return admin_pb2.ImportRow(line=number, member=member)
+    subsystems = said.get("subsystems", "").split()
+    return admin_pb2.ImportRow(line=number, member=member, subsystems=subsystems)
 
 
 @contextmanager

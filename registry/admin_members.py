@@ -110,7 +110,10 @@ class MemberAdmin(admin_pb2_grpc.RegistryAdminServicer):
         self, request: admin_pb2.ImportMembersRequest, context: Context
     ) -> AsyncIterator[admin_pb2.ImportMembersResponse]:
         """Lists many members; answers last when they are published."""
-        lines = [Line(row.line, partial(new_member, row.member)) for row in request.rows]
+        lines = [
+            Line(row.line, partial(new_member, row.member), tuple(row.subsystems))
+            for row in request.rows
+        ]
         act, loop = self._act(context), asyncio.get_running_loop()
         told: asyncio.Queue[int | None] = asyncio.Queue()
 

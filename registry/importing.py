@@ -1,4 +1,4 @@
-"""Lists many members in one transaction, and says line by line what is wrong.
+"""Lists many members, with their subsystems, in one transaction; says by line what is wrong.
 
 Rules: all or none, unless bad lines are to be skipped; a dry run stores nothing and says the same.
 """
@@ -6,6 +6,8 @@ Rules: all or none, unless bad lines are to be skipped; a dry run stores nothing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from registry import systems
+from registry.directory import content
 from registry.membership import Act, NewMember, add_within
 from registry.model import Touched
 from registry.registrar import Registrar
@@ -22,6 +24,8 @@ class Line:
 
     number: int
     read: Callable[[], NewMember]
+    # The names of its subsystems.
+    subsystems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,9 @@ def import_members(
                     with session.begin_nested():
                         new = line.read()
                         add_within(session, registrar, new, act)
+                        if line.subsystems:
+                            systems.add_first(session, new.id, line.subsystems, act)
+                            content.read(session, registrar.policy, _touched(new.id))
                     done.append(new.id)
                 except SimpulError as error:
                     errors.append(LineError(line.number, error.code, error.message))
@@ -98,3 +105,7 @@ def import_members(
     except _NotStoredError:
         return Imported(tuple(done), tuple(errors), stored=False)
     return Imported(tuple(done), tuple(errors), stored=True)
+
+
+def _touched(member: MemberId) -> Touched:
+    return Touched(frozenset({member}))

@@ -4,6 +4,10 @@ A node that publishes a service of a new subsystem lists it too, where the regis
 it. Each function is one transaction.
 """
 
+from collections.abc import Sequence
+
+from sqlmodel import Session
+
 from registry.directory import content
 from registry.life import Standing, check_step
 from registry.membership import Act
@@ -36,18 +40,35 @@ def add(registrar: Registrar, new: Subsystem, act: Act) -> Subsystem:
             subsystems.set_state(session, before, new.state)
         else:
             subsystems.add(session, new)
-        event = LifeEvent(
-            act.now_ms,
-            str(new.id),
-            None if before is None else before.state,
-            new.state,
-            act.reason,
-            act.actor,
-        )
+        event = _event(new, None if before is None else before.state, act)
         lives.record(session, new.id.member, event)
         members.changed(session, new.id.member)
         content.read(session, registrar.policy, Touched(frozenset({new.id.member})))
         return subsystems.get(session, new.id)
+
+
+def add_first(session: Session, member: MemberId, names: Sequence[str], act: Act) -> None:
+    """Lists the subsystems of a member that was made in this transaction, all at once.
+
+    The caller looks at the member's record after it.
+
+    Raises:
+        SimpulError: ID_MALFORMED, CHANGE_INVALID; ALREADY_EXISTS for a name that is given twice.
+    """
+    new = [Subsystem(SubsystemId(member, name), name) for name in names]
+    for item in new:
+        check_name(item.name, "a subsystem's name")
+    if len(set(names)) != len(names):
+        raise SimpulError(
+            Code.ALREADY_EXISTS, f"a subsystem of {member} is given twice: give each once"
+        )
+    subsystems.add_all(session, new)
+    for item in new:
+        lives.record(session, member, _event(item, None, act))
+
+
+def _event(new: Subsystem, before: Standing | None, act: Act) -> LifeEvent:
+    return LifeEvent(act.now_ms, str(new.id), before, new.state, act.reason, act.actor)
 
 
 def set_state(registrar: Registrar, subsystem: SubsystemId, state: Standing, act: Act) -> Subsystem:

@@ -1,5 +1,7 @@
 """Subsystems."""
 
+from collections.abc import Iterable
+
 from sqlalchemy import update
 from sqlmodel import Field, Session, SQLModel, col, select
 
@@ -31,13 +33,14 @@ def add(session: Session, subsystem: Subsystem) -> None:
         raise SimpulError(
             Code.ALREADY_EXISTS, f"{subsystem.id} is listed already: choose another name"
         )
-    session.add(
-        SubsystemRow(
-            id=str(subsystem.id),
-            member=str(subsystem.id.member),
-            name=subsystem.name,
-            state=subsystem.state,
-        )
+    add_all(session, (subsystem,))
+
+
+def add_all(session: Session, new: Iterable[Subsystem]) -> None:
+    """Lists subsystems of which none is listed, which isn't asked here."""
+    session.add_all(
+        SubsystemRow(id=str(item.id), member=str(item.id.member), name=item.name, state=item.state)
+        for item in new
     )
     session.flush()
 

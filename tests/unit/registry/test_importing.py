@@ -2,7 +2,7 @@
 
 import pytest
 
-from registry import importing, membership
+from registry import importing, membership, systems
 from registry.importing import Imported, Line
 from registry.membership import Act, NewMember
 from registry.model import Touched
@@ -90,3 +90,29 @@ def test_too_long_a_file_is_refused(registrar: Registrar, monkeypatch: pytest.Mo
     with pytest.raises(SimpulError) as caught:
         run(registrar, *GOOD)
     assert caught.value.code is Code.REQUEST_MALFORMED
+
+
+def test_a_line_lists_its_subsystems_too(registrar: Registrar) -> None:
+    medan = MemberId.parse("ID/DAERAH/12.71")
+    named = Line(2, lambda: NewMember(medan, "Kota Medan"), ("pariwisata", "pajak"))
+
+    done = run(registrar, named)
+
+    assert (done.stored, done.errors) == (True, ())
+    assert [str(item.id) for item in systems.every(registrar, medan)] == [
+        "ID/DAERAH/12.71/pajak",
+        "ID/DAERAH/12.71/pariwisata",
+    ]
+
+
+@pytest.mark.parametrize("names", [("pajak", "pajak"), ("pa/jak",), ("",)])
+def test_a_line_with_a_bad_subsystem_lists_nothing(
+    registrar: Registrar, names: tuple[str, ...]
+) -> None:
+    medan = MemberId.parse("ID/DAERAH/12.71")
+
+    done = run(registrar, Line(2, lambda: NewMember(medan, "Kota Medan"), names))
+
+    assert [error.number for error in done.errors] == [2]
+    assert (done.stored, count(registrar)) == (False, 0)
+    assert systems.every(registrar, None) == ()

@@ -482,19 +482,25 @@ class ImportRow(_message.Message):
 
     LINE_FIELD_NUMBER: _builtins.int
     MEMBER_FIELD_NUMBER: _builtins.int
+    SUBSYSTEMS_FIELD_NUMBER: _builtins.int
     line: _builtins.int
     """Of the file, for errors."""
     @_builtins.property
     def member(self) -> Global___AddMemberRequest: ...
+    @_builtins.property
+    def subsystems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Their names (the last part of their ids), which are listed with it: `pariwisata`."""
+
     def __init__(
         self,
         *,
         line: _builtins.int = ...,
         member: Global___AddMemberRequest | None = ...,
+        subsystems: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["member", b"member"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["line", b"line", "member", b"member"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["line", b"line", "member", b"member", "subsystems", b"subsystems"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
