@@ -28,6 +28,7 @@ from bench.country import Country, Size
 from bench.machine import load_average, memory_mb
 from cli.registry_import import import_file
 from node.directory.fetch import HttpFetcher
+from node.directory.pack import NEWEST_NAME, PACK, sync_replica
 from node.directory.replica import Replica
 from node.store.engine import Store
 from registry import app
@@ -108,6 +109,10 @@ def _measure(found: Found, folder: Path) -> None:
         )
         shown = json.loads(home.endpoints_file.read_bytes())
         endpoints = Endpoints(shown["grpc"], shown["directory"], shown["metrics"], shown["admin"])
+        _until(home.directory.path / NEWEST_NAME)
+        found.say("pack_s", time.perf_counter() - began_s, "  and its pack is there, s")
+        pack = max((home.directory.path / PACK).iterdir(), key=lambda file: file.stat().st_size)
+        found.say("pack_mb", pack.stat().st_size / MB, "the pack, MB")
         replica = _cold(found, home, endpoints, folder)
         asyncio.run(_watch(found, home, endpoints))
         _warm(found, endpoints, replica)
@@ -152,7 +157,7 @@ def _warm(found: Found, endpoints: Endpoints, replica: Replica) -> None:
 def _sync(replica: Replica, endpoints: Endpoints) -> None:
     fetcher = HttpFetcher(endpoints.directory)
     try:
-        replica.sync(fetcher, now_ms())
+        sync_replica(replica, fetcher, now_ms())
     finally:
         fetcher.close()
 

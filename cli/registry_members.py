@@ -203,9 +203,10 @@ def member_import(
             metavar="FILE",
             exists=True,
             dir_okay=False,
-            help="CSV in UTF-8 with a first line of names: member, legal_name, regions, subsystems"
-            " (their short names, with spaces between); and, for contacts, general_name, general_email, general_phone, and so on for technical,"
-            " security and data_protection.",
+            help="CSV in UTF-8 with a first line of names: member, legal_name, regions,"
+            " subsystems (their short names, with spaces between); and, for contacts,"
+            " general_name, general_email, general_phone, and so on for technical, security and"
+            " data_protection.",
         ),
     ],
     home: RegistryHomeDir,

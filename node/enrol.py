@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from node.config import write_config
 from node.directory.fetch import HttpFetcher
 from node.directory.model import Generation
+from node.directory.pack import sync_replica
 from node.directory.replica import Replica
 from node.home import KeyName, NodeHome
 from node.journal.writable import open_to_write
@@ -343,7 +344,7 @@ def _first_directory(
     fetcher = HttpFetcher(url)
     try:
         replica = Replica(home.directory, token.federation, root, store)
-        generation = replica.sync(fetcher, now_ms)
+        generation = sync_replica(replica, fetcher, now_ms)
         view = replica.view
         statement = None if view is None else view.member(token.member).statement
         return _First(generation, None, None if statement is None else statement.identity_key)

@@ -21,9 +21,15 @@ from types import MappingProxyType
 from typing import Final
 
 from security import strict
-from security.directory_records import CONTRACTS_FOLDER, FORMAT_VERSION, ContractView, refused
+from security.directory_records import (
+    CONTRACTS_FOLDER,
+    FORMAT_VERSION,
+    ContractView,
+    Files,
+    refused,
+)
 from security.errors import Code, SimpulError
-from security.hashing import HASH_BYTES, sha256
+from security.hashing import HASH_BYTES
 from security.identifiers import MemberId, RegionCode, check_service_name
 from security.regions import Choice, RegionRules
 from security.statement import MAX_TIME_MS
@@ -170,7 +176,7 @@ def is_card_path(path: str) -> bool:
 
 def read_cards(
     federation: str,
-    targets: Mapping[str, bytes],
+    shown: Files,
     paths: Iterable[str],
     contracts: Mapping[bytes, ContractView],
     known: Cards | None,
@@ -184,10 +190,9 @@ def read_cards(
     documentation: dict[bytes, DocumentationView] = {}
     files: dict[tuple[str, bytes], CardView | DocumentationView] = {}
     for path in paths:
-        data = targets[path]
-        key = (path, sha256(data))
+        key = (path, shown.digest(path))
         found = None if known is None else known.files.get(key)
-        found = found or _parse_file(federation, path, data)
+        found = found or _parse_file(federation, path, shown.read(path))
         files[key] = found
         if isinstance(found, CardView):
             by_package[found.package] = found

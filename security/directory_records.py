@@ -80,6 +80,24 @@ class SubsystemState(IntEnum):
     REMOVED = 3
 
 
+class Files:
+    """A version's target files, by path; `digests` are their SHA-256, where they are known."""
+
+    def __init__(
+        self, contents: Mapping[str, bytes], digests: Mapping[str, bytes] | None = None
+    ) -> None:
+        self._contents = contents
+        self._digests = digests
+
+    def read(self, path: str) -> bytes:
+        """A file's bytes."""
+        return self._contents[path]
+
+    def digest(self, path: str) -> bytes:
+        """A file's SHA-256, without reading it where that is known."""
+        return sha256(self.read(path)) if self._digests is None else self._digests[path]
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyView:
     """What the federation's offline keys decide."""
@@ -106,6 +124,11 @@ class ContractView:
     service: str
     descriptor_set: bytes
     publisher: MemberId
+
+    @cached_property
+    def path(self) -> str:
+        """Its target file's."""
+        return contract_path(self.service, self.descriptor_set)
 
     @cached_property
     def methods(self) -> Mapping[str, MethodKind]:

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Final
 
 from security import strict
-from security.directory_records import FORMAT_VERSION, MEMBERS_FOLDER, refused
+from security.directory_records import FORMAT_VERSION, MEMBERS_FOLDER, Files, refused
 from security.errors import Code, SimpulError
 from security.hashing import sha256
 from security.identifiers import MemberId
@@ -108,7 +108,7 @@ def parse_group(federation: str, path: str, data: bytes) -> GroupView:
 
 
 def read_groups(
-    federation: str, targets: Mapping[str, bytes], paths: Iterable[str], known: Groups | None
+    federation: str, shown: Files, paths: Iterable[str], known: Groups | None
 ) -> Groups:
     """Read all groups; of `known`, files that are the same aren't parsed again.
 
@@ -118,9 +118,9 @@ def read_groups(
     before = {} if known is None else {group_path(name): group for name, group in known.items()}
     found: dict[str, GroupView] = {}
     for path in paths:
-        kept, data = before.get(path), targets[path]
-        if kept is None or kept.sha256 != sha256(data):
-            kept = parse_group(federation, path, data)
+        kept = before.get(path)
+        if kept is None or kept.sha256 != shown.digest(path):
+            kept = parse_group(federation, path, shown.read(path))
         found[kept.name] = kept
     return MappingProxyType(found)
 

@@ -1,9 +1,9 @@
-"""A pack: many published files of a directory in one, so that a new node fetches one file.
+r"""A pack: many published files of a directory in one, so that a new node fetches one file.
 
 It is transport and nothing else: each file in it is verified as if it had come alone. So nothing
 here is signed, and a pack that is damaged, or hostile, costs one download.
 
-    "simpul pack 1\\n"
+    "simpul pack 1\n"
     one zlib stream (RFC 1950), and nothing after it, of
         for each file: length of its name (2 bytes), name, length (4 bytes), content
         2 bytes of 0

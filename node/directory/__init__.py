@@ -4,6 +4,7 @@
     floors   the lowest state that may follow
     rules    what may follow what: floors, clock, split views (pure)
     fetch    where bytes come from: HTTP, a pushed bundle, the local copy
+    pack     a new node's first fetch: all files in one
     verify   one run of python-tuf's client, and what it leaves to its user
     folder   generations on the disk, swapped in one step
     archive  every version that parcels may name, for evidence

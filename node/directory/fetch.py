@@ -74,6 +74,15 @@ class Fetcher(FetcherInterface):
             Exception: any other; it is made a DownloadError.
         """
 
+    def read(self, name: str) -> Iterator[bytes]:
+        """As `open`; every fault is a DownloadError. For what python-tuf doesn't ask for."""
+        try:
+            yield from self.open(name)
+        except DownloadError:
+            raise
+        except Exception as error:
+            raise DownloadError(f"{name}: can't be fetched") from error
+
     @contextmanager
     def download_file(self, url: str, max_length: int) -> Iterator[IO[bytes]]:
         """As python-tuf's, under our own cap, which no signed length overrides."""
@@ -83,7 +92,7 @@ class Fetcher(FetcherInterface):
     def _fetch(self, url: str) -> Iterator[bytes]:
         # python-tuf maps the faults of this call and not those of the iteration: both are done
         # here.
-        chunks = _mapped(self.open(_name(url)), _name(url))
+        chunks = self.read(_name(url))
         return chain((next(chunks, b""),), chunks)
 
 
@@ -189,12 +198,3 @@ def _name(url: str) -> str:
 
 def _not_found(name: str) -> DownloadHTTPError:
     return DownloadHTTPError(f"{name}: not there", NOT_FOUND)
-
-
-def _mapped(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
-    try:
-        yield from chunks
-    except DownloadError:
-        raise
-    except Exception as error:
-        raise DownloadError(f"{name}: can't be fetched") from error

@@ -15,10 +15,13 @@ Synchronous, and slow: call it through `asyncio.to_thread`. Calls queue behind o
 
 import secrets
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from threading import Lock
+from typing import IO
 
 import structlog
 from google.protobuf.message import DecodeError
@@ -144,6 +147,18 @@ class Replica:
                 return made
             finally:
                 shutil.rmtree(work, ignore_errors=True)
+
+    def is_empty(self) -> bool:
+        """Whether there is no copy on the disk yet, whole or not."""
+        return self._folder.current() is None
+
+    @contextmanager
+    def scratch_file(self) -> Iterator[IO[bytes]]:
+        """A file without a name, beside the copy: gone when the block ends, or the process."""
+        with self._lock:
+            self._folder.prepare()
+        with TemporaryFile(dir=self._folder.path) as opened:
+            yield opened
 
     def prune_archive(self, named: Collection[bytes], before_ms: int) -> int:
         """Remove archived versions that nothing names (`DirectoryArchive.prune`)."""

@@ -16,6 +16,7 @@ import structlog
 
 from node.directory.fetch import BundleFetcher, Fetcher, HttpFetcher
 from node.directory.model import Generation
+from node.directory.pack import sync_replica
 from node.directory.replica import Replica
 from security.errors import Code, SimpulError
 from simpul.v1 import registry_pb2
@@ -207,7 +208,7 @@ class DirectoryWatch:
 
     def _sync_from(self, fetcher: Fetcher) -> Generation:
         try:
-            return self.replica.sync(fetcher, self.clock())
+            return sync_replica(self.replica, fetcher, self.clock())
         except OSError as error:
             _log.exception("directory can't be written")
             raise SimpulError(

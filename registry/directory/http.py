@@ -7,7 +7,7 @@ and this server adds no trust to it.
 Rules: GET and HEAD only; a path is either exactly one that the publisher can have written, or it is
 not found: no decoding, no dot files, no links out of the folder, no listing; connections are
 counted and timed, and one more than the limit is closed. Names with a version or a hash never
-change, so they may be cached for ever; `timestamp.json` may not be cached at all.
+change, so they may be cached for ever; `timestamp.json` and `pack/newest` may not be cached at all.
 """
 
 import re
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from registry.directory.folder import TIMESTAMP_NAME
+from registry.directory.packs import NEWEST_NAME
 from runtime.http_server import TIMEOUT_S, HttpServer
 from runtime.ports import TcpAddress
 
@@ -26,10 +27,13 @@ MAX_PATH_CHARS: Final = 512
 CHUNK_BYTES: Final = 64 * 1024
 
 _PART: Final = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
-_NAME: Final = re.compile(rf"/(metadata/{_PART}|targets(?:/{_PART}){{1,3}}|log(?:/{_PART}){{1,8}})")
+_NAME: Final = re.compile(
+    rf"/(metadata/{_PART}|targets(?:/{_PART}){{1,3}}|log(?:/{_PART}){{1,8}}|pack/{_PART})"
+)
 
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 _NEVER: Final = "no-cache"
+_REPLACED: Final = frozenset({TIMESTAMP_NAME, NEWEST_NAME})
 
 
 class DirectoryServer:
@@ -39,7 +43,7 @@ class DirectoryServer:
         """Binds and starts.
 
         Args:
-            folder: What is served: holds `metadata/`, `targets/` and `log/`.
+            folder: What is served: holds `metadata/`, `targets/`, `log/` and `pack/`.
             listen: Port 0 takes a free one.
             setting: The configuration's key of `listen`, for the error's text.
 
@@ -93,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response(HTTPStatus.OK)
             self.send_header("Content-Type", "application/octet-stream")
             self.send_header("Content-Length", str(length))
-            self.send_header("Cache-Control", _NEVER if name == TIMESTAMP_NAME else _FOR_EVER)
+            self.send_header("Cache-Control", _NEVER if name in _REPLACED else _FOR_EVER)
             self.end_headers()
             while with_body and (chunk := file.read(CHUNK_BYTES)):
                 self.wfile.write(chunk)

@@ -16,6 +16,7 @@ from typing import Final
 
 import structlog
 
+from registry.directory import packs
 from registry.directory.collector import collect
 from registry.directory.folder import TIMESTAMP_NAME, PublishedFolder
 from registry.directory.layout import Role, key_role
@@ -43,6 +44,8 @@ class Timing:
     # Looks at what others published, and for what others left unfinished.
     follow_s: float = 0.2
     finish_s: float = 5.0
+    # Looks whether new nodes need a newer pack.
+    pack_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ class Schedule:
         """Publishes for ever; cancel it to stop."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._publish_for_ever())
+            tasks.create_task(self._pack_for_ever())
             if self._press.sharing is not None:
                 tasks.create_task(self._follow_for_ever())
                 tasks.create_task(self._finish_for_ever(self._press.sharing))
@@ -157,6 +161,18 @@ class Schedule:
                     await self._writer.run(partial(sharing.finished, marks))
             except SimpulError as error:
                 _log.warning("not finished yet", code=error.code, reason=error.message)
+
+    async def _pack_for_ever(self) -> None:
+        folder = self._press.folder
+        while True:
+            try:
+                # Not the writer's: it takes seconds, and reads only what never changes.
+                if await asyncio.to_thread(packs.is_due, folder):
+                    name = await asyncio.to_thread(packs.build, folder)
+                    _log.info("pack made", name=name)
+            except Exception:  # noqa: BLE001  (logged; nodes fetch file by file meanwhile)
+                _log.exception("pack not made")
+            await asyncio.sleep(self._timing.pack_s)
 
     async def _woken_or_silent(self) -> None:
         """Until there is a change, or nothing was published for as long as a heartbeat."""
