@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,10 +28,11 @@ from bench.country import Country, Size
 from bench.machine import load_average, memory_mb
 from cli.registry_import import import_file
 from node.directory.fetch import HttpFetcher
-from node.directory.pack import NEWEST_NAME, PACK, sync_replica
+from node.directory.pack import PACK, sync_replica
 from node.directory.replica import Replica
 from node.store.engine import Store
 from registry import app
+from registry.directory import packs
 from registry.home import Endpoints, RegistryHome
 from runtime.clock import now_ms
 from runtime.grpc_options import channel_options
@@ -109,7 +110,7 @@ def _measure(found: Found, folder: Path) -> None:
         )
         shown = json.loads(home.endpoints_file.read_bytes())
         endpoints = Endpoints(shown["grpc"], shown["directory"], shown["metrics"], shown["admin"])
-        _until(home.directory.path / NEWEST_NAME)
+        _until(lambda: not packs.is_due(home.directory))
         found.say("pack_s", time.perf_counter() - began_s, "  and its pack is there, s")
         pack = max((home.directory.path / PACK).iterdir(), key=lambda file: file.stat().st_size)
         found.say("pack_mb", pack.stat().st_size / MB, "the pack, MB")
@@ -128,7 +129,7 @@ def _running(home: RegistryHome) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "registry", str(home.path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         try:
-            _until(home.endpoints_file)
+            _until(home.endpoints_file.exists)
             yield process
         finally:
             process.terminate()
@@ -255,11 +256,11 @@ def _view(found: Found, replica: Replica) -> None:
     found.say("nodes_of_us", took_s / LOOK_UPS * US, "look-up of a member's nodes, us")
 
 
-def _until(file: Path) -> None:
+def _until(holds: Callable[[], bool]) -> None:
     deadline_s = time.monotonic() + START_S
-    while not file.exists():
+    while not holds():
         if time.monotonic() > deadline_s:
-            raise TimeoutError(file)
+            raise TimeoutError
         time.sleep(0.05)
 
 

@@ -59,6 +59,7 @@ from security.identifiers import MemberId, NodeId, RegionCode, ServiceId, Subsys
 from security.kinds import EntryKind
 from security.limits import MIB, Limits
 from security.note import NoteKey, parse_note
+from security.pack import make_pack, read_pack
 from security.parcel import make_header, parse_header
 from security.private import make_private, parse_private
 from security.seal import parse_seal
@@ -278,6 +279,7 @@ def _seeds_of_notes() -> tuple[bytes, ...]:
     return signed.note.to_bytes(), with_cosignature.to_bytes()
 
 
+_PACK = b"".join(make_pack((("metadata/1.root.json", b"{}"), ("log/0-7", b""))))
 _NOTES = _seeds_of_notes()
 _TOKEN = str(json.loads((VECTORS / "tokens.json").read_text(encoding="utf-8"))["token"]["text"])
 _IDENTIFIERS = json.loads((VECTORS / "identifiers.json").read_text(encoding="utf-8"))
@@ -345,6 +347,7 @@ TARGETS: Mapping[str, Target] = {
         Target(
             "vkey", _vkey, (log_key("simpul.example/a", fixed.key("a log").public).vkey.encode(),)
         ),
+        Target("pack", lambda data: tuple(read_pack((data,), lambda _: MIB)), (_PACK,)),
         Target("member_id", _text(MemberId.parse), _identifiers("member")),
         Target("subsystem_id", _text(SubsystemId.parse), _identifiers("subsystem")),
         Target("service_id", _text(ServiceId.parse), _identifiers("service")),

@@ -1,13 +1,13 @@
 """The directory: built in numbered steps, looked up, aged."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from time import perf_counter
 
 import pytest
 
 from security.directory import DirectoryView, MemberState, NodeState
-from security.directory_records import POLICY_PATH
+from security.directory_records import POLICY_PATH, member_path
 from security.errors import Code, SimpulError
 from security.hashing import sha256
 from security.identifiers import MemberId, NodeId, RegionCode, SubsystemId
@@ -290,6 +290,27 @@ def test_what_didnt_change_is_taken_over_and_what_did_is_judged() -> None:
     contract_hash = sha256(directories.contract_file()[1])
     assert new.contracts[contract_hash] is old.contracts[contract_hash]
     assert new.version == 8
+
+
+class Read(dict[str, bytes]):
+    """Files, and which of them were read."""
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        super().__init__(files)
+        self.read: list[str] = []
+
+    def __getitem__(self, path: str) -> bytes:
+        self.read.append(path)
+        return super().__getitem__(path)
+
+
+def test_of_files_whose_digests_are_known_only_new_ones_are_read() -> None:
+    old, changed = view(), targets(regency(lambda m: setattr(m, "number", 2)))
+    digests = {path: sha256(data) for path, data in changed.items()}
+    files = Read(changed)
+    new = DirectoryView.build("ID", 8, b"h" * 32, NOW, files, old, digests)
+    assert sorted(files.read) == [member_path(fixed.REGENCY), POLICY_PATH]
+    assert new.members.keys() == {fixed.REGENCY}
 
 
 def test_a_known_file_under_another_path_is_judged_by_that_path() -> None:

@@ -7,7 +7,15 @@ from node.directory.load import load_view
 from node.directory.model import Generation
 from node.directory.replica import Replica
 from security.errors import Code, SimpulError
-from tests.unit.node.directory.fake_registry import NOW_MS, DictFetcher, FakeRegistry
+from security.hashing import sha256
+from tests.unit.node.directory.fake_registry import (
+    MEMBER,
+    NOW_MS,
+    DictFetcher,
+    FakeRegistry,
+    member_path,
+    record,
+)
 
 
 @pytest.fixture
@@ -29,6 +37,24 @@ def test_a_known_view_of_another_state_does_not_serve_again(
     registry.publish()
     newer = replica.sync(DictFetcher(registry.files), NOW_MS)
     assert load_view(newer.path, known).members is not known.members
+
+
+def test_of_a_new_version_only_what_changed_is_read(
+    registry: FakeRegistry, replica: Replica, made: Generation
+) -> None:
+    known = load_view(made.path)
+    before = {blob.name for blob in (made.path.parent / "blobs").iterdir()}
+    registry.put(member_path(MEMBER), record(MEMBER, 2, "Kabupaten Karo"))
+    registry.publish()
+    newer = replica.sync(DictFetcher(registry.files), NOW_MS)
+    policy = sha256(registry_policy(registry)).hex()
+    for name in before - {policy}:
+        (made.path.parent / "blobs" / name).write_bytes(b"not read")
+    assert load_view(newer.path, known).member(MEMBER).legal_name == "Kabupaten Karo"
+
+
+def registry_policy(registry: FakeRegistry) -> bytes:
+    return next(data for name, data in registry.files.items() if name.endswith(".policy"))
 
 
 def test_a_generation_that_is_gone_is_absent(made: Generation) -> None:

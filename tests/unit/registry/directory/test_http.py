@@ -20,6 +20,8 @@ CONTENT = {
     "metadata/1.root.json": b"root",
     "targets/members/DAERAH/ab.53.15": b"komodo",
     "targets/ab.policy": b"policy",
+    "pack/newest": b"{}",
+    "pack/ab": b"pack",
 }
 
 
@@ -59,8 +61,12 @@ def test_published_files_are_served(server: DirectoryServer, name: str) -> None:
     assert headers["Content-Length"] == str(len(body))
 
 
-def test_only_the_timestamp_is_asked_for_again(server: DirectoryServer) -> None:
-    assert ask(server, "GET", "/metadata/timestamp.json")[1]["Cache-Control"] == "no-cache"
+@pytest.mark.parametrize("name", ["metadata/timestamp.json", "pack/newest"])
+def test_what_is_replaced_is_asked_for_again(server: DirectoryServer, name: str) -> None:
+    assert ask(server, "GET", f"/{name}")[1]["Cache-Control"] == "no-cache"
+
+
+def test_nothing_else_is_asked_for_again(server: DirectoryServer) -> None:
     assert "immutable" in ask(server, "GET", "/metadata/1.root.json")[1]["Cache-Control"]
 
 
