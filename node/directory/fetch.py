@@ -11,13 +11,19 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
 import urllib3
-from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
+from tuf.api.exceptions import (
+    DownloadError,
+    DownloadHTTPError,
+    DownloadLengthMismatchError,
+    SlowRetrievalError,
+)
 from tuf.ngclient import FetcherInterface
 
 from node.directory.model import LOG, METADATA, TARGETS
@@ -85,9 +91,18 @@ class Fetcher(FetcherInterface):
 
     @contextmanager
     def download_file(self, url: str, max_length: int) -> Iterator[IO[bytes]]:
-        """As python-tuf's, under our own cap, which no signed length overrides."""
-        with super().download_file(url, min(max_length, cap(_name(url)))) as file:
-            yield file
+        """As python-tuf's, under our own cap, which no signed length overrides.
+
+        In memory, where python-tuf makes a file of each: no cap is above a few MB.
+        """
+        limit = min(max_length, cap(_name(url)))
+        file = BytesIO()
+        for chunk in self.fetch(url):
+            if file.tell() + len(chunk) > limit:
+                raise DownloadLengthMismatchError(f"{url} has more than {limit} bytes")
+            file.write(chunk)
+        file.seek(0)
+        yield file
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         # python-tuf maps the faults of this call and not those of the iteration: both are done

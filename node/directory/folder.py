@@ -16,7 +16,8 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -30,6 +31,7 @@ BLOBS = "blobs"
 INDEX = "index.json"
 KEEP_GENERATIONS = 2
 HASH_BYTES = 32
+SYNCERS = 16
 _NUMBER_DIGITS = 8
 
 T = TypeVar("T")
@@ -220,3 +222,15 @@ def sync_file(file: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_files(files: Iterable[Path]) -> None:
+    """Makes many files' contents durable: several at once, which a disk does in fewer writes."""
+    wanted = list(files)
+    if len(wanted) < SYNCERS:
+        for file in wanted:
+            sync_file(file)
+        return
+    with ThreadPoolExecutor(SYNCERS) as pool:
+        for _ in pool.map(sync_file, wanted):
+            pass

@@ -15,7 +15,7 @@ Synchronous, and slow: call it through `asyncio.to_thread`. Calls queue behind o
 
 import secrets
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +38,7 @@ from node.directory.folder import (
     absent,
     generation,
     read_index,
-    sync_file,
+    sync_files,
 )
 from node.directory.load import make_view, read_targets
 from node.directory.model import METADATA, TARGETS, Generation
@@ -60,6 +60,9 @@ from security.group import is_group_path
 from security.hashing import sha256
 from security.public_log import Head, Replay
 from simpul.v1 import directory_pb2
+
+# A fetch that is cut begins anew after the last so many files.
+SYNC_TOGETHER = 256
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -232,6 +235,7 @@ class Replica:
         return self.current
 
     def _fetch_targets(self, verified: Verified) -> None:
+        parts: dict[Path, Path] = {}
         for path, file in verified.targets.items():
             if file.length > cap(f"{TARGETS}/{path}"):
                 raise RepositoryError(f"{path} is larger than a directory's file may be")
@@ -240,8 +244,18 @@ class Replica:
                 continue
             part = blob.with_name(f".{secrets.token_hex(8)}")
             verified.updater.download_target(file, str(part))
-            sync_file(part)
-            part.replace(blob)
+            parts[part] = blob
+            if len(parts) == SYNC_TOGETHER:
+                _settle(parts)
+                parts = {}
+        _settle(parts)
+
+
+def _settle(parts: Mapping[Path, Path]) -> None:
+    """Gives files their names, once they are durable."""
+    sync_files(parts)
+    for part, blob in parts.items():
+        part.replace(blob)
 
 
 def _is_whole(blob: Path, file: TargetFile) -> bool:
