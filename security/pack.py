@@ -33,7 +33,7 @@ _CHUNK_BYTES: Final = 64 * 1024
 _NAME_BYTES: Final = 2
 _LENGTH_BYTES: Final = 4
 _MAX_NAME_BYTES: Final = 512
-_PART: Final = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
+_PART: Final = r"[A-Za-z0-9_~][A-Za-z0-9._-]*"
 _NAME: Final = re.compile(rf"(metadata/{_PART}|targets(/{_PART}){{1,3}}|log(/{_PART}){{1,8}})")
 # Replaced all the time: one from a pack would be an old one.
 _NEVER: Final = "metadata/timestamp.json"

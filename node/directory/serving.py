@@ -28,7 +28,7 @@ from runtime.ports import TcpAddress
 MAX_CONNECTIONS: Final = 64
 MAX_PATH_CHARS: Final = 512
 
-_PART: Final = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
+_PART: Final = r"[A-Za-z0-9_~][A-Za-z0-9._-]*"
 _NAME: Final = re.compile(rf"/(metadata/{_PART}|targets(?:/{_PART}){{1,3}}|log(?:/{_PART}){{1,8}})")
 _VERSION: Final = re.compile(rf"{METADATA}/([0-9]+)\.[a-z0-9-]+\.json")
 

@@ -26,7 +26,7 @@ MAX_CONNECTIONS: Final = 256
 MAX_PATH_CHARS: Final = 512
 CHUNK_BYTES: Final = 64 * 1024
 
-_PART: Final = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
+_PART: Final = r"[A-Za-z0-9_~][A-Za-z0-9._-]*"
 _NAME: Final = re.compile(
     rf"/(metadata/{_PART}|targets(?:/{_PART}){{1,3}}|log(?:/{_PART}){{1,8}}|pack/{_PART})"
 )

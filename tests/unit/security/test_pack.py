@@ -15,6 +15,7 @@ CAP = 100_000
 FILES = (
     ("metadata/1.root.json", b"{}"),
     ("targets/members/DAERAH/00ff.12.71", bytes(70_000)),
+    ("targets/members/~groups/00ff.dinas", b"group"),
     ("log/tile/entries/x001/234.p/7", b""),
 )
 

@@ -19,6 +19,7 @@ CONTENT = {
     "metadata/timestamp.json": b"now",
     "metadata/1.root.json": b"root",
     "targets/members/DAERAH/ab.53.15": b"komodo",
+    "targets/members/~groups/ab.dinas": b"group",
     "targets/ab.policy": b"policy",
     "pack/newest": b"{}",
     "pack/ab": b"pack",
