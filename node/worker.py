@@ -347,10 +347,10 @@ class Worker:
             self._seal_keys[member] = self._ring.sealing_key(member, view, config.node_id, at_ms)
 
     def _recheck(self) -> None:
-        """End the calls whose agreement is no longer in force."""
+        """End the calls whose agreement is no longer in force, or whose purpose is retired."""
         known = self._current.latest
         if known is not None:
-            self._keeping.under_way.recheck(known.agreements, now_ms())
+            self._keeping.under_way.recheck(known.agreements, known.directory, now_ms())
 
     async def _follow_time(self) -> None:
         """Keys begin and agreements end at their time, whether or not a snapshot comes then."""

@@ -155,11 +155,11 @@ class Attempts:
         under_way = self._keeping.under_way
         if request is not None:
             single = UnaryAsk(asked, route, link)
-            with under_way.call(route.agreement, single):
+            with under_way.call(route.agreement, route.purpose, single):
                 return await single.run(request)
         ask = StreamAsk(asked, route, link)
         try:
-            with under_way.call(route.agreement, ask):
+            with under_way.call(route.agreement, route.purpose, ask):
                 return await ask.run()
         finally:
             # The app need not wait for it.

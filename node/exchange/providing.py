@@ -243,7 +243,7 @@ class Providing:
         self, answer: Answer, target: str, agreement: bytes, rate: RateTerm | None
     ) -> int:
         """Have the service answer what an agreement permits."""
-        with self._keeping.under_way.call(agreement, answer):
+        with self._keeping.under_way.call(agreement, answer.opened.purpose, answer):
             self._services.check(target)
             await self._keeping.allowance.take(agreement, rate, Side.PROVIDER)
             with answer.span.child("service") as span:

@@ -144,8 +144,8 @@ def check_open(
     return terms
 
 
-def check_still(book: AgreementBook, agreement: bytes, now_ms: int) -> None:
-    """Passes where the agreement of a call that has begun is in force still.
+def check_still(book: AgreementBook, agreement: bytes, now_ms: int) -> AgreementTerms:
+    """The terms of the agreement of a call that has begun, where it is in force still.
 
     Raises:
         SimpulError: ACCESS_NO_AGREEMENT when it was revoked or is suspended; ACCESS_DELEGATION when
@@ -160,6 +160,7 @@ def check_still(book: AgreementBook, agreement: bytes, now_ms: int) -> None:
             "the agreement of this call is no longer in force: it was revoked, or is suspended",
         )
     check_time(terms, now_ms)
+    return terms
 
 
 def _targets(terms: AgreementTerms) -> Iterator[_Target]:

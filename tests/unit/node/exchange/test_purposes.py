@@ -1,5 +1,6 @@
 """Calls name purposes that stand in their consumer's register; both nodes look."""
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from simpul.v1 import directory_pb2
 from tests.conformance import fixed
 from tests.support import directories
 from tests.support.pair import FakeCall, Half, pair, unary
+from tests.unit.node.exchange.test_terms import begun_call
 from tests.unit.security.test_activity import FIRST, RETIRED, SECOND
 
 REGISTERS = {
@@ -78,3 +80,27 @@ async def test_the_consumer_looks_before_any_traffic(name: str) -> None:
         call = await two.consumer.run(unary())
         assert call.error() == (code or "")
         assert (len(two.provider.journal.records) > 0) == (code is None)
+
+
+@pytest.mark.parametrize("where", ["provider", "consumer"])
+async def test_a_call_under_way_ends_with_its_purpose(where: str) -> None:
+    async with pair() as two:
+        half: Half = getattr(two, where)
+        registered(half, map(activity_message, (FIRST, SECOND)))
+        call, running = await begun_call(two, "Watch")
+
+        def recheck() -> None:
+            now = half.current.snapshot
+            half.keeping.under_way.recheck(now.agreements, now.directory, fixed.NOW_MS)
+
+        recheck()
+        await asyncio.sleep(0.05)
+        assert not running.done(), "it is in use still"
+        registered(half, map(activity_message, (FIRST, SECOND, RETIRED)))
+        recheck()
+        async with asyncio.timeout(5):
+            await running
+        assert call.error() == "ACCESS_PURPOSE"
+        async with asyncio.timeout(5):
+            while two.provider.providing.open_calls:
+                await asyncio.sleep(0.01)

@@ -234,7 +234,7 @@ async def test_a_call_that_is_refused_for_another_reason_uses_nothing_up() -> No
         assert (await two.consumer.run(unary())).trailers.status == 0
 
 
-async def _begun(two: Pair, method: str) -> tuple[FakeCall, asyncio.Task[FakeCall]]:
+async def begun_call(two: Pair, method: str) -> tuple[FakeCall, asyncio.Task[FakeCall]]:
     """A call that the service has begun to answer, and doesn't end."""
     begun = asyncio.Event()
 
@@ -263,14 +263,15 @@ async def _begun(two: Pair, method: str) -> tuple[FakeCall, asyncio.Task[FakeCal
 @pytest.mark.parametrize("where", ["provider", "consumer"])
 async def test_a_call_under_way_ends_with_its_agreement(method: str, where: str) -> None:
     async with pair() as two:
-        call, running = await _begun(two, method)
+        call, running = await begun_call(two, method)
         half: Half = getattr(two, where)
-        book = half.current.snapshot.agreements
-        half.keeping.under_way.recheck(book, fixed.NOW_MS)
+        snapshot = half.current.snapshot
+        half.keeping.under_way.recheck(snapshot.agreements, snapshot.directory, fixed.NOW_MS)
         await asyncio.sleep(0.05)
         assert not running.done(), "it is in force still"
         half.agree()
-        half.keeping.under_way.recheck(half.current.snapshot.agreements, fixed.NOW_MS)
+        snapshot = half.current.snapshot
+        half.keeping.under_way.recheck(snapshot.agreements, snapshot.directory, fixed.NOW_MS)
         async with asyncio.timeout(5):
             await running
         assert call.error() == "ACCESS_NO_AGREEMENT"
@@ -282,13 +283,13 @@ async def test_a_call_under_way_ends_with_its_agreement(method: str, where: str)
 
 async def test_a_call_under_way_ends_when_its_agreement_is_over() -> None:
     async with pair() as two:
-        call, running = await _begun(two, "Watch")
+        call, running = await begun_call(two, "Watch")
         over_ms = TERMS.valid_until_ms
-        book = two.provider.current.snapshot.agreements
-        two.provider.keeping.under_way.recheck(book, over_ms - 1)
+        now = two.provider.current.snapshot
+        two.provider.keeping.under_way.recheck(now.agreements, now.directory, over_ms - 1)
         await asyncio.sleep(0.05)
         assert not running.done()
-        two.provider.keeping.under_way.recheck(book, over_ms)
+        two.provider.keeping.under_way.recheck(now.agreements, now.directory, over_ms)
         async with asyncio.timeout(5):
             await running
         assert call.error() == "ACCESS_EXPIRED"
