@@ -65,6 +65,14 @@ def inbox(home: NodeHomeDir, as_json: AsJson = False) -> None:
         ),
         empty="Nothing waits.",
     )  # fmt: skip
+    texts = [
+        (item.agreement[:12], text.term, text.says)
+        for item in answer.agreements
+        for text in item.registered
+    ]
+    if texts:
+        print_line("")
+        print_table(("AGREEMENT", "PURPOSE", "AS REGISTERED"), texts, empty="")
     for item in answer.agreements[:1]:
         short = item.agreement[:12]
         print_next(f"simpul access show {short}", f"simpul access approve {short}")
@@ -88,6 +96,7 @@ def show(agreement: AgreementArgument, home: NodeHomeDir, as_json: AsJson = Fals
             ("state", state if not found.why else f"{state}: {found.why}"),
             ("note", found.agreement.note or "-"),
             *((item.term, item.says) for item in found.terms),
+            *((f"{text.term}, as registered", text.says) for text in found.agreement.registered),
             ("provider's identity key", found.provider_identity_key_id.hex()),
             ("consumer's identity key", found.consumer_identity_key_id.hex()),
             *_delegation(found),

@@ -71,8 +71,10 @@ class AccessAdmin(admin_pb2_grpc.NodeAdminServicer):
         """All agreements, or those that wait for an operator here."""
         del context
         found = await asyncio.to_thread(self._access.shown)
+        if not request.waiting:
+            return admin_pb2.ListAgreementsResponse(agreements=map(_shown, found))
         return admin_pb2.ListAgreementsResponse(
-            agreements=[_shown(each) for each in found if each.waits or not request.waiting]
+            agreements=[self._with_texts(each) for each in found if each.waits]
         )
 
     async def ShowAgreement(
@@ -131,6 +133,12 @@ class AccessAdmin(admin_pb2_grpc.NodeAdminServicer):
             faults=[_fault(error) for error in faults], unsettled=sorted(map(str, unsettled))
         )
 
+    def _with_texts(self, shown: Shown) -> admin_pb2.Agreement:
+        made = _shown(shown)
+        for purpose, says in self._access.registered(shown):
+            made.registered.add(term=purpose, says=says)
+        return made
+
     def _show(self, agreement: str) -> admin_pb2.ShowAgreementResponse:
         shown = self._access.one(agreement)
         terms, store = shown.terms, self._desk.store
@@ -139,7 +147,7 @@ class AccessAdmin(admin_pb2_grpc.NodeAdminServicer):
             asked = get_agreement(store, shown.standing.counters)
             changes = compare(parse_agreement(asked.agreement), terms)
         return admin_pb2.ShowAgreementResponse(
-            agreement=_shown(shown),
+            agreement=self._with_texts(shown),
             terms=[admin_pb2.TermInWords(term=name, says=says) for name, says in describe(terms)],
             steps=[
                 admin_pb2.StepInWords(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from security.activity import check_in_use
+from security.activity import Register, check_in_use
 from security.agreement import AgreementTerms
 from security.contract_types import ContractTypes, contract_types, notes
 from security.directory import DirectoryView
@@ -19,7 +19,7 @@ def hints(terms: AgreementTerms, directory: DirectoryView) -> tuple[str, ...]:
     """
     return (
         *_unlisted(terms, directory),
-        *_registered(terms, directory),
+        *_unregistered(terms, directory),
         *_matching(terms, directory),
     )
 
@@ -35,22 +35,40 @@ def _unlisted(terms: AgreementTerms, directory: DirectoryView) -> Iterator[str]:
             )
 
 
-def _registered(terms: AgreementTerms, directory: DirectoryView) -> Iterator[str]:
-    """What the consumer's register says of the purposes, where it keeps one."""
-    member = directory.members.get(terms.consumer.member)
-    register = {} if member is None else member.activities
+def registered(terms: AgreementTerms, directory: DirectoryView) -> tuple[tuple[str, str], ...]:
+    """Each purpose, and the text that stands in the consumer's register, where it keeps one."""
+    register = _register(terms, directory)
+    return tuple(
+        (item.id, _text(register, item.id)) for item in (terms.purposes if register else ())
+    )
+
+
+def _unregistered(terms: AgreementTerms, directory: DirectoryView) -> Iterator[str]:
+    """Purposes by which no call is permitted."""
+    register = _register(terms, directory)
     for item in terms.purposes if register else ():
         try:
             check_in_use(register, str(terms.consumer.member), item.id, item.legal_basis)
         except SimpulError as error:
             yield f"no call will be permitted: {error.message}"
-            continue
-        newest = register[item.id][-1]
-        seen = newest.citizen_visibility.name.lower()
-        yield (
-            f"{item.id}, version {newest.version}: {newest.title}. {newest.purpose} "
-            f"(kept {newest.retention}; {seen} to citizens; officer {newest.officer})"
-        )
+
+
+def _register(terms: AgreementTerms, directory: DirectoryView) -> Register:
+    member = directory.members.get(terms.consumer.member)
+    return {} if member is None else member.activities
+
+
+def _text(register: Register, purpose: str) -> str:
+    if purpose not in register:
+        return "it is not in the consumer's register"
+    newest = register[purpose][-1]
+    seen = newest.citizen_visibility.name.lower()
+    said = (
+        f"{newest.title}. {newest.purpose} (version {newest.version}, "
+        f"{newest.legal_basis.name}; kept {newest.retention}; {seen} to citizens; officer "
+        f"{newest.officer})"
+    )
+    return f"retired: {said}" if newest.retired else said
 
 
 def _matching(terms: AgreementTerms, directory: DirectoryView) -> Iterator[str]:

@@ -7,8 +7,9 @@ fits:
 1. The template is in force: not ended, not expired, its provider is the request's.
 2. The consumer is in the template's group now; in a federation-wide one it was at the approval too,
    unless the template follows the group.
-3. The provider knows the consumer's identity key already, unless the template follows the group: a
-   registry that was captured could show a false one to whom it puts in.
+3. The consumer's identity key is the one that was pinned as it was put in, or at the approval. That
+   needs no look here: a proposal by another key is refused before. Only of a group that is followed
+   a member's key may be new; a registry that was captured could show a false one then.
 4. The request permits nothing that the template doesn't, by the terms' own comparison; nobody else
    stands behind it; its purposes are said in the template's words, or in none of their own.
 5. The consumer has no other agreement by this template, but one that this one renews: a rate would
@@ -33,7 +34,7 @@ from node.agreements.drafts import ALL_FIELDS, MS_PER_DAY
 from node.agreements.model import PartyDesk
 from node.agreements.own import revoke
 from node.agreements.words import draft
-from node.store.agreements import get_agreement, list_pins
+from node.store.agreements import get_agreement
 from node.store.engine import Store
 from node.store.groups import list_groups
 from node.store.templates import (
@@ -151,11 +152,6 @@ def said_of(template: Template) -> str:
 
 def _why_not(desk: PartyDesk, template: Template, terms: AgreementTerms) -> str | None:
     """Why a request of somebody in the group doesn't fit; None: it does."""
-    consumer = terms.consumer.member
-    # 3. A key that is known.
-    known = {(pin.owner, pin.member) for pin in list_pins(desk.store)}
-    if (template.owner, consumer) not in known and not template.follow:
-        return "its identity key is not known here yet: put it into the group once more"
     # 4. Narrower, or as much.
     now_ms = desk.time_ms()
     try:

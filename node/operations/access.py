@@ -17,7 +17,7 @@ from node.agreements.delegation_telling import DelegationTeller
 from node.agreements.delegations import DelegationDraft
 from node.agreements.drafts import Draft, Narrowing
 from node.agreements.force import Force, in_force
-from node.agreements.hints import hints
+from node.agreements.hints import hints, registered
 from node.agreements.settling import Settling
 from node.agreements.show import Shown
 from node.agreements.show_delegations import ShownDelegation
@@ -184,6 +184,10 @@ class Access:
             # The service is withdrawn, or the contract broken: of this its state tells more.
             _log.info("no hints", agreement=shown.stored.hash.hex()[:16], code=error.code)
             return ()
+
+    def registered(self, shown: Shown) -> tuple[tuple[str, str], ...]:
+        """What the consumer's register says of its purposes."""
+        return registered(shown.terms, self._desk.directory)
 
     async def answer(self, service: str, method: str, data: bytes, sender: MemberId) -> bytes:
         """What a peer asks of `Agreements` or `Delegations`; raises what it is refused with."""

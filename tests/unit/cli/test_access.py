@@ -169,6 +169,9 @@ def test_the_inbox(simpul: Simpul, node: FakeNode) -> None:
     assert node.heard.last().waiting
     assert HASH[:12] in ran.out
     assert f"simpul access approve {HASH[:12]}" in ran.err
+    assert "AS REGISTERED" not in ran.out
+    node.agreements[0].registered.add(term="layanan-wisata", says="Tourist map. Show islands")
+    assert "Tourist map. Show islands" in simpul("access", "inbox").ok().out
     node.agreements = []
     assert "Nothing waits" in simpul("access", "inbox").ok().err
 

@@ -634,6 +634,7 @@ class Agreement(_message.Message):
     KEEP_FIELD_NUMBER: _builtins.int
     ON_BEHALF_OF_FIELD_NUMBER: _builtins.int
     DELEGATION_FIELD_NUMBER: _builtins.int
+    REGISTERED_FIELD_NUMBER: _builtins.int
     agreement: _builtins.str
     """The hash in lower-case hex."""
     provider: _builtins.str
@@ -663,6 +664,10 @@ class Agreement(_message.Message):
     def methods(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def purposes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def registered(self) -> _containers.RepeatedCompositeFieldContainer[Global___TermInWords]:
+        """What the consumer's register says of each purpose now; of those that wait, and of the one shown."""
+
     def __init__(
         self,
         *,
@@ -682,10 +687,11 @@ class Agreement(_message.Message):
         keep: _builtins.str = ...,
         on_behalf_of: _builtins.str = ...,
         delegation: _builtins.str = ...,
+        registered: _abc.Iterable[Global___TermInWords] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "consumers", b"consumers", "counters", b"counters", "delegation", b"delegation", "keep", b"keep", "methods", b"methods", "note", b"note", "on_behalf_of", b"on_behalf_of", "provider", b"provider", "purposes", b"purposes", "service", b"service", "side", b"side", "state", b"state", "valid_from_ms", b"valid_from_ms", "valid_until_ms", b"valid_until_ms", "waits", b"waits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "consumers", b"consumers", "counters", b"counters", "delegation", b"delegation", "keep", b"keep", "methods", b"methods", "note", b"note", "on_behalf_of", b"on_behalf_of", "provider", b"provider", "purposes", b"purposes", "registered", b"registered", "service", b"service", "side", b"side", "state", b"state", "valid_from_ms", b"valid_from_ms", "valid_until_ms", b"valid_until_ms", "waits", b"waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

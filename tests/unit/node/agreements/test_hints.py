@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from node.agreements.hints import hints
+from node.agreements.hints import hints, registered
+from security.activity import ActivityView, activity_message
 from security.agreement import ServiceTerm
 from security.directory import DirectoryView
 from security.directory_records import contract_path
@@ -15,6 +16,7 @@ from simpul.v1 import annotations_pb2, directory_pb2
 from tests.conformance import fixed
 from tests.support import directories
 from tests.support.agreements import TERMS
+from tests.unit.security.test_activity import FIRST, RETIRED, SECOND
 
 
 def directory(*, personal: bool = True, matching: bool = True) -> DirectoryView:
@@ -64,3 +66,26 @@ def test_a_consumer_s_subsystem_that_nobody_lists() -> None:
     terms = replace(MATCH, consumer_subsystems=(fixed.SUPER_APP, misspelt))
     (hint,) = hints(terms, directory())
     assert hint.startswith(f"{misspelt} is not in the directory")
+
+
+def in_register(*versions: ActivityView) -> DirectoryView:
+    record = directories.ministry_record()
+    record.activities.extend(map(activity_message, versions))
+    return directories.directory(directories.regency_record(), record)
+
+
+def test_the_text_of_each_purpose_as_it_is_registered() -> None:
+    assert registered(TERMS, directories.directory()) == ()
+    ((purpose, says),) = registered(TERMS, in_register(FIRST, SECOND))
+    assert purpose == "layanan-wisata"
+    assert says == (
+        "Tourist map. Show islands to visitors (version 2, PUBLIC_TASK; kept 7 days; visible to "
+        "citizens; officer pdp@komdigi.example)"
+    )
+    assert hints(TERMS, in_register(FIRST, SECOND)) == ()
+    ((_, says),) = registered(TERMS, in_register(FIRST, SECOND, RETIRED))
+    assert says.startswith("retired: Tourist map.")
+    other = in_register(replace(FIRST, id="statistik"))
+    assert registered(TERMS, other) == (("layanan-wisata", "it is not in the consumer's register"),)
+    (hint,) = hints(TERMS, other)
+    assert hint.startswith("no call will be permitted")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from sqlmodel import delete
 
 from node.agreements import own
 from node.agreements.drafts import MS_PER_DAY, Draft
@@ -19,7 +18,6 @@ from node.operations import templates
 from node.operations.templates import NewTemplate
 from node.store.agreement_lives import get_standing, list_steps
 from node.store.agreements import StoredAgreement, list_pins
-from node.store.models import PinnedIdentityRow
 from node.store.templates import list_answered
 from security.agreement import (
     CitizenVisibility,
@@ -300,14 +298,6 @@ async def test_another_identity_key_than_the_one_at_the_inclusion_is_refused(
     await Teller(consumer).tell()
     assert life(consumer, made) is Life.DECLINED
     assert "IDENTITY_CHANGED" in list_steps(consumer.store, made.hash)[-1].reason
-
-
-async def test_a_consumer_whose_key_is_not_pinned_waits(two: tuple[Desk, Desk]) -> None:
-    provider, consumer = two
-    await approved(provider)
-    with provider.store.transaction() as session:
-        session.exec(delete(PinnedIdentityRow))
-    assert life(provider, await ask(consumer)) is Life.REQUESTED
 
 
 @pytest.mark.parametrize(
