@@ -132,16 +132,16 @@ def test_lines_broken_at_random(
                 breaks[name](load, chance)
                 load.until_answered(10)
         found = stop_and_judge(two, load)
+        if rounds >= MANY:
+            ends = Counter(told.code or told.status for told in load.told)
+            with capsys.disabled():
+                sys.stderr.write(
+                    f"\nbroken: {dict(done)}, lines slow and lossy: {all(slow)}; calls, as their "
+                    f"apps were told: {dict(ends)}; served: {len(two.service.served)}; cosigned "
+                    f"checkpoints: {found.checkpoints}\n"
+                )
     assert found.checkpoints > 2
     assert load.answered > 10 * rounds
-    if rounds >= MANY:
-        ends = Counter(told.code or told.status for told in load.told)
-        with capsys.disabled():
-            sys.stderr.write(
-                f"\nbroken: {dict(done)}, lines slow and lossy: {all(slow)}; calls, as their apps "
-                f"were told: {dict(ends)}; served: {len(two.service.served)}; cosigned "
-                f"checkpoints: {found.checkpoints}\n"
-            )
 
 
 def _breaks(places: Apart) -> Mapping[str, Callable[[Load, random.Random], None]]:
