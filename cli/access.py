@@ -12,6 +12,7 @@ from cli import (
     access_groups,
     access_show,
     access_sign,
+    access_sign_delegation,
     access_templates,
     access_usage,
 )
@@ -227,7 +228,8 @@ def _print_made(made: Made, *, as_json: bool) -> None:
 
 
 for _group in (
-    access_decide.app, access_delegate.app, access_show.app, access_sign.app, access_usage.app,
+    access_decide.app, access_delegate.app, access_show.app, access_sign.app,
+    access_sign_delegation.app, access_usage.app,
 ):  # fmt: skip
     app.registered_commands.extend(_group.registered_commands)
 

@@ -1,9 +1,11 @@
 """`simpul access delegate`, `undelegate`, `delegations`: who may act for whom."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import access_sign_delegation
 from cli.access_decide import Reason, print_untold
 from cli.access_terms import Days, From, begin_ms
 from cli.options import AsJson, NodeHomeDir, examples, group
@@ -12,7 +14,6 @@ from cli.output import (
     print_done,
     print_json,
     print_line,
-    print_next,
     print_table,
     refusal,
     to_dict,
@@ -23,7 +24,18 @@ from security.errors import Code
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from simpul.node.v1.admin_pb2 import DelegatedAccess, Delegation, Untold
+    from simpul.node.v1.admin_pb2 import DelegatedAccess
+
+ForSigning = Annotated[
+    Path | None,
+    typer.Option(
+        "--for-signing",
+        metavar="FILE",
+        help="Write what is to be signed to this new file, and give nothing yet: for a member "
+        "whose identity key is on another machine (simpul access sign-delegation, then "
+        "import-delegation).",
+    ),
+]
 
 app = group("Let another member act for one of this node's.")
 
@@ -68,6 +80,7 @@ def delegate(
         str,
         typer.Option("--member", metavar="MEMBER", help="For whom. None: this node's only one."),
     ] = "",
+    for_signing: ForSigning = None,
     as_json: AsJson = False,
 ) -> None:
     """Let another member ask for access, and call, in the name of one of this node's.
@@ -91,22 +104,11 @@ def delegate(
         valid_from_ms=begin_ms(begins),
         valid_days=days or 0,
     )
-    made = ask_node(home, lambda stub: stub.DelegateAccess(request))
-    if as_json:
-        _print_as_json(made.delegation, made.untold)
+    if for_signing is not None:
+        access_sign_delegation.draft(home, request, for_signing, as_json=as_json)
         return
-    given = made.delegation
-    print_line(given.delegation)
-    print_done(
-        f"{given.delegate} may act for {given.delegator} until {when(given.valid_until_ms)} "
-        f"({given.state})"
-    )
-    print_untold(made.untold)
-    print_next(
-        f"simpul access request --home DELEGATES_HOME --on-behalf-of {given.delegator}"
-        f" --consumer {given.delegate}/SUBSYSTEM --service {given.services[0].service_id}"
-        f" --purpose {given.purposes[0]}"
-    )
+    made = ask_node(home, lambda stub: stub.DelegateAccess(request))
+    access_sign_delegation.print_given(made.delegation, made.untold, as_json=as_json)
 
 
 @app.command(
@@ -135,7 +137,7 @@ def undelegate(
     request = admin_pb2.EndDelegationRequest(delegation=delegation, reason=reason)
     made = ask_node(home, lambda stub: stub.EndDelegation(request))
     if as_json:
-        _print_as_json(made.delegation, made.untold)
+        access_sign_delegation.print_as_json(made.delegation, made.untold)
         return
     over = made.delegation
     print_line(over.delegation)
@@ -176,7 +178,3 @@ def delegations(home: NodeHomeDir, as_json: AsJson = False) -> None:
 
 def _services(services: "Iterable[DelegatedAccess]") -> str:
     return ", ".join(f"{item.service_id} ({', '.join(item.methods)})" for item in services)
-
-
-def _print_as_json(delegation: "Delegation", untold: "Untold") -> None:
-    print_json({**to_dict(delegation), "untold": to_dict(untold) if untold.code else None})

@@ -18,6 +18,8 @@ from cli.output import print_done, print_json, print_line, print_next, print_pai
 from security.errors import Code, SimpulError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from security.agreement import AgreementTerms
     from security.keys import PrivateKey
     from simpul.node.v1.admin_pb2 import AccessTerms
@@ -74,7 +76,7 @@ def sign(file: Document, key: KeyFile, out: Out, yes: Yes = False, as_json: AsJs
     from security.agreement_compare import describe
 
     document = _parse(read_small(file))
-    terms, private = parse_agreement(document.agreement), _private_key(key)
+    terms, private = parse_agreement(document.agreement), private_key(key)
     side = _side(terms, private)
     if not as_json:
         print_pairs(
@@ -82,6 +84,7 @@ def sign(file: Document, key: KeyFile, out: Out, yes: Yes = False, as_json: AsJs
                 ("agreement", agreement_hash(document.agreement).hex()),
                 ("provider", f"{terms.provider.member} {terms.provider.identity_key_id.hex()}"),
                 ("consumer", f"{terms.consumer.member} {terms.consumer.identity_key_id.hex()}"),
+                *_delegator(terms),
                 *describe(terms),
             ]
         )
@@ -120,6 +123,13 @@ def import_signed(
     print_untold(made.untold)
 
 
+def _delegator(terms: "AgreementTerms") -> "Iterator[tuple[str, str]]":
+    party = terms.delegator
+    if party is not None and terms.delegation is not None:
+        yield "delegator", f"{party.member} {party.identity_key_id.hex()}"
+        yield "delegation", terms.delegation.hex()
+
+
 def _exported(out: Path, document: bytes, *, as_json: bool) -> None:
     from security.agreement import agreement_hash
 
@@ -143,7 +153,8 @@ def _parse(data: bytes) -> "SignedAgreement":
     )
 
 
-def _private_key(file: Path) -> "PrivateKey":
+def private_key(file: Path) -> "PrivateKey":
+    """The key of a PEM file, which asks for its passphrase where it has one."""
     from security.keys import PrivateKey
     from security.pem import decrypt_pem
 

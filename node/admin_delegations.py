@@ -34,6 +34,23 @@ class DelegationAdmin(admin_pb2_grpc.NodeAdminServicer):
         shown = await self._one(told)
         return admin_pb2.DelegateAccessResponse(delegation=shown, untold=_untold(told))
 
+    async def DraftDelegation(
+        self, request: admin_pb2.DraftDelegationRequest, context: Context
+    ) -> admin_pb2.DraftDelegationResponse:
+        """The same, to be signed elsewhere."""
+        del context
+        document = await self._access.draft_delegation(self._draft(request.terms))
+        return admin_pb2.DraftDelegationResponse(document=document)
+
+    async def ImportDelegation(
+        self, request: admin_pb2.ImportDelegationRequest, context: Context
+    ) -> admin_pb2.ImportDelegationResponse:
+        """Take what was signed elsewhere."""
+        del context
+        told = await self._access.take_in_delegation(request.document)
+        shown = await self._one(told)
+        return admin_pb2.ImportDelegationResponse(delegation=shown, untold=_untold(told))
+
     async def EndDelegation(
         self, request: admin_pb2.EndDelegationRequest, context: Context
     ) -> admin_pb2.EndDelegationResponse:

@@ -57,6 +57,8 @@ TABLE: Final[Mapping[str, Row]] = MappingProxyType(
         f"{_ADMIN}/ImportAgreement": _OPERATOR,
         f"{_ADMIN}/ListUsage": _OPERATOR,
         f"{_ADMIN}/DelegateAccess": _OPERATOR,
+        f"{_ADMIN}/DraftDelegation": _OPERATOR,
+        f"{_ADMIN}/ImportDelegation": _OPERATOR,
         f"{_ADMIN}/EndDelegation": _OPERATOR,
         f"{_ADMIN}/ListDelegations": _OPERATOR,
         f"{_ADMIN}/SettleAgreements": _OPERATOR,

@@ -1,6 +1,7 @@
 """Delegations: given and ended by operators, heard from other nodes, and found for a new agreement.
 
-    give        by a delegator's operator: signed by the member's identity key, told to the delegate
+    give        by a delegator's operator: signed by the member's identity key, here or where that
+                key lies (`drafted`, `take_in`), and told to the delegate
     end         by a delegator's operator, at once and for good
     received    `simpul.v1.Delegations`, from the delegator's nodes
     carried     with `Held`, from whoever has heard of it
@@ -78,17 +79,40 @@ async def give(desk: PartyDesk, draft: DelegationDraft) -> StoredDelegation:
         SimpulError: MEMBER_UNKNOWN where the delegator isn't hosted here; IDENTITY_ABSENT;
             MEMBER_SUSPENDED; DELEGATION_INVALID; SERVICE_UNKNOWN, METHOD_UNKNOWN.
     """
+    document = await drafted(desk, draft)
+    key = await asyncio.to_thread(desk.identity_key, draft.delegator)
+    # A key in a token signs as slowly as its device.
+    document.signature = await asyncio.to_thread(sign_delegation, document.delegation, key)
+    return await take_in(desk, document)
+
+
+async def drafted(desk: PartyDesk, draft: DelegationDraft) -> agreement_pb2.SignedDelegation:
+    """What `give` signs, or whoever holds the identity key elsewhere.
+
+    Raises:
+        SimpulError: as `give`, but for the key.
+    """
     _require_hosted(desk, draft.delegator)
     now_ms = desk.time_ms()
     for member in (draft.delegator, draft.delegate):
         desk.directory.require_active(member)
     terms = await asyncio.to_thread(_terms, draft, desk.directory, now_ms, os.urandom(NONCE_BYTES))
-    data = make_delegation(terms)
-    key = await asyncio.to_thread(desk.identity_key, draft.delegator)
-    # A key in a token signs as slowly as its device.
-    signature = await asyncio.to_thread(sign_delegation, data, key)
-    signed = agreement_pb2.SignedDelegation(delegation=data, signature=signature)
-    given = StoredDelegation(delegation_hash(data), signed, now_ms, own=True)
+    return agreement_pb2.SignedDelegation(delegation=make_delegation(terms))
+
+
+async def take_in(desk: PartyDesk, document: agreement_pb2.SignedDelegation) -> StoredDelegation:
+    """Give what was signed, here or elsewhere: judged as if it came from a stranger.
+
+    Raises:
+        SimpulError: MEMBER_UNKNOWN where the delegator isn't hosted here; what `verify_delegation`
+            refuses.
+    """
+    delegator = parse_delegation(document.delegation).delegator.member
+    _require_hosted(desk, delegator)
+    now_ms = desk.time_ms()
+    keys = await asyncio.to_thread(known_keys, desk.store)
+    terms = verify_delegation(document, desk.directory, now_ms, keys)
+    given = StoredDelegation(delegation_hash(document.delegation), document, now_ms, own=True)
     await asyncio.to_thread(keep_delegation, desk.store, given, _pins(desk, terms))
     return given
 

@@ -125,6 +125,25 @@ class Access:
         made = await delegations.give(self._desk, draft)
         return Told(made.hash, (await self._tell_now())[1])
 
+    async def draft_delegation(self, draft: DelegationDraft) -> bytes:
+        """One to be signed elsewhere; raises as `node.agreements.delegations.drafted`."""
+        return (await delegations.drafted(self._desk, draft)).SerializeToString()
+
+    async def take_in_delegation(self, document: bytes) -> Told:
+        """One that was signed elsewhere.
+
+        Raises:
+            SimpulError: DELEGATION_INVALID; as `node.agreements.delegations.take_in`.
+        """
+        signed = strict.parse(
+            agreement_pb2.SignedDelegation,
+            document,
+            MAX_REQUEST_BYTES,
+            code=Code.DELEGATION_INVALID,
+        )
+        made = await delegations.take_in(self._desk, signed)
+        return Told(made.hash, (await self._tell_now())[1])
+
     async def end_delegation(self, delegation: str, reason: str) -> Told:
         """End one; raises as `node.agreements.delegations.end` and `show_delegations.find`."""
         found = await asyncio.to_thread(show_delegations.find, self._desk, delegation)

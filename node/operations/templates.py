@@ -219,7 +219,8 @@ def _check_said(said: admin_pb2.AccessTerms) -> None:
     if said.consumer or said.replaces or said.valid_from_ms or said.on_behalf_of:
         raise SimpulError(
             Code.REQUEST_MALFORMED,
-            "a template names no consumer, no first day and nothing that it renews: who asks does",
+            "a template names no consumer, nobody acted for, no first day and nothing that it "
+            "renews: who asks does",
         )
     if not said.purposes:
         raise SimpulError(

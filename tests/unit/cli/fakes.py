@@ -73,6 +73,7 @@ class FakeNode(
         self.to_rewrap = 1500
         self.purposes = []
         self.delegations = []
+        self.delegation_document = b""
 
     def ListCalls(  # noqa: N802
         self, request: node_pb.ListCallsRequest, context: Context

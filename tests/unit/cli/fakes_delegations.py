@@ -14,6 +14,8 @@ class FakeDelegations(admin_pb2_grpc.NodeAdminServicer):
 
     heard: Heard
     delegations: list[admin_pb2.Delegation]
+    # To be signed elsewhere.
+    delegation_document: bytes
 
     def DelegateAccess(  # noqa: N802
         self, request: admin_pb2.DelegateAccessRequest, context: Context
@@ -33,6 +35,26 @@ class FakeDelegations(admin_pb2_grpc.NodeAdminServicer):
         self.delegations.append(made)
         untold = admin_pb2.Untold(code="PEER_UNREACHABLE", message="it is down")
         return admin_pb2.DelegateAccessResponse(delegation=made, untold=untold)
+
+    def DraftDelegation(  # noqa: N802
+        self, request: admin_pb2.DraftDelegationRequest, context: Context
+    ) -> admin_pb2.DraftDelegationResponse:
+        """The same document, whatever was said."""
+        self.heard.take("DraftDelegation", request, context)
+        return admin_pb2.DraftDelegationResponse(document=self.delegation_document)
+
+    def ImportDelegation(  # noqa: N802
+        self, request: admin_pb2.ImportDelegationRequest, context: Context
+    ) -> admin_pb2.ImportDelegationResponse:
+        """Take whatever comes."""
+        self.heard.take("ImportDelegation", request, context)
+        made = admin_pb2.Delegation(
+            delegation=DELEGATION_HASH,
+            delegate="ID/DAERAH/61",
+            services=[admin_pb2.DelegatedAccess(service_id="s")],
+            purposes=["p"],
+        )
+        return admin_pb2.ImportDelegationResponse(delegation=made)
 
     def EndDelegation(  # noqa: N802
         self, request: admin_pb2.EndDelegationRequest, context: Context

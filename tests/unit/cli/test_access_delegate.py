@@ -1,7 +1,16 @@
 """`simpul access delegate` and its like, against a node that implements the real admin API."""
 
+from pathlib import Path
+
+import pytest
+
+from security.delegation import delegation_hash, make_delegation
 from security.errors import Code
+from security.hashing import DELEGATION_SIGNATURE
 from simpul.node.v1 import admin_pb2
+from simpul.v1.agreement_pb2 import SignedDelegation
+from tests.support.agreements import CONSUMER_IDENTITY
+from tests.support.delegations import BOUNDS, DELEGATOR, DELEGATOR_KEY
 from tests.unit.cli.conftest import Simpul
 from tests.unit.cli.fakes import CONSUMER, SERVICE, FakeNode
 from tests.unit.cli.fakes_delegations import DELEGATION_HASH
@@ -75,3 +84,55 @@ def test_usage_by_member_acted_for(simpul: Simpul, node: FakeNode) -> None:
     ran = simpul("access", "usage", "--on-behalf-of", "ID/DAERAH/61.01").ok()
     assert node.heard.last().on_behalf_of == "ID/DAERAH/61.01"
     assert "ID/DAERAH/61.01" in ran.out
+
+
+DATA = make_delegation(BOUNDS)
+UNSIGNED = SignedDelegation(delegation=DATA).SerializeToString()
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Path:
+    file = tmp_path / "drafted.dlg"
+    file.write_bytes(UNSIGNED)
+    return file
+
+
+def test_drafted_for_signing(simpul: Simpul, node: FakeNode, tmp_path: Path) -> None:
+    node.delegation_document, out = UNSIGNED, tmp_path / "out.dlg"
+    ran = simpul(*GIVE, "--for-signing", str(out)).ok()
+    assert out.read_bytes() == UNSIGNED
+    assert "simpul access sign-delegation" in ran.err
+    assert node.heard.last().terms.delegate == "ID/DAERAH/61"
+    # Nothing is given yet, and what is there is not written over.
+    assert node.delegations == []
+    assert "ALREADY_EXISTS" in simpul(*GIVE, "--for-signing", str(out)).err
+
+
+def test_signed_without_a_node(simpul: Simpul, document: Path, tmp_path: Path) -> None:
+    key, out = tmp_path / "identity.pem", tmp_path / "signed.dlg"
+    key.write_bytes(DELEGATOR_KEY.to_pem())
+    said = ("access", "sign-delegation", str(document), "--key", str(key), "-o", str(out))
+    assert simpul(*said, stdin="n\n").code == 1
+    assert not out.exists()
+    ran = simpul(*said, stdin="y\n").ok()
+    for part in (delegation_hash(DATA).hex(), str(DELEGATOR), "Get, List", "layanan-wisata"):
+        assert part in ran.out
+    signed = SignedDelegation.FromString(out.read_bytes())
+    assert signed.delegation == DATA
+    DELEGATOR_KEY.public.verify(DELEGATION_SIGNATURE, DATA, signed.signature)
+
+
+def test_another_key_signs_nothing(simpul: Simpul, document: Path, tmp_path: Path) -> None:
+    key, out = tmp_path / "identity.pem", tmp_path / "signed.dlg"
+    key.write_bytes(CONSUMER_IDENTITY.to_pem())
+    said = ("access", "sign-delegation", str(document), "--key", str(key), "-o", str(out), "--yes")
+    assert Code.KEY_UNKNOWN in simpul(*said).err
+    document.write_bytes(b"\xff")
+    assert Code.DELEGATION_INVALID in simpul(*said).err
+    assert not out.exists()
+
+
+def test_imported(simpul: Simpul, node: FakeNode, document: Path) -> None:
+    ran = simpul("access", "import-delegation", str(document)).ok()
+    assert ran.out == f"{DELEGATION_HASH}\n"
+    assert node.heard.last().document == UNSIGNED

@@ -77,6 +77,7 @@ WIDER: Final[tuple[dict[str, object], ...]] = (
     {"provider": OTHER_PARTY},
     {"consumer": OTHER_PARTY},
     {"delegator": OTHER_PARTY},
+    {"delegation": b"d" * 32},
     {"provider_subsystem": SubsystemId.parse("ID/DAERAH/53.15/lain")},
     {"consumer_subsystems": (*BEFORE.consumer_subsystems, OTHER_SUBSYSTEM)},
     {"services": (ServiceTerm("wisata.v1.Wisata", ("Get", "List", "Hapus")),)},

@@ -101,6 +101,16 @@ class NodeAdminStub:
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.DelegateAccessRequest.SerializeToString,
                 response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.DelegateAccessResponse.FromString,
                 _registered_method=True)
+        self.DraftDelegation = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/DraftDelegation',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.DraftDelegationRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.DraftDelegationResponse.FromString,
+                _registered_method=True)
+        self.ImportDelegation = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/ImportDelegation',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ImportDelegationRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ImportDelegationResponse.FromString,
+                _registered_method=True)
         self.EndDelegation = channel.unary_unary(
                 '/simpul.node.v1.NodeAdmin/EndDelegation',
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.EndDelegationRequest.SerializeToString,
@@ -375,6 +385,20 @@ class NodeAdminServicer:
 
     def DelegateAccess(self, request, context):
         """Lets another member act for one that is hosted here, within bounds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DraftDelegation(self, request, context):
+        """The same, to be signed by the identity key elsewhere; nothing is given yet.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportDelegation(self, request, context):
+        """A delegation of a hosted member's that was signed elsewhere.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -699,6 +723,16 @@ def add_NodeAdminServicer_to_server(servicer, server):
                     servicer.DelegateAccess,
                     request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.DelegateAccessRequest.FromString,
                     response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.DelegateAccessResponse.SerializeToString,
+            ),
+            'DraftDelegation': grpc.unary_unary_rpc_method_handler(
+                    servicer.DraftDelegation,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.DraftDelegationRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.DraftDelegationResponse.SerializeToString,
+            ),
+            'ImportDelegation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportDelegation,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ImportDelegationRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ImportDelegationResponse.SerializeToString,
             ),
             'EndDelegation': grpc.unary_unary_rpc_method_handler(
                     servicer.EndDelegation,
@@ -1238,6 +1272,60 @@ class NodeAdmin:
             '/simpul.node.v1.NodeAdmin/DelegateAccess',
             simpul_dot_node_dot_v1_dot_admin__pb2.DelegateAccessRequest.SerializeToString,
             simpul_dot_node_dot_v1_dot_admin__pb2.DelegateAccessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DraftDelegation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/DraftDelegation',
+            simpul_dot_node_dot_v1_dot_admin__pb2.DraftDelegationRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.DraftDelegationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportDelegation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/ImportDelegation',
+            simpul_dot_node_dot_v1_dot_admin__pb2.ImportDelegationRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.ImportDelegationResponse.FromString,
             options,
             channel_credentials,
             insecure,

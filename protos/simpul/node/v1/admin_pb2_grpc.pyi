@@ -58,6 +58,10 @@ class NodeAdminStub:
     """How agreements are used here."""
     DelegateAccess: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DelegateAccessRequest, _admin_pb2.DelegateAccessResponse]
     """Lets another member act for one that is hosted here, within bounds."""
+    DraftDelegation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DraftDelegationRequest, _admin_pb2.DraftDelegationResponse]
+    """The same, to be signed by the identity key elsewhere; nothing is given yet."""
+    ImportDelegation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ImportDelegationRequest, _admin_pb2.ImportDelegationResponse]
+    """A delegation of a hosted member's that was signed elsewhere."""
     EndDelegation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.EndDelegationRequest, _admin_pb2.EndDelegationResponse]
     """Ends that, at once and for good."""
     ListDelegations: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListDelegationsRequest, _admin_pb2.ListDelegationsResponse]
@@ -155,6 +159,10 @@ class NodeAdminAsyncStub(NodeAdminStub):
     """How agreements are used here."""
     DelegateAccess: _aio.UnaryUnaryMultiCallable[_admin_pb2.DelegateAccessRequest, _admin_pb2.DelegateAccessResponse]  # type: ignore[assignment]
     """Lets another member act for one that is hosted here, within bounds."""
+    DraftDelegation: _aio.UnaryUnaryMultiCallable[_admin_pb2.DraftDelegationRequest, _admin_pb2.DraftDelegationResponse]  # type: ignore[assignment]
+    """The same, to be signed by the identity key elsewhere; nothing is given yet."""
+    ImportDelegation: _aio.UnaryUnaryMultiCallable[_admin_pb2.ImportDelegationRequest, _admin_pb2.ImportDelegationResponse]  # type: ignore[assignment]
+    """A delegation of a hosted member's that was signed elsewhere."""
     EndDelegation: _aio.UnaryUnaryMultiCallable[_admin_pb2.EndDelegationRequest, _admin_pb2.EndDelegationResponse]  # type: ignore[assignment]
     """Ends that, at once and for good."""
     ListDelegations: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListDelegationsRequest, _admin_pb2.ListDelegationsResponse]  # type: ignore[assignment]
@@ -327,6 +335,22 @@ class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.DelegateAccessResponse, _abc.Awaitable[_admin_pb2.DelegateAccessResponse]]:
         """Lets another member act for one that is hosted here, within bounds."""
+
+    @_abc_1.abstractmethod
+    def DraftDelegation(
+        self,
+        request: _admin_pb2.DraftDelegationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.DraftDelegationResponse, _abc.Awaitable[_admin_pb2.DraftDelegationResponse]]:
+        """The same, to be signed by the identity key elsewhere; nothing is given yet."""
+
+    @_abc_1.abstractmethod
+    def ImportDelegation(
+        self,
+        request: _admin_pb2.ImportDelegationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ImportDelegationResponse, _abc.Awaitable[_admin_pb2.ImportDelegationResponse]]:
+        """A delegation of a hosted member's that was signed elsewhere."""
 
     @_abc_1.abstractmethod
     def EndDelegation(

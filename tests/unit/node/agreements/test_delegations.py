@@ -402,3 +402,22 @@ async def test_a_delegate_that_is_suspended_keeps_no_provider_from_hearing(nodes
     assert await DelegationTeller(delegator).tell() is None
     assert ended(delegate.store) == {delegation.hash}
     assert list_untold(delegator.store) == ()
+
+
+async def test_one_is_given_that_was_signed_where_the_key_is(nodes: Three) -> None:
+    _, delegate, delegator = nodes
+    delegator.has_identity = False
+    document = await delegations.drafted(delegator, BOUNDS)
+    assert list_delegations(delegator.store) == ()
+    for wrong in (b"", sign_delegation(document.delegation, STRANGER)):
+        document.signature = wrong
+        with pytest.raises(SimpulError) as caught:
+            await delegations.take_in(delegator, document)
+        assert caught.value.code is Code.DELEGATION_INVALID
+    document.signature = sign_delegation(document.delegation, DELEGATOR_KEY)
+    with pytest.raises(SimpulError) as caught:
+        await delegations.take_in(delegate, document)
+    assert caught.value.code is Code.MEMBER_UNKNOWN
+    made = await delegations.take_in(delegator, document)
+    assert await DelegationTeller(delegator).tell() is None
+    assert get_delegation(delegate.store, made.hash).signed == document
