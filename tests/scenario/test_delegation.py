@@ -140,7 +140,13 @@ def test_every_record_shows_both_and_evidence_three_signatures(
     assert told.status == "OK", told
     # Not in its own name, and in no other's.
     assert acting.ask(on_behalf_of="").code.startswith("ACCESS_")
-    assert acting.ask(on_behalf_of="ID/DAERAH/53.15").code == "ACCESS_DELEGATION"
+    other = acting.ask(on_behalf_of="ID/DAERAH/53.15")
+    assert other.code == "ACCESS_DELEGATION"
+    (attempt,) = done(
+        "journal", "list", "--home", acting.province.home, "--on-behalf-of", "ID/DAERAH/53.15",
+        "--json",
+    ).json["calls"]  # fmt: skip
+    assert (attempt["call_id"], attempt["outcome"]) == (other.call_id, "refused")
     provider, federation = acting.federation.provider.home, acting.federation
     for side, role in ((acting.province.home, "consumer"), (provider, "provider")):
         (recorded,) = done(

@@ -643,7 +643,7 @@ class Agreement(_message.Message):
     valid_until_ms: _builtins.int
     state: _builtins.str
     """`active`, `requested`, `offered`, `countered`, `declined`, `withdrawn`, `revoked`, `expired`,
-    `not yet valid`, `suspended`, `unusable`.
+    `not yet valid`, `suspended`, `unusable`, `undelegated`.
     """
     side: _builtins.str
     """This node's side: `provider`, `consumer` or `both`."""
@@ -771,7 +771,7 @@ class ShowAgreementResponse(_message.Message):
     HINTS_FIELD_NUMBER: _builtins.int
     DELEGATOR_IDENTITY_KEY_ID_FIELD_NUMBER: _builtins.int
     why: _builtins.str
-    """Why it permits nothing here, where it is `unusable`."""
+    """Why it permits nothing here, where it is agreed and doesn't."""
     provider_identity_key_id: _builtins.bytes
     consumer_identity_key_id: _builtins.bytes
     delegator_identity_key_id: _builtins.bytes

@@ -113,20 +113,27 @@ SECOND_NODE: Final = NodeId.parse("ID/~labuan-bajo-2")
 
 def directory_of_three(*, second_is_active: bool = True) -> DirectoryView:
     """The regency has a second node, with a seal key of its own."""
-    record = directories.regency_record()
+    return directories.directory(
+        regency_of_two(second_is_active=second_is_active), directories.ministry_record()
+    )
+
+
+def regency_of_two(*, second_is_active: bool = True) -> directory_pb2.MemberRecord:
+    """Its record, with that node or after its end."""
+    made = directories.regency_record()
     identity, seal = fixed.key(f"{fixed.REGENCY} identity"), fixed.key(f"{fixed.REGENCY} seal")
     view = directories.statement_view(fixed.REGENCY, fixed.REGENCY_NODE, identity, seal)
     second = replace(view.seal_keys[0], key=fixed.key("second seal").public, node=SECOND_NODE)
     view = replace(view, seal_keys=(*view.seal_keys, second))
-    record.statement.CopyFrom(make_statement(view, identity))
-    node = record.nodes.add()
-    node.CopyFrom(record.nodes[0])
+    made.statement.CopyFrom(make_statement(view, identity))
+    node = made.nodes.add()
+    node.CopyFrom(made.nodes[0])
     node.id, node.link_address = str(SECOND_NODE), "127.0.0.1:7102"
     node.node_key.CopyFrom(fixed.key("second node").public.to_proto())
     node.slots[0].origin = f"simpul/{SECOND_NODE}/0"
     if not second_is_active:
         node.state = directory_pb2.NODE_STATE_REVOKED
-    return directories.directory(record, directories.ministry_record())
+    return made
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from node.store.delegations import (
     list_delegations,
     list_untold,
 )
+from node.store.engine import Store
 from security.agreement import PurposeTerm, make_agreement, parse_agreement, sign_agreement
 from security.agreement_life import Life, Party
 from security.agreement_terms import LegalBasis
@@ -43,9 +44,11 @@ from tests.support.agreements import CONSUMER_IDENTITY, TERMS
 from tests.support.delegations import DELEGATOR, DELEGATOR_KEY, DELEGATOR_NODE, record
 from tests.unit.node.agreements.desks import (
     NOW_MS,
+    SECOND_NODE,
     Desk,
     delegating,
     directory_with_delegator,
+    regency_of_two,
 )
 from tests.unit.node.agreements.test_life import permits, tell
 
@@ -421,3 +424,31 @@ async def test_one_is_given_that_was_signed_where_the_key_is(nodes: Three) -> No
     made = await delegations.take_in(delegator, document)
     assert await DelegationTeller(delegator).tell() is None
     assert get_delegation(delegate.store, made.hash).signed == document
+
+
+async def test_a_provider_s_other_node_hears_of_the_end_from_the_delegator_or_from_its_sibling(
+    nodes: Three, tmp_path: Path
+) -> None:
+    provider, delegate, delegator = nodes
+    second = Desk(
+        SECOND_NODE, provider.members, Store.open(tmp_path / "second.db"), provider.desks,
+        has_identity=False,
+    )  # fmt: skip
+    provider.desks[SECOND_NODE] = second
+    ministry = directories.ministry_record()
+    wide = directories.directory(regency_of_two(), ministry, record())
+    for desk in (provider, delegate, delegator, second):
+        desk.directory = wide
+    try:
+        delegation, made = await agreed(nodes)
+        assert permits(second, made)
+        second.reachable = False
+        await end(delegator, delegation.hash, "")
+        assert await DelegationTeller(delegator).tell() is not None
+        assert permits(second, made)
+        await Settling(second).round()
+        assert refusal(second, opened(made)) is Code.ACCESS_DELEGATION
+        second.reachable = True
+        assert await DelegationTeller(delegator).tell() is None
+    finally:
+        second.store.close()

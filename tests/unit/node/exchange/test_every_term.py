@@ -21,10 +21,11 @@ from node.exchange.routing import find_routes
 from node.policy.rules import AgreementBook
 from security.agreement import agreement_hash, make_agreement
 from security.errors import Code, SimpulError
-from security.identifiers import SubsystemId
+from security.identifiers import MemberId, SubsystemId
 from simpul.v1 import agreement_pb2
 from tests.conformance import fixed
-from tests.support import agreements
+from tests.support import agreements, directories
+from tests.support.delegations import DELEGATOR, record
 from tests.support.pair import FakeCall, Half, Pair, pair
 
 Wire = agreement_pb2.Agreement
@@ -39,6 +40,7 @@ MINUTE: Final = 9 * 60
 SIBLING: Final = SubsystemId.parse("ID/KEMENTERIAN/KOMDIGI/other")
 LIBRARY: Final = SubsystemId.parse("ID/DAERAH/53.15/perpustakaan")
 STRANGER: Final = "ID/DAERAH/52.08"
+THIRD: Final = directories.directory(record()).members[DELEGATOR]
 INVALID: Final = Code.AGREEMENT_INVALID
 NONE: Final = Code.ACCESS_NO_AGREEMENT
 OVER: Final = Code.ACCESS_EXPIRED
@@ -69,6 +71,8 @@ class Row:
     purpose: str | None = "layanan-wisata"
     # How many calls are made before the one that is judged.
     before: int = 0
+    # In whose name is called.
+    on_behalf_of: MemberId | None = None
 
     def __str__(self) -> str:
         return f"{self.term} {self.at}"
@@ -130,6 +134,15 @@ def purpose(*ids: str, basis: int = 5) -> Callable[[Wire], object]:
     )
 
 
+def delegated(delegation: bytes = bytes(32)) -> Callable[[Wire], object]:
+    def change(wire: Wire) -> None:
+        wire.delegator.member = str(DELEGATOR)
+        wire.delegator.identity_key_id = bytes(32)
+        wire.delegation = delegation
+
+    return change
+
+
 ROWS: Final = (
     Row("version", At.WITHIN),
     invalid("version", At.EDGE, put("version", 2)),
@@ -152,6 +165,19 @@ ROWS: Final = (
     # Its subsystems are not that member's.
     invalid("consumer", At.BEYOND, party("consumer", member=STRANGER)),
     invalid("consumer", At.ABSENT, clear("consumer")),
+    Row("delegator", At.WITHIN, delegated(), on_behalf_of=DELEGATOR),
+    # In nobody's name but its own, by an agreement for another; and in another name.
+    refused(Row("delegator", At.EDGE, delegated()), Code.ACCESS_DELEGATION, NONE),
+    refused(
+        Row("delegator", At.BEYOND, delegated(), on_behalf_of=fixed.REGENCY), Code.ACCESS_DELEGATION
+    ),
+    invalid("delegator", At.BEYOND, party("delegator", member=str(fixed.REGENCY))),
+    refused(Row("delegator", At.ABSENT, on_behalf_of=DELEGATOR), Code.ACCESS_DELEGATION),
+    # What it says was verified when it came.
+    Row("delegation", At.WITHIN, delegated(), on_behalf_of=DELEGATOR),
+    invalid("delegation", At.EDGE, delegated(bytes(31))),
+    invalid("delegation", At.BEYOND, delegated(bytes(33))),
+    invalid("delegation", At.ABSENT, delegated(b"")),
     Row("provider_subsystem", At.WITHIN),
     refused(
         Row("provider_subsystem", At.EDGE, put("provider_subsystem", f"{fixed.TOURISM}-2")), NONE
@@ -258,9 +284,6 @@ ROWS: Final = (
     Row("hours", At.ABSENT),
 )  # fmt: skip
 
-# Judged where agreements are taken in, and not at each call: `verify_agreement`, step 2.
-NOT_OF_CALLS: Final = frozenset({"delegator", "delegation"})
-
 
 def _until(wire: Wire, until_ms: int) -> None:
     wire.valid_from_ms = wire.issued_at_ms = until_ms - fixed.DAY_MS
@@ -276,12 +299,16 @@ def document(row: Row) -> bytes:
 def hold(two: Pair, data: bytes) -> None:
     """Have both nodes go by this agreement alone."""
     for half in (two.provider, two.consumer):
+        snapshot = half.current.snapshot
+        members = {**snapshot.directory.members, DELEGATOR: THIRD}
+        directory = dataclasses.replace(snapshot.directory, members=members)
         book = AgreementBook([data])
-        half.current.replace(dataclasses.replace(half.current.snapshot, agreements=book))
+        half.current.replace(dataclasses.replace(snapshot, agreements=book, directory=directory))
 
 
 def call_of(row: Row) -> FakeCall:
-    metadata = () if row.purpose is None else (("simpul-purpose", row.purpose.encode()),)
+    said = (("simpul-purpose", row.purpose), ("simpul-on-behalf-of", row.on_behalf_of))
+    metadata = tuple((key, str(value).encode()) for key, value in said if value is not None)
     return FakeCall("Get", Message(WHOLE), HalfClose(), metadata=metadata)
 
 
@@ -292,7 +319,12 @@ async def run_carelessly(half: Half, row: Row, data: bytes) -> FakeCall:
     call = FakeCall("Get", Message(WHOLE), HalfClose())
     way = find_routes(call.request, half.identity, snapshot, half.keeping.fields, NOW)[0]
     route = dataclasses.replace(
-        way, agreement=agreement_hash(data), purpose=row.purpose, fields=ALL, rate=None
+        way,
+        agreement=agreement_hash(data),
+        purpose=row.purpose,
+        fields=ALL,
+        rate=None,
+        on_behalf_of=row.on_behalf_of,
     )
     asked = Asked(call, half.consuming._new_call_id(), None)
     try:
@@ -366,5 +398,5 @@ def cannot_be_held(data: bytes) -> None:
 
 def test_no_term_is_left_out() -> None:
     said = {(row.term, row.at) for row in ROWS}
-    terms = {field.name for field in Wire.DESCRIPTOR.fields} - NOT_OF_CALLS
+    terms = {field.name for field in Wire.DESCRIPTOR.fields}
     assert said == {(term, at) for term in terms for at in At}
