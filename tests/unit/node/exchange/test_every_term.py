@@ -400,3 +400,24 @@ def test_no_term_is_left_out() -> None:
     said = {(row.term, row.at) for row in ROWS}
     terms = {field.name for field in Wire.DESCRIPTOR.fields}
     assert said == {(term, at) for term in terms for at in At}
+
+
+@pytest.mark.parametrize("acted_for", [DELEGATOR, None], ids=["another's", "its own"])
+async def test_the_service_is_told_in_whose_name_it_is_called(acted_for: MemberId | None) -> None:
+    change = (lambda _: None) if acted_for is None else delegated()
+    row = Row("delegator", At.WITHIN, change, on_behalf_of=acted_for)
+    told: list[dict[str, bytes]] = []
+
+    async def hear(request: OutboundRequest, message: Message) -> UnaryAnswer:
+        told.append(dict(request.metadata))
+        return UnaryAnswer((), message, Trailers(0))
+
+    async with pair() as two:
+        hold(two, document(row))
+        two.provider.services.on_unary = hear
+        assert (await two.consumer.run(call_of(row))).error() == ""
+    (said,) = told
+    assert said["simpul-from"] == str(fixed.SUPER_APP).encode()
+    assert said.get("simpul-on-behalf-of") == (
+        None if acted_for is None else str(acted_for).encode()
+    )
