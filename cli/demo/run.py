@@ -14,7 +14,7 @@ from typing import Final
 
 import grpc
 
-from cli.demo import access, calls, evidence, exchange, hostile, proof
+from cli.demo import access, calls, contracts, evidence, exchange, hostile, proof
 from cli.demo.calls import App, CallNote
 from cli.demo.cast import BANDARA, Participant
 from cli.demo.exchange import CheckError
@@ -86,6 +86,11 @@ class _Demo:
             await self._exchange(app)
             self._show.heading("What must be refused")
             await self._refusals()
+            self._show.heading("No second contract for the same thing")
+            await self._step(
+                "a contract much like wisata.v1",
+                partial(contracts.look_alike, self._ministry, self._regencies),
+            )
             self._show.heading("Who may, decided by the regency alone")
             regency = self._regencies[0]
             await self._step("access", partial(access.access, app, consumer, regency))

@@ -17,7 +17,7 @@ from examples.gen.wisata.v1 import wisata_pb2_grpc
 from tests.scenario.harness import WISATA, Federation, done, refused, serving, until
 from tests.scenario.test_duplicates import TWIN
 
-MEMBER = "ID/DAERAH/72.01"
+MEMBER = "ID/DAERAH/72.02"
 SUBSYSTEM = f"{MEMBER}/pariwisata"
 
 
@@ -47,7 +47,7 @@ def _listening(process: "subprocess.Popen[bytes]", log: Path) -> str | None:
 
 
 def test_a_contract_is_adopted_run_and_published(federation: Federation, home: Path) -> None:
-    federation.join(home / "n", MEMBER, "sulteng-banggai-1")
+    federation.join(home / "n", MEMBER, "sulteng-poso-1")
     with serving(home / "n", home / "n.log") as (node, _):
         _looks_for_one(node.home, home)
         folder = home / "ours"

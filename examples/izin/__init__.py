@@ -1,0 +1,1 @@
+"""A regency's word on an area that reaches into it."""

@@ -1,0 +1,1 @@
+"""An area permit across several regencies: one application, one answer."""
