@@ -8,17 +8,21 @@ messages, each by its regency's own agreement. A word that is missing is no cons
 """
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 from typing import Final
 
 import grpc
 
+from examples.errors import InvalidArgumentError
 from examples.gen.izin.v1 import izin_pb2, izin_pb2_grpc
 from examples.gen.kawasan.v1 import kawasan_pb2 as pb
 from examples.gen.kawasan.v1 import kawasan_pb2_grpc as pb_grpc
+from examples.geo import Place
+from examples.izin.areas import Area
 from examples.komdigi.app import CALL_TIMEOUT_S, Metadata, metadata_pair
-from examples.serving import Context, run
+from examples.serving import Context, answering, run
 
 REGIONS_KEY: Final = "simpul-region"
 
@@ -37,16 +41,18 @@ class Kawasan(pb_grpc.KawasanServicer):
         self, request: pb.ApplyRequest, context: Context
     ) -> pb.ApplyResponse:
         """Ask every regency at once; answer when all have."""
-        codes = sorted(set(request.regency_codes))
-        if not codes:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "name the regencies")
+        async with answering(context):
+            codes = sorted(set(request.regency_codes))
+            if not codes:
+                raise InvalidArgumentError("name the regencies that the area reaches into")
+            # Judged here, too: of several regencies' refusals the node tells only that they came.
+            middle = Place(request.area.latitude, request.area.longitude)
+            Area(middle, request.area.radius_km)
         words: list[izin_pb2.AssessResponse] = []
-        try:
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            # Whatever it was that failed: whose word is missing is told below.
             async for word in self._ask(request.area, codes):
                 words += [word]
-        except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
-                await context.abort(error.code(), error.details() or "the area is none")
         missing = sorted(set(codes) - {word.regency_code for word in words})
         if missing:
             why = f"no word of {', '.join(missing)}: apply again later"
