@@ -94,16 +94,20 @@ class Contracts:
         if name is None or name not in self._files:
             answer.error_response.CopyFrom(_not_found(f"no {asked[:100]!a} that you may see"))
             return
-        files = {file.name: file for file in self._with_imports(name)}
         answer.file_descriptor_response.file_descriptor_proto.extend(
-            file.SerializeToString() for file in files.values()
+            file.SerializeToString() for file in self._with_imports(name)
         )
 
     def _with_imports(self, name: str) -> Iterator[FileDescriptorProto]:
-        file = self._files[name]
-        yield file
-        for imported in file.dependency:
-            yield from self._with_imports(imported)
+        """Each file once, however often it is imported: ways through imports may be very many."""
+        waiting, seen = [name], {name}
+        while waiting:
+            file = self._files[waiting.pop()]
+            yield file
+            for imported in file.dependency:
+                if imported not in seen:
+                    seen.add(imported)
+                    waiting.append(imported)
 
 
 def _not_found(text: str) -> ErrorResponse:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_reflection.v1alpha.reflection_pb2 import (
     ServerReflectionRequest,
@@ -11,6 +11,7 @@ from grpc_reflection.v1alpha.reflection_pb2 import (
 
 from node.calls import HalfClose, Message
 from node.standard.own import CONTRACTS
+from node.standard.reflection import Contracts
 from security.errors import Code
 from tests.conformance import fixed
 from tests.support.pair import FakeCall, Half, pair, unary
@@ -178,3 +179,20 @@ async def test_the_catalogue_needs_a_credential_and_one_message() -> None:
         assert call.error() == Code.APP_CREDENTIAL_MISSING
         none = FakeCall("", HalfClose(), path="/simpul.v1.Catalogue/Show", to=None)
         assert (await two.consumer.run(none)).error() == Code.REQUEST_MALFORMED
+
+
+async def test_a_contract_with_very_many_ways_through_its_imports_is_described() -> None:
+    # Each of forty files imports two copies of the one before: 2^40 ways, 81 files.
+    files = FileDescriptorSet()
+    files.file.add(name="0a.proto", syntax="proto3")
+    files.file.add(name="0b.proto", syntax="proto3")
+    for number in range(1, 40):
+        for copy in "ab":
+            file = files.file.add(name=f"{number}{copy}.proto", syntax="proto3")
+            file.dependency.extend([f"{number - 1}a.proto", f"{number - 1}b.proto"])
+    top = files.file.add(name="top.proto", package="top.v1", syntax="proto3")
+    top.dependency.extend(["39a.proto", "39b.proto"])
+    top.service.add(name="Top")
+    shown = Contracts({"top.v1.Top": files.SerializeToString()})
+    answer = shown.answer(ServerReflectionRequest(file_containing_symbol="top.v1.Top"))
+    assert len(answer.file_descriptor_response.file_descriptor_proto) == 81
