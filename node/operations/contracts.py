@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from node.catalogue.places import implementations
+from node.catalogue.show import find
 from node.operations.desk import Desk
 from security.contract import check_sound, parse_descriptor_set
 from security.contract_card import (
@@ -20,7 +22,7 @@ from security.contract_card import (
     read_terms,
     terms_message,
 )
-from security.contract_comments import comments_of, with_comments
+from security.contract_comments import comments_of
 from security.directory import DirectoryView
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId, RegionCode, ServiceId
@@ -141,10 +143,8 @@ async def set_terms(desk: Desk, package: str, settings: Settings) -> registry_pb
 def entries(desk: Desk) -> tuple[Entry, ...]:
     """Every contract of the directory, by package."""
     cards = desk.directory.cards.by_package
-    users: dict[str, list[tuple[ServiceId, int]]] = {}
-    for package, user in _users(desk.directory):
-        users.setdefault(package, []).append(user)
-    return tuple(Entry(cards[name], tuple(users.get(name, ()))) for name in sorted(cards))
+    users = _users(desk.directory)
+    return tuple(Entry(cards[name], users.get(name, ())) for name in sorted(cards))
 
 
 def show(desk: Desk, name: str, revision: int = 0) -> Shown:
@@ -158,23 +158,9 @@ def show(desk: Desk, name: str, revision: int = 0) -> Shown:
     Raises:
         SimpulError: CONTRACT_UNKNOWN.
     """
-    directory = desk.directory
-    card = directory.cards.by_package.get(name) or directory.cards.of_service(name)
-    card = card_of(directory, name) if card is None else card
-    if revision > len(card.revisions):
-        raise SimpulError(
-            Code.CONTRACT_UNKNOWN,
-            f"{card.package} has no revision {revision}: its newest is {card.newest.number}",
-        )
-    found = card.revisions[revision - 1] if revision else card.newest
-    contract = directory.contracts[next(iter(found.services.values()))]
-    comments: tuple[Comment, ...] = ()
-    if found.documentation is not None:
-        comments = directory.cards.documentation[found.documentation].comments
-    users = tuple(user for package, user in _users(directory) if package == card.package)
-    return Shown(
-        Entry(card, users), found, with_comments(contract.descriptor_set, comments), comments
-    )
+    found = find(desk.directory, name, revision)
+    users = _users(desk.directory).get(found.card.package, ())
+    return Shown(Entry(found.card, users), found.revision, found.documented, found.comments)
 
 
 async def similar(
@@ -201,13 +187,11 @@ async def similar(
     return package, closest
 
 
-def _users(directory: DirectoryView) -> Iterator[tuple[str, tuple[ServiceId, int]]]:
-    for member in directory.members.values():
-        for service in member.services.values():
-            card = directory.cards.of_service(service.id.service)
-            revision = None if card is None else card.of_contract(service.contract.hash)
-            if card is not None and revision is not None:
-                yield card.package, (service.id, revision.number)
+def _users(directory: DirectoryView) -> Mapping[str, tuple[tuple[ServiceId, int], ...]]:
+    return {
+        package: tuple((made.service, made.revision) for made in found)
+        for package, found in implementations(directory).items()
+    }
 
 
 def card_of(directory: DirectoryView, package: str) -> CardView:
