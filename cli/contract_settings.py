@@ -23,7 +23,9 @@ Maturity = Annotated[
 ]
 Regions = Annotated[
     str | None,
-    typer.Option(metavar="CODES", help="For whose members it is meant, 53,53.15; empty: all."),
+    typer.Option(
+        metavar="CODES", help="For whose members and calls by region it is, 53,53.15; empty: all."
+    ),
 ]
 Licence = Annotated[str | None, typer.Option(metavar="SPDX", help="As in CC-BY-4.0.")]
 Successor = Annotated[

@@ -142,6 +142,19 @@ class Cards:
         """The card of the contract that a service is of."""
         return self.by_package.get(package_of(service))
 
+    @property
+    def scopes(self) -> Mapping[str, tuple[RegionCode, ...]]:
+        """The regions that contracts are for, by service, of those that aren't for all."""
+        return MappingProxyType(
+            {
+                service: card.terms.regions
+                for card in self.by_package.values()
+                if card.terms.regions
+                for revision in card.revisions
+                for service in revision.services
+            }
+        )
+
     def rules(self, service: str) -> RegionRules | None:
         """What a card says of calls by region; None: the service's own options say it."""
         card = self.of_service(service)

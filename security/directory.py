@@ -191,7 +191,9 @@ class DirectoryView:
             cards=cards,
             # 7. Nodes.
             nodes=_nodes(members.values()),
-            regions=RegionIndex(_speaker(member, cards) for member in members.values()),
+            regions=RegionIndex(
+                (_speaker(member, cards) for member in members.values()), cards.scopes
+            ),
             groups=groups,
             records=MappingProxyType(kept),
         )

@@ -9,6 +9,9 @@ A region is looked up in this order; the first step that finds somebody decides:
    whose provider's contract says that it answers for the regions within. Of a region's province
    the directory must know something: a code that nobody has heard of is refused.
 
+A contract may be for some regions only: then a region that isn't one of them, nor within one, nor
+took the place of such a one, has nobody, whoever speaks for it.
+
 A step may find several regions: a region that was split has several successors. A call needs one
 (`one`), a gather takes them all. A region may have several providers: the contract says whether
 they may stand in for each other, and in which order they are asked (`in_order`).
@@ -24,6 +27,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
@@ -37,6 +41,10 @@ from simpul.v1 import annotations_pb2
 NATION: Final = RegionCode("00")
 # Of one lineage; the real ones have a handful.
 MAX_LINEAGE: Final = 256
+# Of a contract's regions, in a message.
+_MAX_NAMED: Final = 8
+# No service's contract is for some regions only.
+_ANYWHERE: Final[Mapping[str, tuple[RegionCode, ...]]] = MappingProxyType({})
 # After the last of any code that begins like it: digits and dots sort before it.
 _PAST: Final = "~"
 
@@ -133,7 +141,11 @@ class Served:
 class RegionIndex:
     """Made once for each version of the directory; never changes."""
 
-    def __init__(self, speakers: Iterable[Speaker]) -> None:
+    def __init__(
+        self, speakers: Iterable[Speaker], scopes: Mapping[str, tuple[RegionCode, ...]] = _ANYWHERE
+    ) -> None:
+        """`scopes`: by service, the regions that its contract is for, where it isn't for all."""
+        self._scopes = scopes
         offers: dict[tuple[str, RegionCode], list[Offer]] = {}
         self._spans: dict[RegionCode, list[Span]] = {}
         self._after: dict[RegionCode, dict[RegionCode, None]] = {}
@@ -164,8 +176,10 @@ class RegionIndex:
 
         Raises:
             SimpulError: REGION_UNKNOWN where the directory knows nothing of it; REGION_UNSERVED
-                where nobody offers the service for it.
+                where nobody offers the service for it, or its contract isn't for it.
         """
+        if not self._in_scope(service, region):
+            raise self._out_of_scope(service, region)
         found = self._served(service, (region,), now_ms)
         if found:
             return found
@@ -205,7 +219,10 @@ class RegionIndex:
         if prefix is not None:
             first = bisect_left(codes, f"{prefix}.")
             last = bisect_left(codes, f"{prefix}.{_PAST}")
-        return self._served(service, map(RegionCode, codes[first:last]), now_ms)
+        regions = map(RegionCode, codes[first:last])
+        return self._served(
+            service, (each for each in regions if self._in_scope(service, each)), now_ms
+        )
 
     def offered(self, region: RegionCode, now_ms: int) -> dict[str, tuple[SubsystemId, ...]]:
         """Each service that `find` finds somebody of for `region`, with whom it finds.
@@ -237,6 +254,8 @@ class RegionIndex:
             if prefix is not None and not region.text.startswith(f"{prefix}."):
                 continue
             for name in names:
+                if not self._in_scope(name, region):
+                    continue
                 for offer in self._valid(name, region, now_ms):
                     found.setdefault(name, {})[offer.subsystem] = None
         return {name: tuple(subsystems) for name, subsystems in found.items()}
@@ -314,11 +333,30 @@ class RegionIndex:
                 waiting.extend(edges.get(code, ()))
         return tuple(seen)
 
+    def _in_scope(self, service: str, region: RegionCode) -> bool:
+        """Whether the service's contract is for a region, or for what it took the place of."""
+        scope = self._scopes.get(service)
+        if scope is None:
+            return True
+        line = (region, *self._line(region, self._before))
+        return any(code in scope for each in line for code in (each, *enclosing(each)))
+
     def _is_known(self, region: RegionCode) -> bool:
         return self._is_named(region) or region.text[:2] in self._provinces
 
     def _is_named(self, region: RegionCode) -> bool:
         return region in self._spans or region in self._after or region in self._before
+
+    def _out_of_scope(self, service: str, region: RegionCode) -> SimpulError:
+        if not self._is_known(region):
+            return self._nobody(service, region)
+        named = ", ".join(str(each) for each in self._scopes[service][:_MAX_NAMED])
+        return SimpulError(
+            Code.REGION_UNSERVED,
+            f"the contract of {service} is for {named} and the regions within; search for another "
+            f"for {region} (simpul catalogue search), or name a provider with simpul-to",
+            region=str(region),
+        )
 
     def _nobody(self, service: str, region: RegionCode) -> SimpulError:
         if not self._is_known(region):

@@ -18,6 +18,7 @@ from tests.interop import node_client
 from tests.scenario.harness import (
     KOMODO,
     LABUAN_BAJO,
+    SUPERAPP,
     WISATA,
     Federation,
     Ran,
@@ -79,11 +80,29 @@ def test_a_contract_is_found_by_words_region_class_and_field(
         assert _hit(_search(consumer, "--region", "73.01", "panen")) is not None
         assert _hit(_search(consumer, "--region", "73.*")) is not None
         assert _hit(_search(consumer, "--region", "53.*")) is None
+        _is_for_another_region(node.home, consumer)
         shown = done("catalogue", "show", "rumputlaut.v1", "--home", consumer).out
         assert "Hasil panen satu kelompok tani." in shown
         assert f"{OWNER}/kelautan/rumputlaut.v1.Panen" in shown
     people = done("catalogue", "search", "panen", "--home", consumer).out
     assert "rumputlaut.v1" in people
+
+
+def _is_for_another_region(node: Path, consumer: Path) -> None:
+    """Once the contract is for other regions only, no call by region finds the member."""
+    call = (
+        "call", "rumputlaut.v1.Panen", "Ambil", "--region", "73.01", "--from", SUPERAPP,
+        "--home", consumer,
+    )  # fmt: skip
+    done("contract", "set", "rumputlaut.v1", "--regions", "74", "--home", node)
+    until(
+        lambda: _hit(_search(consumer, "--region", "73.01")) is None, what="the contract's regions"
+    )
+    assert "is for 74 and the regions within" in refused("REGION_UNSERVED", *call).err
+    done("contract", "set", "rumputlaut.v1", "--regions", "73", "--home", node)
+    until(lambda: _hit(_search(consumer, "--region", "73.01")), what="the contract's regions")
+    # Found again, and what is missing now is an agreement.
+    assert "ACCESS_NO_AGREEMENT" in refused("GATHER_INCOMPLETE", *call).err
 
 
 def test_bad_questions(federation: Federation) -> None:

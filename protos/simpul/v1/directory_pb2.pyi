@@ -575,7 +575,9 @@ class ContractTerms(_message.Message):
     """Once it is retired: the package that takes its place, `wisata.v2`."""
     @_builtins.property
     def regions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Codes of the regions whose members it is meant for, with those within them; none: everybody."""
+        """Codes of the regions whose members it is meant for, with those within them; none: everybody.
+        Calls by region go to no others.
+        """
 
     @_builtins.property
     def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServiceRules]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from security.errors import Code, SimpulError
@@ -354,26 +354,84 @@ def test_whoever_answers_speaks_for_what_it_answers_for(
     assert {each.region for each in served} <= every
 
 
-REGIONS = ("53.15", "53.16", "53", "00", "53.15.01", "52.08", "99.01")
+SCOPED = {SERVICE: (RegionCode("53.15"), RegionCode("52"))}
+
+
+@pytest.mark.parametrize(
+    ("code", "who"),
+    [
+        ("53.15", "53.15:53.15"),
+        # Within one of the contract's regions, and around it.
+        ("53.15.01", "53:53"),
+        ("52.08", "52.08:52.08"),
+        # It took the place of one of them.
+        ("53.22", "53.22:53.22"),
+        # Not of the contract's, though somebody speaks for it or would answer.
+        ("53.16", None),
+        ("53", None),
+        ("53.99", None),
+        ("00", None),
+    ],
+)
+def test_a_contract_for_some_regions_has_nobody_for_others(code: str, who: str | None) -> None:
+    index = RegionIndex(
+        [
+            speaker("53.15", span("53.15")),
+            speaker("53.16", span("53.16")),
+            speaker("53.22", span("53.22", before="53.15")),
+            speaker("52.08", span("52.08")),
+            speaker("53", span("53"), contract=AROUND),
+            speaker("PUSAT", span("00"), contract=AROUND),
+        ],
+        SCOPED,
+    )
+    if who is None:
+        assert refused(index, code) is Code.REGION_UNSERVED
+        with pytest.raises(SimpulError, match=r"is for 53\.15, 52 and the regions within"):
+            index.find(SERVICE, RegionCode(code), NOW)
+    else:
+        assert found(index, code) == who
+
+
+def test_a_pattern_matches_only_what_the_contract_is_for() -> None:
+    members = [speaker(code, span(code)) for code in ("53.15", "53.16", "52.08", "51.01")]
+    everywhere = [speaker(code, span(code), service=OTHER) for code in ("51.02",)]
+    index = RegionIndex([*members, *everywhere], SCOPED)
+    assert [str(each.region) for each in index.within(SERVICE, None, NOW)] == ["52.08", "53.15"]
+    assert [str(each.region) for each in index.within(OTHER, None, NOW)] == ["51.02"]
+    assert refused(index, "99") is Code.REGION_UNKNOWN
+    nation = {SERVICE: (RegionCode("00"),)}
+    assert len(RegionIndex(members, nation).within(SERVICE, None, NOW)) == len(members)
+
+
+REGIONS = ("53.15", "53.16", "53", "00", "53.15.01", "52.08", "52", "99.01")
 
 
 @given(
     spans=st.lists(
         st.tuples(
             st.sampled_from(REGIONS[:-1]), st.booleans(), st.sampled_from((SERVICE, OTHER)),
-            st.sampled_from((PLAIN, AROUND)), st.sampled_from(("", "53.16", "53.15")),
+            st.sampled_from((PLAIN, AROUND)), st.sampled_from(("", "53.16", "53.15", "52.08")),
         ),
         max_size=8,
-    )
+    ),
+    scopes=st.sampled_from(({}, SCOPED)),
+)  # fmt: skip
+@example(
+    # The heir's province answers.
+    spans=[("53.15", True, SERVICE, PLAIN, "52.08"), ("52", False, OTHER, AROUND, ""),
+           ("52.08", False, SERVICE, PLAIN, "")],
+    scopes={},
 )  # fmt: skip
 def test_what_is_offered_for_a_region_is_what_a_call_finds(
-    spans: list[tuple[str, bool, str, Contract, str]],
+    spans: list[tuple[str, bool, str, Contract, str]], scopes: dict[str, tuple[RegionCode, ...]]
 ) -> None:
-    index = RegionIndex(
+    members = (
         speaker(f"M{n}", span(code, ended=ended, after=after if after != code else ""),
                 contract=contract, service=service)
         for n, (code, ended, service, contract, after) in enumerate(spans)
     )  # fmt: skip
+    index = RegionIndex(members, scopes)
     for text in REGIONS:
         region = RegionCode.parse(text)
         called: dict[str, set[SubsystemId]] = {}

@@ -20,6 +20,7 @@ from node.catalogue.show import ByService
 from node.catalogue.snippets.called import Gateway
 from security.directory import DirectoryView
 from security.errors import Code, SimpulError
+from security.identifiers import RegionCode
 from simpul.v1 import catalogue_pb2 as pb
 from simpul.v1 import directory_pb2
 from tests.conformance import fixed
@@ -69,6 +70,7 @@ OFFERS = (
     Offers(REGENCY, ("53.15",), ("wisata.v1.Wisata",)),
     Offers(PROVINCE, ("53",), ("kapal.v1.Jadwal",)),
     Offers(MINISTRY, (), ("kapal.v1.Jadwal",)),
+    Offers("ID/DAERAH/51", (), ("paud2.v1.Schools",), directory_pb2.MEMBER_STATE_SUSPENDED),
     Offers(
         "ID/DAERAH/52.08", ("52.08",), ("wisata.v1.Wisata",), directory_pb2.MEMBER_STATE_SUSPENDED
     ),
@@ -193,6 +195,21 @@ async def test_fields(field: str, found: list[str], fields: list[str]) -> None:
 )
 async def test_places(region: str, member_class: str, found: list[str]) -> None:
     assert packages(await search(region=region, member_class=member_class)) == found
+
+
+async def test_a_contract_for_some_regions_is_found_for_no_others() -> None:
+    terms = directory_pb2.ContractTerms(
+        maturity=directory_pb2.CONTRACT_MATURITY_DRAFT, regions=["53"]
+    )
+    offers = [Offers(f"ID/DAERAH/{at}", (at,), ("wisata.v1.Wisata",)) for at in ("53.15", "52.08")]
+    view = directory([Contract("wisata.v1", compiled(), terms=terms)], offers)
+    async with catalogue(lambda: view) as made:
+        for region, found in (("53.15", 1), ("52.08", 0), ("52.*", 0), ("*", 1)):
+            answer = await made.search(pb.CatalogueSearchRequest(region=region))
+            assert (region, answer.total) == (region, found)
+    with pytest.raises(SimpulError) as caught:
+        view.regions.one("wisata.v1.Wisata", RegionCode("52.08"), fixed.NOW_MS)
+    assert caught.value.code is Code.REGION_UNSERVED
 
 
 async def test_a_hit_says_what_it_is() -> None:
