@@ -103,6 +103,14 @@ class Asked:
             self.again += 1
         return event
 
+    async def take_request(self) -> None:
+        """Take the whole request, of a call that has it ready: it goes with the open then.
+
+        For requests of up to `MAX_KEPT_BYTES`.
+        """
+        while not isinstance(await self.receive(), HalfClose | Cancelled):
+            pass
+
     def anew(self, call_id: bytes) -> None:
         """Nothing began where it was asked: begin once more, under another id."""
         self.opening = self.link = None
@@ -309,6 +317,7 @@ class StreamAsk(_Ask):
     async def run(self) -> int:
         """Ask, carry messages both ways, end. Returns the gRPC status."""
         self._opening = self._open(None)
+        self._carry_kept(self._opening)
         requests = asyncio.create_task(self._carry_requests())
         answers = asyncio.create_task(self._carry_answers())
         try:
@@ -355,7 +364,6 @@ class StreamAsk(_Ask):
     async def _carry_requests(self) -> None:
         # Not before the open is sealed: what is taken from the app then has somewhere to go.
         await self._link.begun()
-        self._asked.again = 0
         try:
             while not isinstance(event := await self._asked.receive(), Cancelled):
                 await self._link.room()
@@ -365,6 +373,20 @@ class StreamAsk(_Ask):
             self._give_up(CancelReason.LIMIT, error)
         else:
             self._give_up(CancelReason.APP, app_gone())
+
+    def _carry_kept(self, opening: Opening) -> None:
+        """What is there of the request goes with the open, in one parcel."""
+        asked = self._asked
+        asked.again = 0
+        if opening.ticket is None:
+            # The open waits for credit, and the request behind it.
+            return
+        try:
+            while asked.again < len(asked.kept):
+                asked.again += 1
+                self._carry(asked.kept[asked.again - 1])
+        except SimpulError as error:
+            self._give_up(CancelReason.LIMIT, error)
 
     def _carry(self, event: Message | HalfClose) -> None:
         if isinstance(event, HalfClose):

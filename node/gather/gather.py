@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 from google.protobuf.message import DecodeError
 
 from node.calls import CallRequest, Headers, InboundCall, Message, Metadata, Trailers
-from node.exchange.asks import Asked
+from node.exchange.asks import MAX_KEPT_BYTES, Asked
 from node.exchange.attempts import Attempts, one_request
 from node.exchange.keeping import Keeping
 from node.exchange.metadata import (
@@ -224,7 +224,10 @@ class Gather:
         rooms = self._rooms
         with rooms.calls.around("consumer") as outcome:
             try:
-                status = await rooms.attempts.carry(asked, self._routes(gathering, part.planned))
+                routes = self._routes(gathering, part.planned)
+                if not routes[0].unary and len(gathering.message.data) <= MAX_KEPT_BYTES:
+                    await asked.take_request()
+                status = await rooms.attempts.carry(asked, routes)
             except SimpulError as error:
                 outcome.failed(error.code)
                 raise

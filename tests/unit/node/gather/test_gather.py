@@ -7,10 +7,11 @@ import asyncio
 import pytest
 
 from node.calls import HalfClose, Message, OutboundRequest, Trailers, UnaryAnswer
-from node.journal.model import CallNote
+from node.exchange.asks import MAX_KEPT_BYTES
+from node.journal.model import CallNote, Direction
 from security.entry import parse_entry
 from security.errors import Code
-from security.kinds import Open
+from security.kinds import EntryKind, Open
 from simpul.v1 import gather_pb2
 from tests.conformance import fixed
 from tests.support.pair import FakeCall, Pair, ServiceSide, pair
@@ -93,6 +94,35 @@ async def test_one_stream_of_all_regions_messages(text: str, expected: set[str])
         # The service is told which gather it is a part of.
         seen = two.provider.services.seen[0]
         assert dict(seen.metadata)["simpul-gather-id"] == gather_id
+
+
+async def test_a_part_s_request_goes_in_the_parcel_of_its_open() -> None:
+    async with pair(hosts=HOSTED) as two:
+        answering(two, host(two, CODES))
+        call = await two.consumer.run(regions("*"))
+        assert counts(call) == ("3", "3", "0", "6")
+        parcels = [
+            [parse_entry(sealed.entry).kind.kind for sealed in record.entries]
+            for record in two.consumer.journal.records
+            if record.direction is Direction.SENT and record.entries
+        ]
+        assert parcels == [[EntryKind.OPEN, EntryKind.MESSAGE, EntryKind.HALF_CLOSE]] * len(CODES)
+        heard = [side.incoming for side in two.provider.services.sides]
+        assert [each.get_nowait() for each in heard] == [Message(b"q")] * len(CODES)
+        assert [each.get_nowait() for each in heard] == [HalfClose()] * len(CODES)
+
+
+async def test_a_request_too_long_to_be_kept_follows_its_open() -> None:
+    async with pair(hosts=HOSTED) as two:
+        answering(two, host(two, CODES))
+        call = regions("53.15", ("simpul-partial", b"ok"))
+        call.incoming = asyncio.Queue()
+        long = Message(bytes(MAX_KEPT_BYTES + 1))
+        for event in (long, HalfClose()):
+            call.incoming.put_nowait(event)
+        await two.consumer.run(call)
+        assert counts(call) == ("1", "1", "0", "2")
+        assert two.provider.services.sides[0].incoming.get_nowait() == long
 
 
 @pytest.mark.parametrize("partial", [True, False])
