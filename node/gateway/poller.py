@@ -2,9 +2,9 @@
 
 After an app's half-close, the HTTP/2 stack below tells of its going only when asked, and asking
 never waits. A task for each call would cost a third of the throughput, so one task asks for all:
-not in a call's first 50 ms, in which most are answered, and a bounded number of times a second;
-few times where the event loop is busy, which it sees by how late it wakes. The more calls wait, and
-the busier the loop, the later each cancel is seen.
+not in a call's first 50 ms, in which most are answered, every 50 ms from then on, and a bounded
+number of times a second; few times where the event loop is busy, which it sees by how late it
+wakes. The more calls wait, and the busier the loop, the later each cancel is seen.
 
 Source: docs/adr/0001, "What the adapter has to obey", 2.
 """
@@ -15,6 +15,7 @@ import asyncio
 from collections import deque
 from typing import Final, Protocol
 
+# Before a call is looked at for the first time, and between two looks.
 PATIENCE_S: Final = 0.05
 INTERVAL_S: Final = 0.02
 # A look costs about 5 µs: at most a tenth of one core goes here.
@@ -41,36 +42,35 @@ class Poller:
     """One for each event loop. Its task runs only while calls wait."""
 
     def __init__(self) -> None:
-        self._young: deque[tuple[float, Waiting]] = deque()
-        self._old: deque[Waiting] = deque()
+        # With the time of each call's next look, the soonest first.
+        self._calls: deque[tuple[float, Waiting]] = deque()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> int:
         """How many calls are watched, or will be if they are not answered soon."""
-        return len(self._young) + len(self._old)
+        return len(self._calls)
 
     def watch(self, call: Waiting) -> None:
         """Begin to watch a call; it is forgotten when it is `over`."""
         loop = asyncio.get_running_loop()
-        self._young.append((loop.time() + PATIENCE_S, call))
+        self._calls.append((loop.time() + PATIENCE_S, call))
         if self._task is None:
             self._task = loop.create_task(self._run())
 
     async def _run(self) -> None:
         now = asyncio.get_running_loop().time
-        while self._young or self._old:
+        while self._calls:
             began_s = now()
             await asyncio.sleep(INTERVAL_S)
-            looks = LOOKS_WHEN_BUSY if now() - began_s > BUSY_S else LOOKS_PER_ROUND
-            while self._young and self._young[0][0] <= now():
-                call = self._young.popleft()[1]
+            late = now() - began_s > BUSY_S
+            looks = LOOKS_WHEN_BUSY if late else LOOKS_PER_ROUND
+            while self._calls and looks > 0 and self._calls[0][0] <= now():
+                call = self._calls.popleft()[1]
+                if call.over:
+                    continue
+                looks -= 1
+                await call.look()
                 if not call.over:
-                    self._old.append(call)
-            for _ in range(min(len(self._old), looks)):
-                call = self._old.popleft()
-                if not call.over:
-                    await call.look()
-                if not call.over:
-                    self._old.append(call)
+                    self._calls.append((now() + PATIENCE_S, call))
         self._task = None
