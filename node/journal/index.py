@@ -131,7 +131,9 @@ class CallIndex:
         if self._dialect.name == "postgresql":
             return self._from_blocks(connection)
         # One transaction at a time: what follows the greatest is free.
-        top = connection.exec_driver_sql("SELECT max(id) FROM calls").scalar()
+        cursor = connection.connection.cursor()
+        (top,) = cursor.execute("SELECT max(id) FROM calls").fetchone()
+        cursor.close()
         return count(NO_CALL + 1 if top is None else int(top) + 1)
 
     def lock_shared(self, connection: Connection) -> bool:
