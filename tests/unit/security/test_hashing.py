@@ -2,6 +2,7 @@
 
 import hashlib
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,3 +37,12 @@ def test_different_parts_have_different_hashes(left: list[bytes], right: list[by
 @given(PARTS)
 def test_different_domains_have_different_hashes(parts: list[bytes]) -> None:
     assert len({hashing.digest(domain, *parts) for domain in DOMAINS}) == len(DOMAINS)
+
+
+@pytest.mark.parametrize("length", [0, 1, 16_375, 16_384, 16_385, 100_000])
+def test_a_digest_is_the_same_function_of_short_and_of_long_parts(length: int) -> None:
+    part = bytes(length)
+    spelt = (
+        hashing.KEY + b"\x00" + length.to_bytes(8, "big") + part + (3).to_bytes(8, "big") + b"end"
+    )
+    assert hashing.digest(hashing.KEY, part, b"end") == hashlib.sha256(spelt).digest()
