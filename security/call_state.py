@@ -47,6 +47,8 @@ class RequestState(StrEnum):
     ENDED = "ended"
     CANCELLED = "cancelled"
 
+    __hash__ = str.__hash__  # As EntryKind's.
+
 
 class ResponseState(StrEnum):
     """What the provider has sent."""
@@ -55,6 +57,8 @@ class ResponseState(StrEnum):
     HEADED = "headed"
     SPEAKING = "speaking"
     CLOSED = "closed"
+
+    __hash__ = str.__hash__  # As EntryKind's.
 
 
 REQUESTS: Final[Mapping[tuple[RequestState, EntryKind], RequestState]] = MappingProxyType(

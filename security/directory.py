@@ -51,7 +51,7 @@ from security.directory_records import (
 )
 from security.errors import Code, SimpulError
 from security.group import Groups, is_group_path, read_groups
-from security.identifiers import MemberId, NodeId, ServiceId, SubsystemId
+from security.identifiers import MemberId, NodeId, ServiceId, SubsystemId, service_of
 from security.keys import PublicKey
 from security.regions import RegionIndex, RegionRules, Speaker
 from security.statement import SealKeyView, VerifiedStatement
@@ -248,7 +248,7 @@ class DirectoryView:
                 what can name no service.
         """
         self.subsystem(subsystem)
-        service = ServiceId(subsystem, service_name)
+        service = service_of(subsystem, service_name)
         found = self.members[subsystem.member].services.get(service)
         if found is None:
             raise SimpulError(

@@ -17,7 +17,9 @@ Source: docs/spec, "Identifiers".
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self
 
 from security.errors import Code, SimpulError
@@ -39,10 +41,43 @@ _METHOD: Final = re.compile(_NAME)
 
 _MEMBER_PARTS: Final = 3
 _SHOWN_CHARS: Final = 80
+_REMEMBERED: Final = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class MemberId:
+class _Name:
+    """What all names share: each is its text, by which it is printed, found and compared.
+
+    A call looks up some thirty of them, so the text is put together once, when the name is made;
+    and `parse` remembers the last few thousand, so that most lookups find the very same object.
+    """
+
+    __slots__ = ("_text",)
+    _text: str
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, type(self)) and other._text == self._text)
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __reduce__(self) -> tuple[Callable[[str], Self], tuple[str]]:
+        return self.parse, (self._text,)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse what `str` prints; raises SimpulError ID_MALFORMED."""
+        raise NotImplementedError
+
+    def _spell(self, text: str) -> None:
+        # Names are frozen, and this is a part of making one.
+        object.__setattr__(self, "_text", text)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MemberId(_Name):
     """A legal body: `ID/DAERAH/53.15`."""
 
     federation: str
@@ -56,8 +91,10 @@ class MemberId:
         # Two dots in a row would climb out of a folder, where the code names a file.
         if _CODE.fullmatch(self.code) is None or ".." in self.code:
             raise _malformed("member code", self.code, "like KOMDIGI or 53.15")
+        self._spell(f"{self.federation}/{self.member_class}/{self.code}")
 
     @classmethod
+    @lru_cache(maxsize=_REMEMBERED)
     def parse(cls, text: str) -> Self:
         """Parse `ID/DAERAH/53.15`; raises SimpulError ID_MALFORMED."""
         parts = text.split("/")
@@ -65,12 +102,9 @@ class MemberId:
             raise _malformed("member", text, "like ID/DAERAH/53.15")
         return cls(*parts)
 
-    def __str__(self) -> str:
-        return f"{self.federation}/{self.member_class}/{self.code}"
 
-
-@dataclass(frozen=True, slots=True)
-class SubsystemId:
+@dataclass(frozen=True, slots=True, eq=False)
+class SubsystemId(_Name):
     """An information system of a member: `ID/DAERAH/53.15/pariwisata`."""
 
     member: MemberId
@@ -79,8 +113,10 @@ class SubsystemId:
     def __post_init__(self) -> None:
         if _SUBSYSTEM.fullmatch(self.name) is None:
             raise _malformed("subsystem name", self.name, "like pariwisata, in lower case")
+        self._spell(f"{self.member}/{self.name}")
 
     @classmethod
+    @lru_cache(maxsize=_REMEMBERED)
     def parse(cls, text: str) -> Self:
         """Parse `ID/DAERAH/53.15/pariwisata`; raises SimpulError ID_MALFORMED."""
         member, slash, name = text.rpartition("/")
@@ -88,12 +124,9 @@ class SubsystemId:
             raise _malformed("subsystem", text, "like ID/DAERAH/53.15/pariwisata")
         return cls(MemberId.parse(member), name)
 
-    def __str__(self) -> str:
-        return f"{self.member}/{self.name}"
 
-
-@dataclass(frozen=True, slots=True)
-class ServiceId:
+@dataclass(frozen=True, slots=True, eq=False)
+class ServiceId(_Name):
     """A gRPC service of a subsystem: `ID/DAERAH/53.15/pariwisata/wisata.v1.Wisata`."""
 
     subsystem: SubsystemId
@@ -101,8 +134,10 @@ class ServiceId:
 
     def __post_init__(self) -> None:
         check_service_name(self.service)
+        self._spell(f"{self.subsystem}/{self.service}")
 
     @classmethod
+    @lru_cache(maxsize=_REMEMBERED)
     def parse(cls, text: str) -> Self:
         """Parse `ID/DAERAH/53.15/pariwisata/wisata.v1.Wisata`; raises SimpulError ID_MALFORMED."""
         subsystem, slash, service = text.rpartition("/")
@@ -110,12 +145,9 @@ class ServiceId:
             raise _malformed("service", text, "like ID/DAERAH/53.15/pariwisata/wisata.v1.Wisata")
         return cls(SubsystemId.parse(subsystem), service)
 
-    def __str__(self) -> str:
-        return f"{self.subsystem}/{self.service}"
 
-
-@dataclass(frozen=True, slots=True)
-class NodeId:
+@dataclass(frozen=True, slots=True, eq=False)
+class NodeId(_Name):
     """The program an agency runs: `ID/~labuan-bajo-1`."""
 
     federation: str
@@ -127,8 +159,10 @@ class NodeId:
             raise _malformed("node name", self.name, "like labuan-bajo-1, in lower case")
         if self.name in RESERVED_NODE_NAMES:
             raise _malformed("node name", self.name, "that isn't reserved")
+        self._spell(f"{self.federation}/~{self.name}")
 
     @classmethod
+    @lru_cache(maxsize=_REMEMBERED)
     def parse(cls, text: str) -> Self:
         """Parse `ID/~labuan-bajo-1`; raises SimpulError ID_MALFORMED."""
         federation, separator, name = text.partition("/~")
@@ -150,12 +184,9 @@ class NodeId:
             raise _malformed("certificate name", text, "like labuan-bajo-1.id.simpul.internal")
         return cls(federation.upper(), name)
 
-    def __str__(self) -> str:
-        return f"{self.federation}/~{self.name}"
 
-
-@dataclass(frozen=True, slots=True)
-class RegionCode:
+@dataclass(frozen=True, slots=True, eq=False)
+class RegionCode(_Name):
     """A region as Kemendagri numbers it, province to village: `53`, `53.15`, `53.15.01.2001`."""
 
     text: str
@@ -163,14 +194,19 @@ class RegionCode:
     def __post_init__(self) -> None:
         if _REGION.fullmatch(self.text) is None:
             raise _malformed("region code", self.text, "like 53, 53.15, 53.15.01 or 53.15.01.2001")
+        self._spell(self.text)
 
     @classmethod
+    @lru_cache(maxsize=_REMEMBERED)
     def parse(cls, text: str) -> Self:
         """Parse `53.15`; raises SimpulError ID_MALFORMED."""
         return cls(text)
 
-    def __str__(self) -> str:
-        return self.text
+
+@lru_cache(maxsize=_REMEMBERED)
+def service_of(subsystem: SubsystemId, service: str) -> ServiceId:
+    """A service of a subsystem; raises SimpulError ID_MALFORMED."""
+    return ServiceId.parse(f"{subsystem}/{service}")
 
 
 def check_federation(text: str) -> None:

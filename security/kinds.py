@@ -34,6 +34,9 @@ class EntryKind(StrEnum):
     CANCEL = "cancel"
     REFUSE = "refuse"
 
+    # Enum's own goes through Python, and every entry is looked up by its kind several times.
+    __hash__ = str.__hash__
+
 
 class CancelReason(IntEnum):
     """Why a consumer gave up; the numbers are those of simpul.v1.CancelReason."""

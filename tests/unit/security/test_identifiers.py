@@ -1,6 +1,9 @@
 """Names: what is one, what is none, and that there is one spelling of each."""
 
+import copy
+import pickle
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -16,6 +19,7 @@ from security.identifiers import (
     check_federation,
     check_method_name,
     check_service_name,
+    service_of,
 )
 
 MEMBER = r"[A-Z][A-Z0-9]{1,15}/[A-Z][A-Z0-9_]{0,31}/[A-Za-z0-9](\.?[A-Za-z0-9_-]){0,31}"
@@ -154,3 +158,46 @@ def test_whatever_comes_it_prints_as_it_was_parsed_or_is_refused(text: str) -> N
         except SimpulError:
             continue
         assert str(name) == text
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (MemberId, "ID/DAERAH/53.15"),
+        (SubsystemId, "ID/DAERAH/53.15/pariwisata"),
+        (ServiceId, "ID/DAERAH/53.15/pariwisata/wisata.v1.Wisata"),
+        (NodeId, "ID/~labuan-bajo-1"),
+        (RegionCode, "53.15"),
+    ],
+)
+def test_a_name_is_found_by_its_text_however_it_was_made(
+    kind: type[MemberId | SubsystemId | ServiceId | NodeId | RegionCode], text: str
+) -> None:
+    name = kind.parse(text)
+    twins = (copy.copy(name), copy.deepcopy(name), pickle.loads(pickle.dumps(name)))  # noqa: S301
+    by_hand = replace(name)
+    assert by_hand is not name
+    for twin in (*twins, by_hand):
+        assert twin == name
+        assert hash(twin) == hash(name)
+        assert {name: "found"}[twin] == "found"
+        assert str(twin) == text
+    assert name != text
+    assert kind.parse(text[:-1] + ("2" if text[-1].isdigit() else "x")) != name
+
+
+def test_names_of_different_kinds_are_never_equal() -> None:
+    assert RegionCode("53") != MemberId("ID", "DAERAH", "53")
+    # Both are spelt alike only in a test: no text is a name of two kinds.
+    twin = RegionCode("53")
+    object.__setattr__(twin, "_text", "ID/DAERAH/53")
+    assert twin != MemberId("ID", "DAERAH", "53")
+
+
+def test_a_service_by_its_subsystem_is_the_one_by_its_text() -> None:
+    subsystem = SubsystemId.parse("ID/DAERAH/53.15/pariwisata")
+    assert service_of(subsystem, "wisata.v1.Wisata") == ServiceId(subsystem, "wisata.v1.Wisata")
+    for bad in ("", "wisata", "a/b.C", "/wisata.v1.Wisata"):
+        with pytest.raises(SimpulError) as caught:
+            service_of(subsystem, bad)
+        assert caught.value.code is Code.ID_MALFORMED
