@@ -45,6 +45,7 @@ _ONE_NODES_NO: Final = frozenset(
         Code.SUBSYSTEM_UNKNOWN,
     }
 )
+_NO_BOUND: Final = contextlib.nullcontext()
 # How long the provider gets to close a call that its app, or the clock, has given up.
 CLOSE_TIMEOUT_S: Final = 5.0
 
@@ -145,7 +146,7 @@ class Attempts:
         self, asked: Asked, route: Route, node: NodeView, request: Message | None
     ) -> int:
         try:
-            async with asyncio.timeout_at(asked.deadline_s):
+            async with _until(asked.deadline_s):
                 if request is not None:
                     link = await self._peers.shared(node)
                 else:
@@ -183,6 +184,11 @@ async def _finish(ask: StreamAsk, link: Link) -> None:
     await link.finish()
 
 
+def _until(deadline_s: float | None) -> contextlib.AbstractAsyncContextManager[object]:
+    """A bound on waiting; most calls have no deadline, and then it costs nothing."""
+    return _NO_BOUND if deadline_s is None else asyncio.timeout_at(deadline_s)
+
+
 async def one_request(asked: Asked) -> Message:
     """The only message of a request that has one.
 
@@ -191,7 +197,7 @@ async def one_request(asked: Asked) -> Message:
             longer than its own deadline.
     """
     try:
-        async with asyncio.timeout_at(asked.deadline_s):
+        async with _until(asked.deadline_s):
             return await _one_message(asked.call)
     except TimeoutError:
         raise too_late() from None

@@ -16,7 +16,7 @@ from node.calls import CallRequest, InboundCall
 from node.exchange.asks import Asked
 from node.exchange.attempts import Attempts
 from node.exchange.keeping import Keeping
-from node.exchange.metadata import error_trailers, read_address, traceparents
+from node.exchange.metadata import Address, error_trailers, read_address, traceparents
 from node.exchange.refused import RefusedCalls
 from node.exchange.routing import Route, find_routes
 from node.exchange.watch import CallMetrics
@@ -83,10 +83,11 @@ class Consuming:
                     await own(call, self._now_ms())
                     outcome.ended(0)
                     return
-                if read_address(call.request.metadata).is_gather:
+                address = read_address(call.request.metadata)
+                if address.is_gather:
                     status = await self._gather(asked)
                 else:
-                    routes = self._find_routes(call.request)
+                    routes = self._find_routes(call.request, address)
                     status = await self._attempts.carry(asked, routes)
             except SimpulError as error:
                 outcome.failed(error.code)
@@ -117,10 +118,12 @@ class Consuming:
         say("call refused", call_id=call_id.hex(), code=error.code, path=path)
         await asked.call.send(error_trailers(error, call_id))
 
-    def _find_routes(self, request: CallRequest) -> tuple[Route, ...]:
+    def _find_routes(self, request: CallRequest, address: Address) -> tuple[Route, ...]:
         snapshot, rules = self._current.snapshot, self._keeping.fields
         self._turn += 1
-        return find_routes(request, self._identity, snapshot, rules, self._now_ms(), self._turn)
+        return find_routes(
+            request, self._identity, snapshot, rules, self._now_ms(), self._turn, address=address
+        )
 
 
 def _deadline_s(request: CallRequest) -> float | None:

@@ -10,8 +10,7 @@ an answer.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -247,8 +246,15 @@ class Providing:
             self._services.check(target)
             await self._keeping.allowance.take(agreement, rate, Side.PROVIDER)
             with answer.span.child("service") as span:
-                async with _in_time(answer.link.max_call_ms):
-                    status = await self._call_service(answer, target, span)
+                # The longest that any call may take, whatever the consumer's node says or forgets.
+                # A deadline of the app's own is the service's to keep, and the leg's to it.
+                try:
+                    async with asyncio.timeout(answer.link.max_call_ms / 1000) as bound:
+                        status = await self._call_service(answer, target, span)
+                except TimeoutError:
+                    if not bound.expired():
+                        raise
+                    raise _too_late(answer.link.max_call_ms) from None
                 span.end(status=status)
                 return status
 
@@ -289,23 +295,6 @@ class Providing:
         return 0
 
 
-@contextlib.asynccontextmanager
-async def _in_time(max_ms: int) -> AsyncIterator[None]:
-    """The longest that any call may take, whatever the consumer's node says or forgets.
-
-    A deadline of the app's own is the service's to keep, and the leg's to it.
-    """
-    try:
-        async with asyncio.timeout(max_ms / 1000) as bound:
-            yield
-    except TimeoutError:
-        if not bound.expired():
-            raise
-        raise SimpulError(
-            Code.DEADLINE_EXCEEDED, f"the call took over {max_ms} ms, the most that any may take"
-        ) from None
-
-
 def _request(answer: Answer, span: Span) -> OutboundRequest:
     """What the service gets to see: the app's metadata, and the nodes' own word on the call."""
     opened, private = answer.opened, answer.private
@@ -325,6 +314,12 @@ def _request(answer: Answer, span: Span) -> OutboundRequest:
     )
     return OutboundRequest(
         f"/{opened.service.service}/{opened.method}", metadata, opened.deadline_left_ms
+    )
+
+
+def _too_late(max_ms: int) -> SimpulError:
+    return SimpulError(
+        Code.DEADLINE_EXCEEDED, f"the call took over {max_ms} ms, the most that any may take"
     )
 
 

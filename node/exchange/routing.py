@@ -76,16 +76,19 @@ def find_routes(
     rules: FieldRules,
     now_ms: int,
     turn: int = 0,
+    *,
+    address: Address | None = None,
 ) -> tuple[Route, ...]:
     """Decide a call: where it may go, the best first; never empty.
 
     Several, where the contract lets one provider of a region stand in for another. `turn` counts
-    the node's calls, for contracts that have providers asked in turn.
+    the node's calls, for contracts that have providers asked in turn. `address` is the request's,
+    where it was read already.
 
     Raises:
         SimpulError: With the code of the first thing that is wrong, in the order of the code below.
     """
-    caller = find_caller(request, identity, snapshot, now_ms)
+    caller = find_caller(request, identity, snapshot, now_ms, address)
     served = _served(caller, snapshot, now_ms)
     if served is None:
         provider = _named_provider(caller.address, snapshot)
@@ -94,14 +97,21 @@ def find_routes(
 
 
 def find_caller(
-    request: CallRequest, identity: NodeIdentity, snapshot: Snapshot, now_ms: int
+    request: CallRequest,
+    identity: NodeIdentity,
+    snapshot: Snapshot,
+    now_ms: int,
+    address: Address | None = None,
 ) -> Caller:
     """Who calls, and what: the part of the decision that is the same whomever it goes to.
+
+    `address` is the request's, where it was read already.
 
     Raises:
         SimpulError: With the code of the first thing that is wrong.
     """
-    address = read_address(request.metadata)
+    if address is None:
+        address = read_address(request.metadata)
     app = snapshot.apps.authenticate(
         token=request.token,
         certificate_sha256=request.certificate_sha256,

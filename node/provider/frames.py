@@ -18,7 +18,7 @@ Source: RFC 9113 (HTTP/2), sections 4 and 6; RFC 7541 (HPACK).
 from __future__ import annotations
 
 import struct
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 from typing import Final, NamedTuple
 
 from hpack import Decoder
@@ -55,8 +55,8 @@ class Kind(IntEnum):
     CONTINUATION = 9
 
 
-class Flag(IntFlag):
-    """Of which frames know some."""
+class Flag(IntEnum):
+    """Of which frames know some; several are a plain number. IntFlag would make each `&` slow."""
 
     NONE = 0
     END_STREAM = 1
