@@ -46,6 +46,7 @@ def _listening(process: "subprocess.Popen[bytes]", log: Path) -> str | None:
     return next((line[len(start) :] for line in lines if line.startswith(start)), None)
 
 
+@pytest.mark.timeout(400)
 def test_a_contract_is_adopted_run_and_published(federation: Federation, home: Path) -> None:
     federation.join(home / "n", MEMBER, "sulteng-poso-1")
     with serving(home / "n", home / "n.log") as (node, _):
@@ -55,9 +56,6 @@ def test_a_contract_is_adopted_run_and_published(federation: Federation, home: P
         said = done(*adopt, "--json").json
         assert (said["package"], said["revision"], said["generated"]) == ("wisata.v1", 1, True)
         assert said["services"] == [WISATA]
-        refused("ALREADY_EXISTS", *adopt)
-        refused("CONTRACT_UNKNOWN", *adopt[:2], "wisata.v1@99", *adopt[3:5], "-o", home / "none")
-        assert not (home / "none").exists()
 
         other = _another(folder, home / "other")
         with running(folder) as target, running(other) as wrong:
@@ -86,15 +84,9 @@ def _looks_for_one(node: Path, folder: Path) -> None:
     closest = said["similar"][0]
     assert (closest["package"], closest["close"]) == ("wisata.v1", True)
     assert "ID/DAERAH/53.15" in closest["users"]
-    shown = done("contract", "similar", file, "--home", node)
-    assert "DaftarPulau = Wisata.List" in shown.out
-    assert "simpul contract adopt wisata.v1" in shown.err
     # One that is published is compared with the others, and not with itself.
     own = done("contract", "similar", "wisata.v1", "--home", node, "--json").json
     assert "wisata.v1" not in [item["package"] for item in own["similar"]]
-    refused("CONTRACT_UNKNOWN", "contract", "similar", "lain.v1", "--home", node)
-    listed = done("contract", "list", "--home", node, "--json").json["contracts"]
-    assert "pariwisata.pulau.v1" not in [item["card"]["package"] for item in listed]
 
 
 def _another(folder: Path, other: Path) -> Path:

@@ -55,6 +55,7 @@ def offer(place: Place, code: str, target: str) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.timeout(400)
 def test_one_application_to_three_regencies(federation: Federation, home: Path) -> None:
     for code, name in REGENCIES.items():
         token = federation.enrol(f"ID/DAERAH/{code}", f"sulteng-{name}-1", "--region", code)
