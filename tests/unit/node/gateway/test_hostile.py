@@ -205,7 +205,8 @@ def test_a_hundred_thousand_calls_at_once(worker: Envoy, port: int) -> None:
     assert took_s < 60, took_s
     counts = json.loads(exchange(port, path="/t.T/Refusals").body[5:])
     by_envoy = asyncio.run(EnvoyAdmin(worker.admin).counters())
-    limited = by_envoy["gateway.http_local_rate_limit.rate_limited"]
+    # Envoy has no such counter before it limits any, which on a busy machine it need not.
+    limited = by_envoy.get("gateway.http_local_rate_limit.rate_limited", 0)
     assert counts["OVERLOADED"] + limited >= refused
 
 
