@@ -48,8 +48,8 @@ class Program:
 
     @property
     def socket(self) -> Path:
-        """Where it listens."""
-        return self.home / "run" / "admin.sock"
+        """Where it listens; an operator on this machine names a socket as the home."""
+        return self.home if self.home.is_socket() else self.home / "run" / "admin.sock"
 
     def not_running(self) -> SimpulError:
         """The error for a program that doesn't answer."""
@@ -90,7 +90,13 @@ def parse_profile(data: bytes, place: str) -> Profile:
 
 
 def find_node(home: Path) -> Program:
-    """The node of a home folder; raises SimpulError HOME_MISSING or HOME_FOREIGN."""
+    """The node of a home folder, or behind an operators' socket.
+
+    Raises:
+        SimpulError: HOME_MISSING or HOME_FOREIGN.
+    """
+    if home.is_socket():
+        return Program("node", home.absolute())
     return _find("node", "registry", home)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import doctor, node_certificate, top
+from cli import doctor, node_certificate, node_operators, top
 from cli.key_options import (
     HsmModule,
     HsmPinFile,
@@ -39,6 +39,7 @@ app = group("Set up a node, run it, and see how it does.")
 doctor.add_to_node(app)
 top.add_to(app)
 app.add_typer(node_certificate.app, name="certificate")
+app.add_typer(node_operators.app, name="operator")
 
 
 MAX_ROOT_BYTES = 1024 * 1024

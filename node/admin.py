@@ -1,6 +1,7 @@
 """The operators' service on the Unix socket of a node's home: parses, calls an operation, converts.
 
-Whoever may open the socket may do everything here: it lies in a folder of mode 0700.
+Whoever may open the socket may do everything here: it lies in a folder of mode 0700. Operators, who
+come by another one, are asked for their roles before (`operators`); what is listed is their own.
 """
 # ruff: noqa: N802 - the methods bear the names of the service's methods
 
@@ -19,8 +20,10 @@ from node.admin_contracts import ContractAdmin
 from node.admin_delegations import DelegationAdmin
 from node.admin_erasure import ErasureAdmin
 from node.admin_journal import JournalAdmin
+from node.admin_operators import OperatorAdmin
 from node.admin_purposes import PurposeAdmin
 from node.admin_templates import TemplateAdmin
+from node.caller import CALLER
 from node.catalogue.service import Catalogue
 from node.operations import apps, services
 from node.operations.access import Access
@@ -40,6 +43,7 @@ class NodeAdmin(
     DelegationAdmin,
     ErasureAdmin,
     JournalAdmin,
+    OperatorAdmin,
     PurposeAdmin,
     TemplateAdmin,
 ):
@@ -95,7 +99,10 @@ class NodeAdmin(
         """The services of this node."""
         del request, context
         found = await asyncio.to_thread(services.published, self._desk)
-        return admin_pb2.ListServicesResponse(services=[_service(each) for each in found])
+        sees = CALLER.get().sees
+        return admin_pb2.ListServicesResponse(
+            services=[_service(each) for each in found if sees(each.id.subsystem.member)]
+        )
 
     async def AddApp(
         self, request: admin_pb2.AddAppRequest, context: Context
@@ -113,7 +120,7 @@ class NodeAdmin(
     ) -> admin_pb2.ListAppsResponse:
         """The apps that may call."""
         del request, context
-        found = await asyncio.to_thread(apps.apps, self._desk)
+        found, caller = await asyncio.to_thread(apps.apps, self._desk), CALLER.get()
         return admin_pb2.ListAppsResponse(
             apps=[
                 admin_pb2.App(
@@ -123,6 +130,7 @@ class NodeAdmin(
                     expires_at_ms=app.expires_at_ms or 0,
                 )
                 for app in found
+                if caller.sees_any(subsystem.member for subsystem in app.subsystems)
             ]
         )
 

@@ -11,6 +11,7 @@ from grpc import aio
 
 from node.agreements.show import Shown
 from node.agreements.words import draft, narrowing
+from node.caller import CALLER
 from node.operations.access import Access, Done
 from node.operations.desk import Desk
 from node.operations.usage import Usage, usage
@@ -70,7 +71,7 @@ class AccessAdmin(admin_pb2_grpc.NodeAdminServicer):
     ) -> admin_pb2.ListAgreementsResponse:
         """All agreements, or those that wait for an operator here."""
         del context
-        found = await asyncio.to_thread(self._access.shown)
+        found = list(filter(_seen, await asyncio.to_thread(self._access.shown)))
         if not request.waiting:
             return admin_pb2.ListAgreementsResponse(agreements=map(_shown, found))
         return admin_pb2.ListAgreementsResponse(
@@ -118,6 +119,7 @@ class AccessAdmin(admin_pb2_grpc.NodeAdminServicer):
             asked = [await asyncio.to_thread(self._access.one, request.agreement)]
         else:
             asked = await asyncio.to_thread(self._access.shown)
+        asked = list(filter(_seen, asked))
         if request.on_behalf_of:
             asked = [each for each in asked if _on_behalf_of(each.terms) == request.on_behalf_of]
         found = await usage(self._desk, asked, request.days or DEFAULT_USAGE_DAYS)
@@ -177,6 +179,12 @@ class AccessAdmin(admin_pb2_grpc.NodeAdminServicer):
             else terms.delegator.identity_key_id,
             hints=self._access.hints(shown),
         )
+
+
+def _seen(shown: Shown) -> bool:
+    """Whether who asks may look at an agreement."""
+    terms = shown.terms
+    return CALLER.get().sees_any((terms.provider.member, terms.consumer.member))
 
 
 def _agreement(done: Done) -> admin_pb2.Agreement:

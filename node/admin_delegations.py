@@ -10,6 +10,7 @@ from grpc import aio
 
 from node.agreements.delegations import DelegationDraft
 from node.agreements.show_delegations import ShownDelegation
+from node.caller import CALLER
 from node.operations.access import Access, Told
 from node.operations.desk import Desk
 from security.errors import Code, SimpulError
@@ -66,7 +67,14 @@ class DelegationAdmin(admin_pb2_grpc.NodeAdminServicer):
         """All that this node knows."""
         del request, context
         found = await asyncio.to_thread(self._access.delegations)
-        return admin_pb2.ListDelegationsResponse(delegations=[_shown(each) for each in found])
+        sees = CALLER.get().sees_any
+        return admin_pb2.ListDelegationsResponse(
+            delegations=[
+                _shown(each)
+                for each in found
+                if sees((each.terms.delegator.member, each.terms.delegate.member))
+            ]
+        )
 
     def _draft(self, request: admin_pb2.DelegateAccessRequest) -> DelegationDraft:
         return DelegationDraft(

@@ -8,6 +8,7 @@ import asyncio
 from google.protobuf.message import Message
 from grpc import aio
 
+from node.caller import CALLER
 from node.operations import templates
 from node.operations.desk import Desk
 from node.operations.purposes import own_member
@@ -49,8 +50,9 @@ class TemplateAdmin(admin_pb2_grpc.NodeAdminServicer):
         del request, context
         local = await asyncio.to_thread(list_groups, self._desk.store)
         wide = sorted(self._desk.directory.groups.values(), key=lambda group: group.name)
+        own = (group for group in local if CALLER.get().sees(group.owner))
         return admin_pb2.ListGroupsResponse(
-            groups=[*map(self._local, local), *map(_federation_wide, wide)]
+            groups=[*map(self._local, own), *map(_federation_wide, wide)]
         )
 
     async def ApproveTemplate(
@@ -86,7 +88,10 @@ class TemplateAdmin(admin_pb2_grpc.NodeAdminServicer):
         found = await asyncio.to_thread(
             templates.shown, self._desk, request.template, every=request.all
         )
-        return admin_pb2.ListTemplatesResponse(templates=map(_template, found))
+        sees = CALLER.get().sees
+        return admin_pb2.ListTemplatesResponse(
+            templates=[_template(item) for item in found if sees(item.template.owner)]
+        )
 
     def _local(self, group: LocalGroup) -> admin_pb2.ConsumerGroup:
         return admin_pb2.ConsumerGroup(

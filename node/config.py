@@ -304,6 +304,22 @@ class AgreementsSection(Section):
     )
 
 
+class OperatorsSection(Section):
+    """Users of this machine who work for members (`simpul node operator add`)."""
+
+    socket: str | None = Field(
+        default=None,
+        pattern=r"^/.{1,100}$",
+        description="A Unix socket where they call, in a folder that they can reach: "
+        "/run/simpul/labuan-bajo.sock. None: only whoever runs the node operates it.",
+    )
+
+    @property
+    def path(self) -> Path | None:
+        """Where it is."""
+        return None if self.socket is None else Path(self.socket)
+
+
 class LogSection(Section):
     """What the node says of its work."""
 
@@ -347,6 +363,7 @@ class NodeConfig(Section):
     services: ServicesSection = ServicesSection()
     apps: AppsSection = AppsSection()
     agreements: AgreementsSection = AgreementsSection()
+    operators: OperatorsSection = OperatorsSection()
     keys: KeysSection = KeysSection()
     tracing: TracingSection = TracingSection()
     log: LogSection = LogSection()

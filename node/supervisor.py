@@ -19,13 +19,12 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from grpc import aio
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from node.admin import NodeAdmin
 from node.agreements import wire as agreements
-from node.authorization import Socket, authorize
+from node.authorization import Socket
 from node.catalogue.opening import open_catalogue
 from node.checkpoints.opening import open_keeper
 from node.checkpoints.watch import CheckpointMetrics
@@ -54,6 +53,8 @@ from node.operations.allowances import Allowances
 from node.operations.certificates import keep_renewed
 from node.operations.desk import Desk
 from node.operations.erasure import Erasures
+from node.operator_socket import operators_socket
+from node.operators import OperatorInterceptor
 from node.policy.allowance import Side
 from node.processes import WorkerProcesses
 from node.reconciliation import wire
@@ -61,16 +62,14 @@ from node.reconciliation.answering import Answering
 from node.reconciliation.sets import JournalSets
 from node.registry_client import NodeChanges, RegistryClient, addresses
 from node.secret_ring import SecretRing
+from node.sockets import listen, make_server
 from node.store.engine import Store
 from node.watch import NodeMetrics
 from node.witness import start_witness
 from node.workers import Workers
 from runtime import log, service_manager
-from runtime.authorization import TableInterceptor
 from runtime.clock import now_ms
 from runtime.files import write_private
-from runtime.grpc_errors import ErrorInterceptor
-from runtime.grpc_options import server_options
 from runtime.memory import share_one_arena
 from runtime.metrics import metrics_server
 from runtime.ports import Address, TcpAddress, ensure_free
@@ -85,9 +84,6 @@ _log = structlog.get_logger(__name__)
 # How long calls under way get to end when the node is told to stop.
 GRACE_S: Final = 10.0
 READY_TIMEOUT_S: Final = 30.0
-SOCKET_MODE: Final = 0o600
-# A protoset travels over the admin socket.
-MAX_ADMIN_BYTES: Final = 16 * 1024 * 1024
 
 
 async def serve(path: Path) -> None:
@@ -258,17 +254,18 @@ class Supervisor:
     @asynccontextmanager
     async def sockets(self) -> AsyncIterator[None]:
         """The admin and control sockets."""
-        control = _server(Socket.CONTROL)
+        control = make_server(Socket.CONTROL)
         control_pb2_grpc.add_ControlServicer_to_server(self._workers, control)
-        admin = _server(Socket.ADMIN)
+        admin = make_server(Socket.ADMIN, OperatorInterceptor(self._desk))
         admin_pb2_grpc.add_NodeAdminServicer_to_server(
             NodeAdmin(self._desk, self._access, self._erasures, self._catalogue, self._status),
             admin,
         )
-        await _listen(control, self._home.control_socket)
-        await _listen(admin, self._home.admin_socket)
+        await listen(control, self._home.control_socket)
+        await listen(admin, self._home.admin_socket)
         try:
-            yield
+            async with operators_socket(self._config.operators.path, self._home.admin_socket):
+                yield
         finally:
             await admin.stop(1.0)
             await control.stop(1.0)
@@ -436,21 +433,6 @@ def _metrics(home: NodeHome, own: NodeMetrics) -> tuple[CollectorRegistry, Path]
         old.unlink()
     MultiProcessCollector(own.registry, path=str(folder))  # type: ignore[no-untyped-call]
     return own.registry, folder
-
-
-def _server(socket: Socket) -> aio.Server:
-    return aio.server(
-        interceptors=[ErrorInterceptor(), TableInterceptor(partial(authorize, socket=socket))],
-        options=server_options(max_message_bytes=MAX_ADMIN_BYTES),
-    )
-
-
-async def _listen(server: aio.Server, path: Path) -> None:
-    # The home is locked, so nobody listens there: what lies there is of a process that was killed.
-    await asyncio.to_thread(path.unlink, missing_ok=True)
-    server.add_insecure_port(f"unix:{path}")
-    await server.start()
-    await asyncio.to_thread(path.chmod, SOCKET_MODE)
 
 
 async def _answering(address: Address) -> None:

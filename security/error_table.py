@@ -279,7 +279,7 @@ ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
         ),
         Code.OPERATOR_REFUSED: ErrorInfo(
             Status.PERMISSION_DENIED,
-            "The registry's operator may not do this.",
+            "The operator may not do this, or not for this member.",
             "Ask somebody with the right role, or to be enrolled.",
         ),
         Code.PROOF_INVALID: ErrorInfo(

@@ -15,6 +15,7 @@ from node.agreements.delegations import check_not_ended
 from node.agreements.drafts import Draft, check_contracts
 from node.agreements.model import PartyDesk, pins, signed, stored, subsystem_of
 from node.agreements.own import drafted, waiting
+from node.caller import check_acts_for
 from node.store.agreement_lives import Taken, take_step
 from node.store.agreements import StoredAgreement, get_agreement, known_keys
 from security.agreement import (
@@ -68,7 +69,7 @@ async def _propose(
     now_ms = desk.time_ms()
     keys = await asyncio.to_thread(known_keys, desk.store)
     terms, party = verify_proposal(document, desk.directory, now_ms, keys)
-    desk.require_hosted(subsystem_of(terms, party))
+    check_acts_for(desk.require_hosted(subsystem_of(terms, party)).member)
     await asyncio.to_thread(check_not_ended, desk.store, terms)
     await asyncio.to_thread(check_contracts, terms, desk.directory)
     proposal = stored(document, now_ms)

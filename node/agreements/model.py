@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from node.caller import CALLER, check_acts_for
 from node.store.agreements import Pin, StoredAgreement
 from node.store.engine import Store
 from security.agreement import AgreementTerms, agreement_hash, parse_agreement
@@ -153,14 +154,17 @@ def other(party: Party) -> Party:
 
 
 def own_party(desk: PartyDesk, terms: AgreementTerms, wanted: Sequence[Party]) -> Party:
-    """Which of the wanted parties this node's member is.
+    """Which of the wanted parties is a member of this node for whom the caller may act.
 
     Raises:
-        SimpulError: MEMBER_UNKNOWN, where it is none of them.
+        SimpulError: MEMBER_UNKNOWN, where no member of this node is; OPERATOR_REFUSED.
     """
-    for party in wanted:
-        if member_of(terms, party) in desk.members:
+    hosted = [party for party in wanted if member_of(terms, party) in desk.members]
+    for party in hosted:
+        if CALLER.get().acts_for(member_of(terms, party)):
             return party
+    if hosted:
+        check_acts_for(member_of(terms, hosted[0]))
     raise SimpulError(
         Code.MEMBER_UNKNOWN,
         f"no member of this node is the agreement's {' or '.join(wanted)}: do it at a node of "

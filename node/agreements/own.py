@@ -32,6 +32,7 @@ from node.agreements.model import (
     signed,
     stored,
 )
+from node.caller import CALLER
 from node.store.agreement_lives import Taken, get_standing, take_step
 from node.store.agreements import StoredAgreement, get_agreement, known_keys
 from security.agreement import (
@@ -189,7 +190,9 @@ async def _propose(
     await asyncio.to_thread(_sign, mine, taken.party, key)
     proposal = stored(mine, taken.at_ms)
     await asyncio.to_thread(take_step, desk.store, proposal, taken, pins(desk, terms))
-    if member_of(terms, other(taken.party)) in desk.members:
+    across = member_of(terms, other(taken.party))
+    # Whoever works for one of two members here doesn't sign for the other: it waits for who does.
+    if across in desk.members and CALLER.get().acts_for(across):
         return await accept(desk, proposal.hash)
     return proposal
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from node.agreements.model import PartyDesk
 from node.operations.desk import Desk
 from security.activity import ActivityView, activity_message, check_next, read_activity
 from security.agreement_terms import check_purpose_id
@@ -85,7 +86,7 @@ def _next(
     return made
 
 
-def own_member(desk: Desk, text: str) -> MemberId:
+def own_member(desk: PartyDesk, text: str) -> MemberId:
     """The hosted member that is meant: the only one, where none is named.
 
     Raises:
@@ -93,7 +94,12 @@ def own_member(desk: Desk, text: str) -> MemberId:
     """
     if text:
         member = MemberId.parse(text)
-        desk.require_member(member)
+        if member not in desk.members:
+            raise SimpulError(
+                Code.MEMBER_UNKNOWN,
+                f"{member} is not hosted by this node; it hosts "
+                f"{', '.join(str(hosted) for hosted in desk.members)}",
+            )
         return member
     if len(desk.members) != 1:
         raise SimpulError(

@@ -262,3 +262,17 @@ class DelegationEndRow(Table, table=True):
     # Ended at this node, and so to be told to the delegate and the providers.
     own: bool
     told_at_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class OperatorRoleRow(Table, table=True):
+    """What a user of this machine is for a member hosted here."""
+
+    __tablename__ = "operator_role"
+
+    # The user's name as it was when he was added.
+    name: str = Field(primary_key=True)
+    member: str = Field(primary_key=True)
+    # By which the kernel names him.
+    uid: int = Field(index=True)
+    # A node.caller.Role.
+    role: str

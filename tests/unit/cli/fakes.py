@@ -17,7 +17,7 @@ from tests.architecture.project import PROJECT
 from tests.unit.cli.fakes_catalogue import FakeCatalogue
 from tests.unit.cli.fakes_contracts import FakeContracts, FakeSubmissions
 from tests.unit.cli.fakes_delegations import FakeDelegations
-from tests.unit.cli.fakes_groups import FakeGroups, FakeTemplates
+from tests.unit.cli.fakes_groups import FakeGroups, FakeNodeOperators, FakeTemplates
 from tests.unit.cli.fakes_journal import FakeJournal
 from tests.unit.cli.fakes_life import FakeKeys, FakeLife
 from tests.unit.cli.fakes_purposes import FakePurposes
@@ -55,6 +55,7 @@ class FakeNode(
     FakeDelegations,
     FakePurposes,
     FakeTemplates,
+    FakeNodeOperators,
 ):
     """A node's admin API."""
 

@@ -55,6 +55,30 @@ class FakeTemplates(node_grpc.NodeAdminServicer):
         return node_pb.ListTemplatesResponse(templates=[_template("in force")])
 
 
+class FakeNodeOperators(node_grpc.NodeAdminServicer):
+    """A node with one operator."""
+
+    heard: Heard
+
+    def AddOperator(
+        self, request: node_pb.AddOperatorRequest, context: Context
+    ) -> node_pb.AddOperatorResponse:
+        self.heard.take("AddOperator", request, context)
+        return node_pb.AddOperatorResponse(operator=_operator())
+
+    def ListOperators(
+        self, request: node_pb.ListOperatorsRequest, context: Context
+    ) -> node_pb.ListOperatorsResponse:
+        self.heard.take("ListOperators", request, context)
+        return node_pb.ListOperatorsResponse(operators=[_operator()])
+
+    def RemoveOperator(
+        self, request: node_pb.RemoveOperatorRequest, context: Context
+    ) -> node_pb.RemoveOperatorResponse:
+        self.heard.take("RemoveOperator", request, context)
+        return node_pb.RemoveOperatorResponse()
+
+
 class FakeGroups(registry_grpc.RegistryAdminServicer):
     """A registry with one group."""
 
@@ -76,6 +100,11 @@ class FakeGroups(registry_grpc.RegistryAdminServicer):
         self.heard.take("ListGroups", request, context)
         made = registry_pb.Group(name="dinas", title="Agencies", members=[OWNER], number=2)
         return registry_pb.ListGroupsResponse(groups=[made])
+
+
+def _operator() -> node_pb.NodeOperator:
+    role = node_pb.MemberRole(member=OWNER, role="operator")
+    return node_pb.NodeOperator(user="wayan", uid=2001, roles=[role])
 
 
 def _group(name: str) -> node_pb.ConsumerGroup:

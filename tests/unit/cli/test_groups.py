@@ -102,3 +102,19 @@ def test_the_registry_s_groups(simpul: Simpul, registry: FakeRegistry) -> None:
     assert OWNER in simpul(*group, "show", "dinas").ok().out
     assert simpul(*group, "show", "dinas", "--json").ok().json()["number"] == 2
     assert "NOT_FOUND" in simpul(*group, "show", "nobody").err
+
+
+def test_operators_of_a_node(simpul: Simpul, node: FakeNode) -> None:
+    group = ("node", "operator")
+    ran = simpul(*group, "add", "wayan", "--member", OWNER, "--role", "auditor").ok()
+    assert f"wayan is auditor of {OWNER}" in ran.err
+    asked = node.heard.last()
+    assert (asked.user, list(asked.members), asked.role) == ("wayan", [OWNER], "auditor")
+    assert simpul(*group, "add", "wayan", "--member", OWNER, "--json").ok().json()["uid"] == 2001
+    assert OWNER in simpul(*group, "list").ok().out
+    (one,) = simpul(*group, "list", "--json").ok().json()["operators"]
+    assert one["roles"] == [{"member": OWNER, "role": "operator"}]
+    assert "any member" in simpul(*group, "remove", "wayan").ok().err
+    simpul(*group, "remove", "wayan", "--member", OWNER, "--json").ok()
+    assert node.heard.last().member == OWNER
+    assert simpul(*group, "add", "wayan").code == 2

@@ -296,6 +296,21 @@ class NodeAdminStub:
                 request_serializer=simpul_dot_v1_dot_catalogue__pb2.CatalogueSnippetRequest.SerializeToString,
                 response_deserializer=simpul_dot_v1_dot_catalogue__pb2.CatalogueSnippetResponse.FromString,
                 _registered_method=True)
+        self.AddOperator = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/AddOperator',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.AddOperatorRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.AddOperatorResponse.FromString,
+                _registered_method=True)
+        self.ListOperators = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/ListOperators',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListOperatorsRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListOperatorsResponse.FromString,
+                _registered_method=True)
+        self.RemoveOperator = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/RemoveOperator',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.RemoveOperatorRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.RemoveOperatorResponse.FromString,
+                _registered_method=True)
 
 
 class NodeAdminServicer:
@@ -656,6 +671,25 @@ class NodeAdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AddOperator(self, request, context):
+        """Users of this machine who work for members, each for his own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOperators(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveOperator(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NodeAdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -918,6 +952,21 @@ def add_NodeAdminServicer_to_server(servicer, server):
                     servicer.SnippetCatalogue,
                     request_deserializer=simpul_dot_v1_dot_catalogue__pb2.CatalogueSnippetRequest.FromString,
                     response_serializer=simpul_dot_v1_dot_catalogue__pb2.CatalogueSnippetResponse.SerializeToString,
+            ),
+            'AddOperator': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddOperator,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.AddOperatorRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.AddOperatorResponse.SerializeToString,
+            ),
+            'ListOperators': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOperators,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListOperatorsRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListOperatorsResponse.SerializeToString,
+            ),
+            'RemoveOperator': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveOperator,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.RemoveOperatorRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.RemoveOperatorResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -2325,6 +2374,87 @@ class NodeAdmin:
             '/simpul.node.v1.NodeAdmin/SnippetCatalogue',
             simpul_dot_v1_dot_catalogue__pb2.CatalogueSnippetRequest.SerializeToString,
             simpul_dot_v1_dot_catalogue__pb2.CatalogueSnippetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddOperator(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/AddOperator',
+            simpul_dot_node_dot_v1_dot_admin__pb2.AddOperatorRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.AddOperatorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOperators(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/ListOperators',
+            simpul_dot_node_dot_v1_dot_admin__pb2.ListOperatorsRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.ListOperatorsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveOperator(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/RemoveOperator',
+            simpul_dot_node_dot_v1_dot_admin__pb2.RemoveOperatorRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.RemoveOperatorResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -129,6 +129,10 @@ class NodeAdminStub:
     """As `simpul.v1.Catalogue` answers apps, with all calls of the node's journal."""
     ShowCatalogue: _grpc.UnaryUnaryMultiCallable[_catalogue_pb2.CatalogueShowRequest, _catalogue_pb2.CatalogueShowResponse]
     SnippetCatalogue: _grpc.UnaryUnaryMultiCallable[_catalogue_pb2.CatalogueSnippetRequest, _catalogue_pb2.CatalogueSnippetResponse]
+    AddOperator: _grpc.UnaryUnaryMultiCallable[_admin_pb2.AddOperatorRequest, _admin_pb2.AddOperatorResponse]
+    """Users of this machine who work for members, each for his own."""
+    ListOperators: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListOperatorsRequest, _admin_pb2.ListOperatorsResponse]
+    RemoveOperator: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RemoveOperatorRequest, _admin_pb2.RemoveOperatorResponse]
 
 @_typing.type_check_only
 class NodeAdminAsyncStub(NodeAdminStub):
@@ -230,6 +234,10 @@ class NodeAdminAsyncStub(NodeAdminStub):
     """As `simpul.v1.Catalogue` answers apps, with all calls of the node's journal."""
     ShowCatalogue: _aio.UnaryUnaryMultiCallable[_catalogue_pb2.CatalogueShowRequest, _catalogue_pb2.CatalogueShowResponse]  # type: ignore[assignment]
     SnippetCatalogue: _aio.UnaryUnaryMultiCallable[_catalogue_pb2.CatalogueSnippetRequest, _catalogue_pb2.CatalogueSnippetResponse]  # type: ignore[assignment]
+    AddOperator: _aio.UnaryUnaryMultiCallable[_admin_pb2.AddOperatorRequest, _admin_pb2.AddOperatorResponse]  # type: ignore[assignment]
+    """Users of this machine who work for members, each for his own."""
+    ListOperators: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListOperatorsRequest, _admin_pb2.ListOperatorsResponse]  # type: ignore[assignment]
+    RemoveOperator: _aio.UnaryUnaryMultiCallable[_admin_pb2.RemoveOperatorRequest, _admin_pb2.RemoveOperatorResponse]  # type: ignore[assignment]
 
 class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
     """What a node's operator does, over the Unix socket in the node's home folder."""
@@ -640,5 +648,27 @@ class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
         request: _catalogue_pb2.CatalogueSnippetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalogue_pb2.CatalogueSnippetResponse, _abc.Awaitable[_catalogue_pb2.CatalogueSnippetResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def AddOperator(
+        self,
+        request: _admin_pb2.AddOperatorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.AddOperatorResponse, _abc.Awaitable[_admin_pb2.AddOperatorResponse]]:
+        """Users of this machine who work for members, each for his own."""
+
+    @_abc_1.abstractmethod
+    def ListOperators(
+        self,
+        request: _admin_pb2.ListOperatorsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListOperatorsResponse, _abc.Awaitable[_admin_pb2.ListOperatorsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RemoveOperator(
+        self,
+        request: _admin_pb2.RemoveOperatorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.RemoveOperatorResponse, _abc.Awaitable[_admin_pb2.RemoveOperatorResponse]]: ...
 
 def add_NodeAdminServicer_to_server(servicer: NodeAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
