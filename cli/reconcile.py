@@ -157,8 +157,8 @@ def _print(hours: "list[ReconciledHour]", summary: "ReconciliationSummary") -> N
     )
     if summary.archived_hours > 0:
         print_hint(
-            f"{summary.archived_hours} hours aren't compared: of these parcels were dropped, after "
-            f"archiving, {_dropped(summary)}"
+            f"{summary.archived_hours} hours aren't compared: an older version dropped parcels of "
+            f"these and kept nothing to compare, {_dropped(summary)}"
         )
     differences = [item for hour in hours for item in hour.differences]
     if len(differences) > 0:

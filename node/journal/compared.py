@@ -1,8 +1,8 @@
 """What the journal has of the parcels between this node and one other, by the hour of sealed-at.
 
-Over all slots. A parcel that was received is acknowledged when a parcel of ours on its link said
-so, one that was sent when a parcel of the peer's that is here did: the newest of each direction
-says how far. Acknowledging follows within moments, but for the last words on a link.
+Over all slots, and of parcels that were dropped too: what is compared of them stays. Whether one is
+acknowledged, the newest of the other direction of its link says (`link_ends`), or said when it was
+dropped. Acknowledging follows within moments, but for the last words on a link.
 
 Hashes are taken from their column as they stand there: whether a row is what it says is `verify`'s
 affair.
@@ -10,7 +10,7 @@ affair.
 Source: docs/spec, "Reconciliation".
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,22 +18,21 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
-    ScalarSelect,
     Select,
     func,
     literal_column,
     select,
 )
 
-from node.journal.archive.tables import ARCHIVES, DROPPED
+from node.journal.archive.gone import GoneParcel, count_gone, gone_parcels, last_gone
+from node.journal.archive.tables import DROPPED
+from node.journal.link_ends import LinkDirection, link_ends
 from node.journal.model import Direction
 from node.journal.readonly import JournalReading
 from node.journal.tables import DIRECTIONS, LINKS, NAMES, PARCELS
 from security.errors import Code, SimpulError
 from security.limits import CLOCK_AHEAD_MS
-from security.parcel import HeaderFields, parse_header
 from security.reconcile import HOUR_MS, Gathering, HashSet, HourDigest, ParcelPlace
-from security.statement import MAX_TIME_MS
 
 # Of one hour, at 32 bytes each in memory, twice while they are sorted.
 MAX_HOUR_PARCELS: Final = 4_000_000
@@ -90,26 +89,25 @@ class ComparedReader(JournalReading):
         # Written out: a parameter in two places is two things to PostgreSQL.
         hour = PARCELS.c.sealed_at_ms // literal_column(str(HOUR_MS), BigInteger)
         with self._journal.snapshot() as connection:
+            counts = _count_gone(connection, span)
             rows = connection.execute(
-                select(hour, func.count())
-                .where(*_within(connection, span))
-                .group_by(hour)
-                .order_by(hour)
+                select(hour, func.count()).where(*_within(connection, span)).group_by(hour)
             )
-            return {int(number): int(count) for number, count in rows}
+            for number, count in rows:
+                counts[int(number)] = counts.get(int(number), 0) + int(count)
+        return {number: counts[number] for number in sorted(counts) if counts[number] > 0}
 
     def held_from_ms(self) -> int:
-        """The beginning of the first hour of which nothing was dropped; 0 where nothing ever was.
+        """From which hour on what is compared of every parcel is here; 0: it always was.
 
-        What was dropped was recorded before what is left of its slot, and sealed at most a minute
-        later than that, by its sender's clock.
+        What an older version dropped without keeping that was recorded before a time, and sealed at
+        most a minute later than that, by its sender's clock.
         """
         with self._journal.snapshot() as connection:
-            dropped = _rows(connection, select(DROPPED).where(DROPPED.c.first > 0))
-            times = [_dropped_before_ms(connection, row.slot, row.first) for row in dropped]
-        if len(times) == 0:
+            before_ms = connection.execute(select(func.max(DROPPED.c.unhashed_before_ms))).scalar()
+        if not before_ms:
             return 0
-        return -(-(max(times) + CLOCK_AHEAD_MS) // HOUR_MS) * HOUR_MS
+        return -(-(int(before_ms) + CLOCK_AHEAD_MS) // HOUR_MS) * HOUR_MS
 
     def hour(self, span: Span, hour: int) -> HourSets:
         """The hashes of one hour of the span.
@@ -131,6 +129,8 @@ class ComparedReader(JournalReading):
             for link, direction, number, header_hash in rows:
                 is_known = number <= ends[link, direction].acknowledged
                 (acknowledged if is_known else unacknowledged).add(header_hash)
+            for item in _gone(connection, part, hour):
+                (acknowledged if item.acknowledged else unacknowledged).add(item.header_hash)
         return HourSets(hour, acknowledged.done(), unacknowledged.done())
 
     def describe(self, span: Span, hour: int, wanted: Collection[bytes]) -> tuple[ParcelPlace, ...]:
@@ -153,31 +153,11 @@ class ComparedReader(JournalReading):
                         number <= end.acknowledged, max(end.recorded, number),
                     )
                 )  # fmt: skip
+            found += _describe_gone(
+                connection,
+                [item for item in _gone(connection, part, hour) if item.header_hash in hashes],
+            )
         return tuple(sorted(found, key=lambda item: item.header_hash))
-
-
-def _dropped_before_ms(connection: Connection, slot: int, first: int) -> int:
-    """A time before which all was recorded that a slot has dropped."""
-    left = connection.execute(
-        select(PARCELS.c.recorded_at_ms).where(PARCELS.c.slot == slot, PARCELS.c.idx == first)
-    ).scalar()
-    if left is not None:
-        return int(left)
-    archived = connection.execute(
-        select(func.max(ARCHIVES.c.last_at_ms)).where(
-            ARCHIVES.c.slot == slot, ARCHIVES.c.end_idx >= first
-        )
-    ).scalar()
-    # All was dropped, and none of it archived: nobody remembers when the last was.
-    return MAX_TIME_MS if archived is None else int(archived)
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    """Of a link and direction: the last parcel acknowledged, and the last recorded; -1 for none."""
-
-    acknowledged: int
-    recorded: int
 
 
 def _parcels(connection: Connection, span: Span, *more: ColumnElement[Any]) -> Select[Any]:
@@ -187,49 +167,57 @@ def _parcels(connection: Connection, span: Span, *more: ColumnElement[Any]) -> S
 
 def _within(connection: Connection, span: Span) -> tuple[Any, ...]:
     """The conditions of a span; one index has them all."""
-    name = connection.execute(select(NAMES.c.id).where(NAMES.c.text == span.peer)).scalar()
     return (
-        # A peer whose name was never written has sent nothing; no parcel has this number.
-        PARCELS.c.peer == (-1 if name is None else name),
+        PARCELS.c.peer == _name(connection, span.peer),
         PARCELS.c.sealed_at_ms >= span.from_ms,
         PARCELS.c.sealed_at_ms < span.until_ms,
     )
 
 
-def _ends(connection: Connection, span: Span) -> dict[tuple[int, int], _End]:
+def _describe_gone(connection: Connection, gone: Sequence[GoneParcel]) -> Iterator[ParcelPlace]:
+    wanted = {item.link for item in gone}
+    links = select(LINKS.c.id, LINKS.c.link_id).where(LINKS.c.id.in_(wanted)).subquery()
+    ids = {int(row.id): bytes(row.link_id) for row in connection.execute(select(links))}
+    left, last = link_ends(connection, links, links.c.id), last_gone(connection, wanted)
+    for item in gone:
+        key = (item.link, item.direction)
+        newest = max(left[key].recorded, last.get(key, item.number), item.number)
+        sent = DIRECTIONS[item.direction] is Direction.SENT
+        yield ParcelPlace(
+            item.header_hash, ids[item.link], sent, item.number, item.sealed_at_ms,
+            item.acknowledged, newest,
+        )  # fmt: skip
+
+
+def _name(connection: Connection, peer: str) -> int:
+    """A peer's number; one whose name was never written has sent nothing, and no parcel has it."""
+    name = connection.execute(select(NAMES.c.id).where(NAMES.c.text == peer)).scalar()
+    return -1 if name is None else int(name)
+
+
+def _ends(connection: Connection, span: Span) -> dict[tuple[int, int], LinkDirection]:
     """How far each link and direction goes that has parcels in the span."""
     links = select(PARCELS.c.link).where(*_within(connection, span)).distinct().subquery()
-    query = select(links.c.link, *(_newest_header(links.c.link, place) for place in (0, 1)))
-    found: dict[tuple[int, int], _End] = {}
-    for link, *headers in _rows(connection, query):
-        fields = [None if header is None else _parsed(header) for header in headers]
-        for direction, own in enumerate(fields):
-            # What goes one way acknowledges what came the other.
-            other = fields[1 - direction]
-            received = None if other is None else other.received
-            found[link, direction] = _End(
-                -1 if received is None else received.number, -1 if own is None else own.number
-            )
-    return found
+    return link_ends(connection, links, links.c.link)
 
 
-def _parsed(header: bytes) -> HeaderFields | None:
-    try:
-        return parse_header(header)
-    except SimpulError:
-        # `verify` names it; here it says nothing.
-        return None
+def _gone(connection: Connection, span: Span, hour: int) -> Iterator[GoneParcel]:
+    """The dropped parcels of one hour that are in the span."""
+    for item in gone_parcels(connection, _name(connection, span.peer), hour):
+        if span.from_ms <= item.sealed_at_ms < span.until_ms:
+            yield item
 
 
-def _newest_header(link: ColumnElement[int], direction: int) -> ScalarSelect[bytes]:
-    newest = PARCELS.alias()
-    return (
-        select(newest.c.header)
-        .where(newest.c.link == link, newest.c.direction == direction)
-        .order_by(newest.c.number.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
+def _count_gone(connection: Connection, span: Span) -> dict[int, int]:
+    """How many parcels were dropped of each hour, in order; one without any isn't there."""
+    hours = range(span.from_ms // HOUR_MS, -(-span.until_ms // HOUR_MS))
+    counts = count_gone(connection, _name(connection, span.peer), hours)
+    # Of an hour that isn't all in the span they're counted one by one.
+    for hour in {hours.start, hours.stop - 1} & counts.keys():
+        part = span.hour(hour)
+        if part.until_ms - part.from_ms < HOUR_MS:
+            counts[hour] = sum(1 for _ in _gone(connection, part, hour))
+    return counts
 
 
 def _rows(connection: Connection, query: Select[Any]) -> Iterator[Any]:

@@ -52,8 +52,8 @@ class ComparedHour:
     """An hour in which either side has parcels, and what was found in it.
 
     `regarded` counts parcels that both sides have and only one calls acknowledged. Where either
-    side has dropped parcels of an hour that differs, nothing is looked for: what isn't there may be
-    in its archives.
+    side dropped parcels of an hour that differs, by a version that kept nothing to compare, nothing
+    is looked for: what isn't there may be in its archives.
     """
 
     here: HourDigest

@@ -1,8 +1,8 @@
 """Takes parcels out of a journal, a few at a time; what stays keeps the tree provable.
 
 **Only the oldest.** A slot's parcels are dropped from its first on, without a gap. Of each its
-leaf's data stays, and of each link the last one's hash: proofs, checkpoints and chains hold as
-before.
+leaf's data stays and what other nodes compare, and of each link the last one's hash: proofs,
+checkpoints and chains hold as before, and a loss at the other side is still found.
 
 **Never in the way.** One transaction takes a few milliseconds: as many entries as the time of the
 one before lets expect. What is read is read before it, and between two there is a rest in which
@@ -29,6 +29,7 @@ from typing import Any, Final
 from sqlalchemy import (
     Connection,
     Engine,
+    Row,
     Table,
     delete,
     exists,
@@ -41,6 +42,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
+from node.journal.archive.gone import keep_gone
 from node.journal.archive.leaves import first_kept, keep_leaves
 from node.journal.archive.tables import ARCHIVES, CUT_CALLS, DROPPED, LINK_TAILS
 from node.journal.kept.tables import KEPT_KEYS, KEPT_PARTS, PERSONS
@@ -95,6 +97,7 @@ class _Batch:
     first: int
     end: int
     leaves: tuple[bytes, ...]
+    rows: tuple[Row[Any], ...]
     # By link and direction: the number and header hash of the last.
     tails: dict[tuple[int, int], tuple[int, bytes]]
     entries: int
@@ -144,6 +147,7 @@ class Dropper:
             began = monotonic()
             _move_on(connection, slot, batch)
             keep_leaves(connection, slot, batch.first, batch.leaves)
+            keep_gone(connection, slot, batch.rows)
             _keep_tails(connection, batch)
             calls = _drop_rows(connection, slot, batch, salts=salts)
             _drop_calls(connection, calls, before_ms)
@@ -306,6 +310,7 @@ def _batch(
         .limit(MAX_PARCELS)
     )
     leaves: list[bytes] = []
+    gone: list[Row[Any]] = []
     tails: dict[tuple[int, int], tuple[int, bytes]] = {}
     entries = 0
     for row in rows:
@@ -319,11 +324,12 @@ def _batch(
         if row.recorded_at_ms >= before_ms or too_many:
             break
         entries += count
+        gone.append(row)
         leaves.append(digest(JOURNAL_LEAF, bytes(row.header), bytes(row.seal)))
         tails[row.link, row.direction] = (int(row.number), bytes(row.header_hash))
     if len(leaves) == 0:
         return None
-    return _Batch(first, first + len(leaves), tuple(leaves), tails, entries)
+    return _Batch(first, first + len(leaves), tuple(leaves), tuple(gone), tails, entries)
 
 
 def _move_on(connection: Connection, slot: int, batch: _Batch) -> None:
@@ -331,7 +337,9 @@ def _move_on(connection: Connection, slot: int, batch: _Batch) -> None:
     if batch.first == 0:
         there = connection.execute(select(DROPPED.c.first).where(DROPPED.c.slot == slot)).first()
         if there is None:
-            connection.execute(insert(DROPPED), {"slot": slot, "first": batch.end})
+            connection.execute(
+                insert(DROPPED), {"slot": slot, "first": batch.end, "unhashed_before_ms": 0}
+            )
             return
     done = connection.execute(
         update(DROPPED)

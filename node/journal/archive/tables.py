@@ -1,7 +1,8 @@
 """The tables of what was archived and dropped. A change here needs a new migration, as in `tables`.
 
 What stays of a dropped parcel is its leaf's data, 32 bytes: from these every hash of the tree is
-made, so that proofs and checkpoints of any size can still be made and checked.
+made, so that proofs and checkpoints of any size can still be made and checked. And what two nodes
+compare of it, 44 bytes, so that neither loses a record unseen by having archived the other's.
 
 Source: docs/spec, "Archives: what stays in the journal".
 """
@@ -18,6 +19,24 @@ DROPPED: Final = Table(
     METADATA,
     Column("slot", SmallInteger, primary_key=True),
     Column("first", BigInteger, nullable=False),
+    # Before this time all was recorded that was dropped without a word in `dropped_parcels`, by a
+    # version that had none; 0 where nothing was.
+    Column("unhashed_before_ms", BigInteger, nullable=False),
+)
+
+# What is compared of parcels that were dropped at once: with one peer, sealed within one hour since
+# the epoch, of one link's end and direction. `idx` is the first one's.
+DROPPED_PARCELS: Final = Table(
+    "dropped_parcels",
+    METADATA,
+    Column("peer", BigInteger, primary_key=True),
+    Column("hour", BigInteger, primary_key=True),
+    Column("slot", SmallInteger, primary_key=True),
+    Column("idx", BigInteger, primary_key=True),
+    Column("link", BigInteger, nullable=False),
+    Column("direction", SmallInteger, nullable=False),
+    # As node.journal.archive.gone packs them.
+    Column("parcels", LargeBinary, nullable=False),
 )
 
 # The leaf data of up to 256 dropped parcels, 32 bytes each, from `idx` * 256 on.

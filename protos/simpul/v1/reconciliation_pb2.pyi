@@ -60,8 +60,9 @@ class CompareHoursResponse(_message.Message):
     """Up to where the digest goes: what was sealed later may still be under way."""
     digest: _builtins.bytes
     held_from_ms: _builtins.int
-    """The beginning of the first hour from which on the answering node has dropped nothing. What it had
-    of the hours before may be in its archives. 0: it has dropped nothing at all.
+    """The beginning of the first hour from which on the answering node has what is compared of every
+    parcel, also of those that it dropped. What it had of the hours before may be in its archives.
+    0: it has always kept that.
     """
     @_builtins.property
     def hours(self) -> _containers.RepeatedCompositeFieldContainer[Global___HourDigest]:

@@ -2803,9 +2803,11 @@ class ReconciliationSummary(_message.Message):
     """Of questions and answers, without the parcels that carry them."""
     answered_bytes: _builtins.int
     archived_hours: _builtins.int
-    """Hours that differ and aren't compared, because either side has dropped parcels of them."""
+    """Hours that differ and aren't compared, because either side dropped parcels of them by a version
+    that kept nothing to compare.
+    """
     held_from_here_ms: _builtins.int
-    """From when on each side has dropped nothing; 0 where it never has."""
+    """From when on each side has what is compared of every parcel; 0 where it always had."""
     held_from_there_ms: _builtins.int
     def __init__(
         self,

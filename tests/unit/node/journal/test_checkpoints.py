@@ -20,7 +20,13 @@ from security.merkle import leaf_hash
 from security.tiles import consistency_path, inclusion_path, root_of
 from tests.conformance import fixed
 from tests.unit.node.journal.builder import Link
-from tests.unit.node.journal.support import BEFORE_SIDES, read, tamper, write
+from tests.unit.node.journal.support import (
+    BEFORE_DROPPED_PARCELS,
+    BEFORE_SIDES,
+    read,
+    tamper,
+    write,
+)
 
 KEY = fixed.key("a node")
 
@@ -174,6 +180,7 @@ def test_a_journal_of_the_first_version_gets_its_nodes(path: Path) -> None:
     wanted = read(path, "SELECT * FROM tree_nodes")
     salts = read(path, "SELECT * FROM salts ORDER BY slot, idx")
     connection = sqlite3.connect(path)
+    connection.executescript(BEFORE_DROPPED_PARCELS)
     connection.executescript(BEFORE_SIDES)
     connection.executescript(
         "DROP TABLE tree_nodes; DROP TABLE checkpoints; DROP TABLE timestamps;"

@@ -1,10 +1,12 @@
 """What two nodes compare, in each kind of place."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from node.journal import compared
+from node.journal.archive.dropping import Dropper
 from node.journal.compared import ComparedReader, HourSets, Span
 from node.journal.model import LinkEnd, ParcelRecord
 from node.journal.place import Place
@@ -143,3 +145,48 @@ def test_an_index_finds_them(path: Path, columns: str) -> None:
     plan = read(path, f"EXPLAIN QUERY PLAN SELECT {columns} FROM parcels WHERE {wanted}")  # noqa: S608
     assert "parcels_peer" in str(plan)
     assert ("COVERING" in str(plan)) is ("count" in columns)
+
+
+@pytest.mark.parametrize("dropped", [1, 3, 5, 6])
+def test_what_was_dropped_is_compared_as_before(place: Place, dropped: int) -> None:
+    link, cut = Link("link"), Link("cut")
+    asked = parcel(link, 0.1)
+    answered = answer(link, 0.2, asked)
+    elsewhere = parcel(Link("other", peer="ID/~wakatobi-1"), 0.3)
+    receipt = parcel(link, 0.4, answered)
+    lost, late = parcel(cut, 0.5), parcel(link, 1.5)
+    records = [asked, answered, elsewhere, receipt, lost, late]
+    write(place, records, at_ms=AT_MS)
+    half = Span(PEER, AT_MS, AT_MS + HOUR_MS * 3 // 10)
+    before = _looked_at(place, records, SPAN), _looked_at(place, records, half)
+    assert [len(found) for _, hours, _ in before for found in hours] == [4, 1, 0, 2, 0, 0]
+    with closing(Dropper(place)) as dropper:
+        while dropper.drop_some(0, dropped, AT_MS + HOUR_MS) > 0:
+            pass
+    assert (_looked_at(place, records, SPAN), _looked_at(place, records, half)) == before
+
+
+def _looked_at(
+    place: Place, records: list[ParcelRecord], span: Span
+) -> tuple[dict[int, int], list[list[bytes]], list[tuple[ParcelPlace, ...]]]:
+    """All that a comparison is told."""
+    hashes = [record.header_hash for record in records]
+    hours = range(HOUR, HOUR + 3)
+    with ComparedReader(place) as reader:
+        assert reader.held_from_ms() == 0
+        sets = [reader.hour(span, hour) for hour in hours]
+        return (
+            reader.counts(span),
+            [[*found.acknowledged.under(""), *found.unacknowledged.under("")] for found in sets],
+            [reader.describe(span, hour, hashes) for hour in hours],
+        )
+
+
+def test_what_is_left_of_dropped_parcels_is_of_whole_ones(path: Path) -> None:
+    write(path, [parcel(Link(), 0)], at_ms=AT_MS)
+    with closing(Dropper(path)) as dropper:
+        assert dropper.drop_some(0, 1, AT_MS + HOUR_MS) == 1
+    tamper(path, ("UPDATE dropped_parcels SET parcels = substr(parcels, 1, 43)",))
+    with pytest.raises(SimpulError) as caught:
+        hour_of(path)
+    assert caught.value.code is Code.JOURNAL_CORRUPT

@@ -17,7 +17,13 @@ from node.journal.verify import verify
 from security.errors import Code, SimpulError
 from security.kinds import EntryKind
 from tests.unit.node.journal.builder import Link, open_entry, unary_call
-from tests.unit.node.journal.support import BEFORE_SIDES, read, tamper, write
+from tests.unit.node.journal.support import (
+    BEFORE_DROPPED_PARCELS,
+    BEFORE_SIDES,
+    read,
+    tamper,
+    write,
+)
 
 
 def test_head_is_the_newest_migration() -> None:
@@ -78,6 +84,7 @@ def test_calls_of_an_older_version_are_found_by_side_and_peer(path: Path) -> Non
     wanted = [row[:1] + row[2:] for row in read(path, every)]
     assert len({row[1:] for row in wanted}) == 3
     connection = sqlite3.connect(path)
+    connection.executescript(BEFORE_DROPPED_PARCELS)
     connection.executescript(BEFORE_SIDES)
     connection.execute("UPDATE alembic_version SET version_num = '0008'")
     connection.commit()

@@ -1,6 +1,7 @@
 """Two nodes' journals compared: the asking side against the answering one, without a network."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ import pytest
 
 from node.journal.archive.dropping import Dropper
 from node.journal.model import Direction, LinkEnd, ParcelRecord
+from node.journal.sqlite_store import SqliteJournalStore
 from node.reconciliation import asking, wire
 from node.reconciliation.answering import Answering
 from node.reconciliation.asking import ComparedHour, Event, Progress, Reconciling, Summary
@@ -22,7 +24,7 @@ from security.parcel import Received
 from security.reconcile import HOUR_MS, Difference, Finding, hours_digest
 from simpul.v1 import reconciliation_pb2 as pb
 from tests.unit.node.journal.builder import ME, NOW_MS, PEER, Link, close_entry, open_entry
-from tests.unit.node.journal.support import tamper, write
+from tests.unit.node.journal.support import BEFORE_DROPPED_PARCELS, tamper, write
 
 HOUR = NOW_MS // HOUR_MS
 AT_MS = HOUR * HOUR_MS
@@ -173,18 +175,102 @@ def spread(link: Link, hours: int) -> list[list[ParcelRecord]]:
     return found
 
 
-@pytest.mark.parametrize("other_way", [False, True])
-@pytest.mark.parametrize("unarchived", [False, True])
-async def test_what_one_side_has_dropped_is_archived_and_not_missing(
-    two: Two, other_way: bool, unarchived: bool
-) -> None:
-    for hour, records in enumerate(spread(Link(), 4)):
+def over_hours(two: Two, hours: int = 4) -> list[list[ParcelRecord]]:
+    """Calls over some hours, recorded on both sides within moments; two days ago by now."""
+    found = spread(Link(), hours)
+    for hour, records in enumerate(found):
         at_ms = AT_MS + hour * HOUR_MS + 10
         write(two.here, records, at_ms=at_ms)
         write(two.there, [mirrored(record) for record in records], slot=3, at_ms=at_ms)
     two.now_ms = AT_MS + 48 * HOUR_MS
+    return found
+
+
+BOTH_WAYS = pytest.mark.parametrize("other_way", [False, True], ids=["here asks", "there asks"])
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("dropped", [1, 5, 16, 17])
+async def test_records_that_agree_agree_when_one_side_has_dropped_its_parcels(
+    two: Two, dropped: int, other_way: bool
+) -> None:
+    over_hours(two)
+    before = summary(await two.compare(other_way=other_way))
+    drop(two.there, dropped, slot=3)
+    found = summary(await two.compare(other_way=other_way))
+    assert found == before
+    assert (found.questions, found.differences, found.parcels) == (1, 0, 17)
+
+
+@BOTH_WAYS
+async def test_a_loss_in_an_hour_that_the_other_side_has_dropped_is_found(
+    two: Two, other_way: bool
+) -> None:
+    hours = over_hours(two)
+    drop(two.there, 17, slot=3)
+    gone = hours[1][2]
+    two.forget(two.here, gone)
+    events = await two.compare(other_way=other_way)
+    (found,) = differences(events)
+    assert found.finding is (Finding.MISSING_THERE if other_way else Finding.MISSING_HERE)
+    assert found.place.header_hash == gone.header_hash
+    assert (found.place.number, found.place.link_id) == (gone.number, gone.link_id)
+    assert (found.place.sealed_at_ms, found.place.acknowledged) == (gone.sealed_at_ms, True)
+    assert found.place.sent is not other_way
+    assert found.serious
+    assert summary(events).archived_hours == 0
+
+
+async def test_what_was_never_there_is_found_when_both_sides_have_dropped(two: Two) -> None:
+    """One side's record was shorter by a call before either dropped anything."""
+    hours = over_hours(two)
+    asked, answered = call(other := Link("other"), 50, AT_MS + 50)
+    receipt = other.sent(sealed_at_ms=AT_MS + 60, received=_last(other, Direction.RECEIVED))
+    write(two.here, [asked, answered, receipt], at_ms=AT_MS + 70)
+    drop(two.here, 20)
+    drop(two.there, 17, slot=3)
+    events = await two.compare()
+    found = differences(events)
+    assert {item.place.header_hash for item in found} == {
+        item.header_hash for item in (asked, answered, receipt)
+    }
+    # The question was acknowledged; so was nothing that could have been under way.
+    assert [item.serious for item in found if item.place.header_hash == asked.header_hash] == [True]
+    assert all(item.finding is Finding.MISSING_THERE for item in found)
+    assert len(hours) == 4
+
+
+async def test_the_newest_of_a_dropped_link_is_still_known(two: Two) -> None:
+    """What a sender that was killed never recorded is no loss, also of a link that's gone."""
+    hours = over_hours(two)
+    last = hours[-1][-1]
+    two.forget(two.here, last)
+    drop(two.there, 17, slot=3)
+    (found,) = differences(await two.compare())
+    assert (found.finding, found.serious) == (Finding.MISSING_HERE, False)
+    assert found.there is not None
+    assert found.there.last_number == last.number
+
+
+async def test_another_parcel_in_the_place_of_a_dropped_one_is_different(two: Two) -> None:
+    hours = over_hours(two)
+    drop(two.there, 17, slot=3)
+    other = sha256(b"another header").digest()
+    where = "UPDATE parcels SET header_hash = ? WHERE header_hash = ?"
+    tamper(two.here, (where, (other, hours[0][0].header_hash)))
+    (found,) = differences(await two.compare())
+    assert (found.finding, found.serious) == (Finding.DIFFERENT, True)
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("unarchived", [False, True])
+async def test_what_an_older_version_dropped_is_archived_and_not_missing(
+    two: Two, other_way: bool, unarchived: bool
+) -> None:
+    over_hours(two)
     # Of the first hour all, and of the second one parcel.
     drop(two.there, 17 if unarchived else 5, slot=3)
+    as_dropped_before(two.there)
     events = await two.compare(other_way=other_way)
     found = summary(events)
     assert (found.differences, found.serious, found.more) == (0, 0, False)
@@ -199,14 +285,22 @@ async def test_what_one_side_has_dropped_is_archived_and_not_missing(
     assert found.questions == 1
 
 
-async def test_what_was_lost_after_the_last_drop_is_found(two: Two) -> None:
-    hours = spread(Link(), 4)
-    for hour, records in enumerate(hours):
-        at_ms = AT_MS + hour * HOUR_MS + 10
-        write(two.here, records, at_ms=at_ms)
-        write(two.there, [mirrored(record) for record in records], at_ms=at_ms)
-    two.now_ms = AT_MS + 48 * HOUR_MS
-    drop(two.there, 5)
+def as_dropped_before(place: Path) -> None:
+    """As a version left it that kept nothing to compare, and brought up to date."""
+    connection = sqlite3.connect(place)
+    connection.executescript(BEFORE_DROPPED_PARCELS)
+    connection.execute("UPDATE alembic_version SET version_num = '0009'")
+    connection.commit()
+    connection.close()
+    SqliteJournalStore.open(place).close()
+
+
+async def test_what_was_lost_after_an_older_version_dropped_some_is_found(two: Two) -> None:
+    hours = over_hours(two)
+    drop(two.there, 5, slot=3)
+    as_dropped_before(two.there)
+    # What is dropped from now on is compared again.
+    drop(two.there, 9, slot=3)
     two.forget(two.there, hours[2][1])
     events = await two.compare()
     (found,) = differences(events)
