@@ -186,7 +186,7 @@ def test_what_is_left_of_dropped_parcels_is_of_whole_ones(path: Path) -> None:
     write(path, [parcel(Link(), 0)], at_ms=AT_MS)
     with closing(Dropper(path)) as dropper:
         assert dropper.drop_some(0, 1, AT_MS + HOUR_MS) == 1
-    tamper(path, ("UPDATE dropped_parcels SET parcels = substr(parcels, 1, 43)",))
+    tamper(path, ("UPDATE dropped_parcels SET parcels = substr(parcels, 1, 43)", ()))
     with pytest.raises(SimpulError) as caught:
         hour_of(path)
     assert caught.value.code is Code.JOURNAL_CORRUPT
