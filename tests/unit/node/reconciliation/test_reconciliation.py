@@ -1,127 +1,33 @@
 """Two nodes' journals compared: the asking side against the answering one, without a network."""
 
 import asyncio
-import sqlite3
-from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
-from node.journal.archive.dropping import Dropper
-from node.journal.model import Direction, LinkEnd, ParcelRecord
-from node.journal.sqlite_store import SqliteJournalStore
 from node.reconciliation import asking, wire
 from node.reconciliation.answering import Answering
-from node.reconciliation.asking import ComparedHour, Event, Progress, Reconciling, Summary
+from node.reconciliation.asking import ComparedHour, Event, Progress, Reconciling
 from node.reconciliation.sets import JournalSets
 from security.errors import Code, SimpulError
 from security.identifiers import NodeId
 from security.parcel import Received
-from security.reconcile import HOUR_MS, Difference, Finding, hours_digest
+from security.reconcile import HOUR_MS, Finding, hours_digest
 from simpul.v1 import reconciliation_pb2 as pb
-from tests.unit.node.journal.builder import ME, NOW_MS, PEER, Link, close_entry, open_entry
-from tests.unit.node.journal.support import BEFORE_DROPPED_PARCELS, tamper, write
-
-HOUR = NOW_MS // HOUR_MS
-AT_MS = HOUR * HOUR_MS
-# When the two nodes compare: all that the tests seal is settled.
-LATER_MS = AT_MS + 5 * HOUR_MS
-
-
-def mirrored(record: ParcelRecord) -> ParcelRecord:
-    """A parcel as the other node journals it."""
-    other = Direction.RECEIVED if record.direction is Direction.SENT else Direction.SENT
-    end = LinkEnd.ACCEPTOR if record.end is LinkEnd.DIALLER else LinkEnd.DIALLER
-    return replace(record, direction=other, end=end, peer=ME)
-
-
-def call(link: Link, number: int, at_ms: int) -> list[ParcelRecord]:
-    """A call from here: its two parcels; the answer acknowledges, and so does the next question."""
-    asked = link.sent(
-        open_entry(number), sealed_at_ms=at_ms, received=_last(link, Direction.RECEIVED)
-    )
-    answered = link.received(
-        close_entry(number), sealed_at_ms=at_ms + 5, received=_last(link, Direction.SENT)
-    )
-    return [asked, answered]
-
-
-def _last(link: Link, direction: Direction) -> Received | None:
-    number = link.numbers.get(direction, 0)
-    return None if number == 0 else Received(number - 1, link.previous[direction])
-
-
-@dataclass
-class Two:
-    """Two nodes' journals. `here` asks as ME, `there` answers as PEER."""
-
-    folder: Path
-    now_ms: int = LATER_MS
-    questions: list[tuple[str, bytes]] = field(default_factory=list)
-    answer: Callable[[str, bytes], bytes] | None = None
-
-    @property
-    def here(self) -> Path:
-        return self.folder / "here.db"
-
-    @property
-    def there(self) -> Path:
-        return self.folder / "there.db"
-
-    def record(self, *records: ParcelRecord, slots: tuple[int, int] = (0, 0)) -> None:
-        write(self.here, records, slot=slots[0])
-        write(self.there, [mirrored(record) for record in records], slot=slots[1])
-
-    def forget(self, where: Path, record: ParcelRecord) -> None:
-        tamper(where, ("DELETE FROM parcels WHERE header_hash = ?", (record.header_hash,)))
-
-    async def compare(
-        self, from_ms: int = AT_MS, until_ms: int = LATER_MS, *, other_way: bool = False
-    ) -> list[Event]:
-        mine, theirs = (self.there, self.here) if other_way else (self.here, self.there)
-        asker, answerer = (PEER, ME) if other_way else (ME, PEER)
-        answering = Answering(
-            NodeId.parse(answerer), JournalSets(theirs, lambda: 0.0), lambda: self.now_ms
-        )
-
-        async def ask(method: str, question: bytes) -> bytes:
-            self.questions.append((method, question))
-            if self.answer is not None:
-                return self.answer(method, question)
-            return await answering.answer(NodeId.parse(asker), method, question)
-
-        work = Reconciling(JournalSets(mine, lambda: 0.0), ask, answerer)
-        return [event async for event in work.run(from_ms, until_ms, self.now_ms)]
-
-
-@pytest.fixture
-def two(tmp_path: Path) -> Two:
-    return Two(tmp_path)
-
-
-def summary(events: Sequence[Event]) -> Summary:
-    last = events[-1]
-    assert isinstance(last, Summary)
-    return last
-
-
-def differences(events: Sequence[Event]) -> list[Difference]:
-    hours = [event for event in events if isinstance(event, ComparedHour)]
-    return [item for hour in hours for item in hour.differences]
-
-
-def calls(count: int, link: Link, step_ms: int = 60_000) -> list[ParcelRecord]:
-    """Calls on a link, the last parcel of which is acknowledged by a receipt."""
-    found = [
-        item for number in range(count) for item in call(link, number, AT_MS + number * step_ms)
-    ]
-    last = AT_MS + count * step_ms
-    found.append(link.sent(sealed_at_ms=last, received=_last(link, Direction.RECEIVED)))
-    return found
+from tests.unit.node.journal.builder import ME, PEER, Link, close_entry, open_entry
+from tests.unit.node.journal.support import tamper, write
+from tests.unit.node.reconciliation.pair import (
+    AT_MS,
+    HOUR,
+    LATER_MS,
+    Two,
+    call,
+    calls,
+    differences,
+    mirrored,
+    summary,
+)
 
 
 async def test_equal_records_cost_a_question(two: Two) -> None:
@@ -155,157 +61,6 @@ async def test_what_one_side_has_lost_is_named_at_both(two: Two, other_way: bool
     assert found.place.sent is not other_way
     assert found.place.acknowledged is True
     assert summary(events).serious == 1
-
-
-def drop(place: Path, upto: int, *, slot: int = 0) -> None:
-    """Drop a slot's first parcels, as retention does."""
-    with closing(Dropper(place)) as dropper:
-        while dropper.drop_some(slot, upto, LATER_MS) > 0:
-            pass
-
-
-def spread(link: Link, hours: int) -> list[list[ParcelRecord]]:
-    """Two calls in each hour, and what acknowledges the last."""
-    found = [
-        [item for n in (0, 1) for item in call(link, 2 * hour + n, AT_MS + hour * HOUR_MS + n)]
-        for hour in range(hours)
-    ]
-    end_ms = AT_MS + hours * HOUR_MS - 1
-    found[-1].append(link.sent(sealed_at_ms=end_ms, received=_last(link, Direction.RECEIVED)))
-    return found
-
-
-def over_hours(two: Two, hours: int = 4) -> list[list[ParcelRecord]]:
-    """Calls over some hours, recorded on both sides within moments; two days ago by now."""
-    found = spread(Link(), hours)
-    for hour, records in enumerate(found):
-        at_ms = AT_MS + hour * HOUR_MS + 10
-        write(two.here, records, at_ms=at_ms)
-        write(two.there, [mirrored(record) for record in records], slot=3, at_ms=at_ms)
-    two.now_ms = AT_MS + 48 * HOUR_MS
-    return found
-
-
-BOTH_WAYS = pytest.mark.parametrize("other_way", [False, True], ids=["here asks", "there asks"])
-
-
-@BOTH_WAYS
-@pytest.mark.parametrize("dropped", [1, 5, 16, 17])
-async def test_records_that_agree_agree_when_one_side_has_dropped_its_parcels(
-    two: Two, dropped: int, other_way: bool
-) -> None:
-    over_hours(two)
-    before = summary(await two.compare(other_way=other_way))
-    drop(two.there, dropped, slot=3)
-    found = summary(await two.compare(other_way=other_way))
-    assert found == before
-    assert (found.questions, found.differences, found.parcels) == (1, 0, 17)
-
-
-@BOTH_WAYS
-async def test_a_loss_in_an_hour_that_the_other_side_has_dropped_is_found(
-    two: Two, other_way: bool
-) -> None:
-    hours = over_hours(two)
-    drop(two.there, 17, slot=3)
-    gone = hours[1][2]
-    two.forget(two.here, gone)
-    events = await two.compare(other_way=other_way)
-    (found,) = differences(events)
-    assert found.finding is (Finding.MISSING_THERE if other_way else Finding.MISSING_HERE)
-    assert found.place.header_hash == gone.header_hash
-    assert (found.place.number, found.place.link_id) == (gone.number, gone.link_id)
-    assert (found.place.sealed_at_ms, found.place.acknowledged) == (gone.sealed_at_ms, True)
-    assert found.place.sent is not other_way
-    assert found.serious
-    assert summary(events).archived_hours == 0
-
-
-async def test_what_was_never_there_is_found_when_both_sides_have_dropped(two: Two) -> None:
-    """One side's record was shorter by a call before either dropped anything."""
-    hours = over_hours(two)
-    asked, answered = call(other := Link("other"), 50, AT_MS + 50)
-    receipt = other.sent(sealed_at_ms=AT_MS + 60, received=_last(other, Direction.RECEIVED))
-    write(two.here, [asked, answered, receipt], at_ms=AT_MS + 70)
-    drop(two.here, 20)
-    drop(two.there, 17, slot=3)
-    events = await two.compare()
-    found = differences(events)
-    assert {item.place.header_hash for item in found} == {
-        item.header_hash for item in (asked, answered, receipt)
-    }
-    # The question was acknowledged; so was nothing that could have been under way.
-    assert [item.serious for item in found if item.place.header_hash == asked.header_hash] == [True]
-    assert all(item.finding is Finding.MISSING_THERE for item in found)
-    assert len(hours) == 4
-
-
-async def test_the_newest_of_a_dropped_link_is_still_known(two: Two) -> None:
-    """What a sender that was killed never recorded is no loss, also of a link that's gone."""
-    hours = over_hours(two)
-    last = hours[-1][-1]
-    two.forget(two.here, last)
-    drop(two.there, 17, slot=3)
-    (found,) = differences(await two.compare())
-    assert (found.finding, found.serious) == (Finding.MISSING_HERE, False)
-    assert found.there is not None
-    assert found.there.last_number == last.number
-
-
-async def test_another_parcel_in_the_place_of_a_dropped_one_is_different(two: Two) -> None:
-    hours = over_hours(two)
-    drop(two.there, 17, slot=3)
-    other = sha256(b"another header").digest()
-    where = "UPDATE parcels SET header_hash = ? WHERE header_hash = ?"
-    tamper(two.here, (where, (other, hours[0][0].header_hash)))
-    (found,) = differences(await two.compare())
-    assert (found.finding, found.serious) == (Finding.DIFFERENT, True)
-
-
-@BOTH_WAYS
-@pytest.mark.parametrize("unarchived", [False, True])
-async def test_what_an_older_version_dropped_is_archived_and_not_missing(
-    two: Two, other_way: bool, unarchived: bool
-) -> None:
-    over_hours(two)
-    # Of the first hour all, and of the second one parcel.
-    drop(two.there, 17 if unarchived else 5, slot=3)
-    as_dropped_before(two.there)
-    events = await two.compare(other_way=other_way)
-    found = summary(events)
-    assert (found.differences, found.serious, found.more) == (0, 0, False)
-    hours = [event for event in events if isinstance(event, ComparedHour)]
-    archived = [item.archived_here if other_way else item.archived_there for item in hours]
-    assert archived == ([True] * 4 if unarchived else [True, True, False, False])
-    assert not any(item.archived_there if other_way else item.archived_here for item in hours)
-    assert found.archived_hours == sum(archived)
-    held_ms = found.held_from_here_ms if other_way else found.held_from_there_ms
-    assert held_ms == AT_MS + (26 if unarchived else 2) * HOUR_MS
-    # One question, however many are gone: nothing is gone down into.
-    assert found.questions == 1
-
-
-def as_dropped_before(place: Path) -> None:
-    """As a version left it that kept nothing to compare, and brought up to date."""
-    connection = sqlite3.connect(place)
-    connection.executescript(BEFORE_DROPPED_PARCELS)
-    connection.execute("UPDATE alembic_version SET version_num = '0009'")
-    connection.commit()
-    connection.close()
-    SqliteJournalStore.open(place).close()
-
-
-async def test_what_was_lost_after_an_older_version_dropped_some_is_found(two: Two) -> None:
-    hours = over_hours(two)
-    drop(two.there, 5, slot=3)
-    as_dropped_before(two.there)
-    # What is dropped from now on is compared again.
-    drop(two.there, 9, slot=3)
-    two.forget(two.there, hours[2][1])
-    events = await two.compare()
-    (found,) = differences(events)
-    assert (found.finding, found.serious) == (Finding.MISSING_THERE, True)
-    assert summary(events).archived_hours == 2
 
 
 async def test_nothing_of_the_last_day_can_be_said_to_be_dropped(two: Two) -> None:
