@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from runtime.migrating import MIGRATING
 from security.errors import Code, SimpulError
 
-HEAD: Final = "0010"
+HEAD: Final = "0011"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 

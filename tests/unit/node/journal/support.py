@@ -14,7 +14,7 @@ from security.merkle import Frontier
 from tests.unit.node.journal.builder import NOW_MS
 
 LEASE_MS = 10_000
-# Undoes the journal's migration 0010, for tests of what it does.
+# Undoes the journal's migration 0011, for tests of what it does.
 BEFORE_DROPPED_PARCELS = """
 DROP TABLE dropped_parcels;
 ALTER TABLE dropped DROP COLUMN unhashed_before_ms;

@@ -158,7 +158,7 @@ def as_dropped_before(place: Path) -> None:
     """As a version left it that kept nothing to compare, and brought up to date."""
     connection = sqlite3.connect(place)
     connection.executescript(BEFORE_DROPPED_PARCELS)
-    connection.execute("UPDATE alembic_version SET version_num = '0009'")
+    connection.execute("UPDATE alembic_version SET version_num = '0010'")
     connection.commit()
     connection.close()
     SqliteJournalStore.open(place).close()
