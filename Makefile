@@ -72,8 +72,8 @@ interop: $(STAMP) ## Run gRPC's own cases and the long tests of fidelity, and wr
 	PYTHONPATH=.:protos $(BIN)/python -m tests.interop.table > docs/reference/interop.md
 
 .PHONY: chaos
-chaos: $(STAMP) ## Kill nodes and journals 200 times, break lines, take power and disk away (ARGS="-k nodes")
-	SIMPUL_CHAOS_ROUNDS=200 $(BIN)/python -m pytest tests/chaos $(ARGS)
+chaos: $(STAMP) ## Kill nodes and journals 200 times, break lines, power, disk; a federation for an hour (SECONDS=600, ARGS="-k nodes")
+	SIMPUL_CHAOS_ROUNDS=200 SIMPUL_CHAOS_SECONDS=$(or $(SECONDS),3600) $(BIN)/python -m pytest tests/chaos $(ARGS)
 
 .PHONY: fuzz
 fuzz: $(STAMP) ## Fuzz every parser for a while (ARGS="--seconds 600 entry note")

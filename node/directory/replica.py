@@ -16,6 +16,7 @@ Synchronous, and slow: call it through `asyncio.to_thread`. Calls queue behind o
 import secrets
 import shutil
 from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -235,6 +236,16 @@ class Replica:
         return self.current
 
     def _fetch_targets(self, verified: Verified) -> None:
+        # The next ones are verified while these go to the disk.
+        with ThreadPoolExecutor(1) as settler:
+            settling = [
+                settler.submit(_settle, parts) for parts in self._missing(verified, SYNC_TOGETHER)
+            ]
+            for done in settling:
+                done.result()
+
+    def _missing(self, verified: Verified, together: int) -> Iterator[Mapping[Path, Path]]:
+        """Fetches what isn't there: files without their names, by the names that they get."""
         parts: dict[Path, Path] = {}
         for path, file in verified.targets.items():
             if file.length > cap(f"{TARGETS}/{path}"):
@@ -245,10 +256,10 @@ class Replica:
             part = blob.with_name(f".{secrets.token_hex(8)}")
             verified.updater.download_target(file, str(part))
             parts[part] = blob
-            if len(parts) == SYNC_TOGETHER:
-                _settle(parts)
+            if len(parts) == together:
+                yield parts
                 parts = {}
-        _settle(parts)
+        yield parts
 
 
 def _settle(parts: Mapping[Path, Path]) -> None:

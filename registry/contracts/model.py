@@ -4,7 +4,7 @@ A contract is a package. Its revisions are numbered from 1; each is one descript
 published once for each service of the package (`registry.model.Contract`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -107,21 +107,33 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class KnownContract:
-    """A contract as it is compared with others: its newest revision."""
+    """What of a contract is compared with others: its newest revision."""
 
     package: str
     revision: int
     owner: MemberId
     descriptor_set: bytes
     comments: tuple[Comment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ListedContract:
+    """A contract that a new one is compared with. Its content is read only where it's needed."""
+
+    package: str
+    revision: int
+    owner: MemberId
     # Members that implement it.
-    users: tuple[MemberId, ...] = ()
+    users: tuple[MemberId, ...]
+    # Another one where the content is another.
+    content: bytes
+    read: Callable[[], KnownContract]
 
 
 class Comparer(Protocol):
     """Finds the contracts that are most like a new one."""
 
-    def closest(self, new: KnownContract, known: Sequence[KnownContract]) -> tuple[Likeness, ...]:
+    def closest(self, new: KnownContract, known: Sequence[ListedContract]) -> tuple[Likeness, ...]:
         """Those worth showing, the closest first. Pure: nothing but its arguments counts."""
         ...
 
@@ -129,7 +141,7 @@ class Comparer(Protocol):
 class NoComparer:
     """Finds nothing like anything."""
 
-    def closest(self, new: KnownContract, known: Sequence[KnownContract]) -> tuple[Likeness, ...]:
+    def closest(self, new: KnownContract, known: Sequence[ListedContract]) -> tuple[Likeness, ...]:
         """None."""
         del new, known
         return ()

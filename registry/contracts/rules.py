@@ -3,10 +3,10 @@
 The numbers are those of a change's steps in `registry.rules`: 8 whose it is, 10 what it holds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from registry.contracts.model import Card, KnownContract, Likeness
+from registry.contracts.model import Card, KnownContract, Likeness, ListedContract
 from security.contract import check_sound, parse_descriptor_set
 from security.contract_breaking import breaking_changes
 from security.contract_card import Maturity, package_of
@@ -16,6 +16,10 @@ from security.identifiers import MemberId
 
 # Of what breaks, and of what changed; the rest is counted.
 MAX_SHOWN: Final = 20
+# Of one member. Each is kept with its descriptor set, for ever.
+MAX_OPEN: Final = 50
+MAX_A_DAY: Final = 500
+DAY_MS: Final = 24 * 60 * 60 * 1000
 
 PUBLISH: Final = "publish_contract"
 SET: Final = "set_contract"
@@ -65,12 +69,13 @@ def services_in(descriptor_set: bytes, package: str) -> tuple[str, ...]:
     )
 
 
-def check_follows(package: str, follows: int, contents: Sequence[bytes]) -> None:
+def check_follows(
+    package: str, follows: int, newest: int, content_of: Callable[[int], bytes]
+) -> None:
     """A revision follows the newest one; raises CONFLICT, which says what changed meanwhile.
 
-    `contents`: the descriptor sets of the revisions, from 1 on.
+    `content_of` gives the descriptor set of a revision, by its number.
     """
-    newest = len(contents)
     if follows == newest:
         return
     if follows > newest:
@@ -78,8 +83,8 @@ def check_follows(package: str, follows: int, contents: Sequence[bytes]) -> None
     elif follows == 0:
         what = f"{package} is published already: its newest revision is {newest}"
     else:
-        before = package_shape(contents[follows - 1], package)
-        changed = ", ".join(changes(before, package_shape(contents[-1], package)))
+        before = package_shape(content_of(follows), package)
+        changed = ", ".join(changes(before, package_shape(content_of(newest), package)))
         what = f"revision {newest} of {package} came after {follows}: {changed}"
     raise SimpulError(
         Code.CONFLICT,
@@ -102,6 +107,23 @@ def changes(before: Shape, after: Shape) -> list[str]:
         return ["nothing that is defined, only comments or terms"]
     more = len(said) - MAX_SHOWN
     return said if more <= 0 else [*said[:MAX_SHOWN], f"and {more} more"]
+
+
+def check_room(package: str, *, still_open: int, lately: int) -> None:
+    """A member has so many submissions at once, and makes so many in a day; raises OVERLOADED."""
+    if still_open >= MAX_OPEN:
+        raise SimpulError(
+            Code.OVERLOADED,
+            f"{still_open} submissions of this member wait for a decision: withdraw some, or wait, "
+            "before the next",
+            package=package,
+        )
+    if lately >= MAX_A_DAY:
+        raise SimpulError(
+            Code.OVERLOADED,
+            f"this member has made {lately} submissions within a day: go on tomorrow",
+            package=package,
+        )
 
 
 def check_breaks_nothing(package: str, before: bytes, after: bytes) -> None:
@@ -138,7 +160,7 @@ def of_one_line(package: str, other: str) -> bool:
     return stem(package) == stem(other)
 
 
-def compared_with(new: KnownContract, known: Sequence[KnownContract]) -> list[KnownContract]:
+def compared_with(new: KnownContract, known: Sequence[ListedContract]) -> list[ListedContract]:
     """The contracts that a new one may be too much like: not its own, nor its owner's before."""
     return [
         item

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from sqlmodel import Session
 
 from registry.contracts import rules as contract_rules
+from registry.contracts.listed import listed_contracts
 from registry.contracts.model import (
     Card,
     Event,
@@ -20,6 +21,7 @@ from registry.contracts.model import (
     SubmissionState,
 )
 from registry.contracts.publishing import add_revision, descriptor_set_of
+from registry.contracts.rules import DAY_MS
 from registry.contracts.states import Act, follows
 from registry.membership import Act as By
 from registry.model import Node, Touched
@@ -33,7 +35,7 @@ from registry.rules import (
     statement_in_force,
     step,
 )
-from registry.store import cards, contracts, members, nodes, services, submissions
+from registry.store import cards, members, nodes, submissions
 from security.contract_card import Comment, ContractTermsView, package_of
 from security.contract_comments import comments_of, without_comments
 from security.contract_lint import advice
@@ -94,6 +96,9 @@ def submit(session: Session, registrar: Registrar, sent: Sent, now_ms: int) -> D
             PROTOSET_*, with the number of its step.
     """
     plan = _judge(session, registrar, sent.change, sent.node, now_ms)
+    with step(10):
+        still_open, lately = submissions.counts(session, plan.member, now_ms - DAY_MS)
+        contract_rules.check_room(plan.package, still_open=still_open, lately=lately)
     before = None if plan.card is None else plan.card.terms.maturity
     because = contract_rules.waits_because(
         sent.change.kind_name, plan.terms.maturity, before, plan.likenesses,
@@ -259,8 +264,11 @@ def _judge_revision(
 ) -> _Judged:
     contract_rules.check_content(kind.descriptor_set, kind.package)
     known = cards.revisions(session, kind.package)
-    contents = [descriptor_set_of(session, revision) for revision in known]
-    contract_rules.check_follows(kind.package, kind.follows, contents)
+
+    def content_of(number: int) -> bytes:
+        return descriptor_set_of(session, known[number - 1])
+
+    contract_rules.check_follows(kind.package, kind.follows, len(known), content_of)
     comments = comments_of(kind.descriptor_set, kind.package)
     bare = without_comments(kind.descriptor_set)
     terms = kind.terms or (ContractTermsView() if card is None else card.terms)
@@ -280,8 +288,9 @@ def _judge_revision(
         likenesses = closest(session, registrar, new)
         contract_rules.check_close(kind.package, likenesses, kind.why_not)
         return replace(plan, likenesses=likenesses)
-    contract_rules.check_breaks_nothing(kind.package, contents[-1], bare)
-    if package_shape(contents[-1], kind.package) == package_shape(bare, kind.package):
+    newest = content_of(len(known))
+    contract_rules.check_breaks_nothing(kind.package, newest, bare)
+    if package_shape(newest, kind.package) == package_shape(bare, kind.package):
         if comments == known[-1].comments and terms == card.terms:
             raise _nothing(card.package)
         # The same contract in other words: they are the newest revision's from now on.
@@ -312,37 +321,8 @@ def check_is_new(
 
 def closest(session: Session, registrar: Registrar, new: KnownContract) -> tuple[Likeness, ...]:
     """The contracts most like a new one, without those that it may be like."""
-    known = contract_rules.compared_with(new, known_contracts(session))
+    known = contract_rules.compared_with(new, listed_contracts(session))
     return registrar.comparer.closest(new, known)
-
-
-def known_contracts(session: Session) -> tuple[KnownContract, ...]:
-    """Every contract's newest revision, with who implements it: what new ones are compared with."""
-    users: dict[bytes, set[MemberId]] = {}
-    for member in members.every(session):
-        for service in services.of_member(session, member.id):
-            users.setdefault(service.contract, set()).add(member.id)
-    found = []
-    for card in cards.every(session):
-        revisions = cards.revisions(session, card.package)
-        files = {
-            file
-            for revision in revisions
-            for _, file in contracts.files_of_set(session, card.package, revision.descriptor_sha256)
-        }
-        by = {member for file in files for member in users.get(file, ())}
-        newest = revisions[-1]
-        found.append(
-            KnownContract(
-                card.package,
-                newest.number,
-                card.owner,
-                descriptor_set_of(session, newest),
-                newest.comments,
-                tuple(sorted(by, key=str)),
-            )
-        )
-    return tuple(found)
 
 
 def _carry_out(session: Session, approved: Submission, plan: _Judged, by: By) -> Done:

@@ -5,11 +5,10 @@ the answer depends on nothing but the arguments.
 """
 
 from collections.abc import Sequence
-from hashlib import sha256
 from threading import Lock
 from typing import Final
 
-from registry.contracts.model import KnownContract, Likeness
+from registry.contracts.model import KnownContract, Likeness, ListedContract
 from registry.similarity.compare import THRESHOLD
 from registry.similarity.features import Features, features
 from registry.similarity.index import Found, SimilarityIndex
@@ -32,7 +31,7 @@ class SimilarityComparer:
         # A registry's other threads may ask, too.
         self._lock = Lock()
 
-    def closest(self, new: KnownContract, known: Sequence[KnownContract]) -> tuple[Likeness, ...]:
+    def closest(self, new: KnownContract, known: Sequence[ListedContract]) -> tuple[Likeness, ...]:
         """Those worth showing, the closest first."""
         by_package = {item.package: item for item in known}
         with self._lock:
@@ -44,17 +43,16 @@ class SimilarityComparer:
             if item.likeness.value >= LEAST_SHOWN
         )
 
-    def _hold(self, known: dict[str, KnownContract]) -> None:
+    def _hold(self, known: dict[str, ListedContract]) -> None:
         for package in self._held.keys() - known.keys():
             self._index.remove(package)
             del self._held[package]
         for package, item in known.items():
-            content = _content(item)
-            if self._held.get(package) != content:
-                self._index.put(_features(item))
-                self._held[package] = content
+            if self._held.get(package) != item.content:
+                self._index.put(_features(item.read()))
+                self._held[package] = item.content
 
-    def _told(self, found: Found, other: KnownContract) -> Likeness:
+    def _told(self, found: Found, other: ListedContract) -> Likeness:
         return Likeness(
             package=other.package,
             revision=other.revision,
@@ -85,10 +83,3 @@ def shared(found: Found) -> tuple[str, ...]:
 def _features(contract: KnownContract) -> Features:
     comments = {item.element: item.leading for item in contract.comments}
     return features(contract.descriptor_set, contract.package, comments)
-
-
-def _content(contract: KnownContract) -> bytes:
-    digest = sha256(contract.descriptor_set)
-    for comment in contract.comments:
-        digest.update(comment.element.encode() + b"\0" + comment.leading.encode() + b"\0")
-    return digest.digest()

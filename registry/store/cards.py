@@ -1,5 +1,7 @@
 """Contracts' cards and their revisions. Neither is ever removed."""
 
+from dataclasses import dataclass
+
 from sqlalchemy import Column, update
 from sqlmodel import Field, Session, SQLModel, col, select
 
@@ -35,6 +37,18 @@ class RevisionRow(SQLModel, table=True):
     descriptor_sha256: bytes = Field(sa_column=Column(BYTES, nullable=False))
     # A serialised simpul.v1.ContractDocumentation with nothing but comments.
     comments: bytes = Field(sa_column=Column(BYTES, nullable=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A contract and its newest revision, without what may be large."""
+
+    package: str
+    # The card's.
+    number: int
+    owner: MemberId
+    revision: int
+    descriptor_sha256: bytes
 
 
 def find(session: Session, package: str) -> Card | None:
@@ -126,6 +140,31 @@ def set_comments(session: Session, revision: Revision, comments: tuple[Comment, 
     missing = SimpulError(Code.INTERNAL, f"revision {revision.number} is not in the store")
     swap(session, statement, missing)
     session.expire_all()
+
+
+def summaries(session: Session) -> tuple[Summary, ...]:
+    """Every contract with its newest revision, by package."""
+    rows = session.exec(
+        select(RevisionRow.package, RevisionRow.number, RevisionRow.descriptor_sha256).order_by(
+            col(RevisionRow.package), col(RevisionRow.number)
+        )
+    )
+    newest = {package: (number, digest) for package, number, digest in rows}
+    listed = session.exec(
+        select(CardRow.package, CardRow.number, CardRow.owner).order_by(col(CardRow.package))
+    )
+    return tuple(
+        Summary(package, number, MemberId.parse(owner), *newest[package])
+        for package, number, owner in listed
+    )
+
+
+def revision(session: Session, package: str, number: int) -> Revision:
+    """One revision, which there is."""
+    row = session.get(RevisionRow, (package, number))
+    if row is None:
+        raise SimpulError(Code.INTERNAL, f"revision {number} of {package} is not in the store")
+    return _revision(row)
 
 
 def revisions(session: Session, package: str) -> tuple[Revision, ...]:

@@ -78,6 +78,12 @@ def files_of_set(
     )
 
 
+def every_file(session: Session) -> list[tuple[str, bytes]]:
+    """Every service of every revision, with the SHA-256 of its target file."""
+    query = select(ContractRow.service, ContractRow.file_sha256)
+    return [(service, file) for service, file in session.exec(query)]
+
+
 def every_key(session: Session) -> list[Key]:
     """The keys of all revisions, in order."""
     query = select(ContractRow.service, ContractRow.descriptor_sha256).order_by(

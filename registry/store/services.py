@@ -53,6 +53,12 @@ def of_member(session: Session, member: MemberId) -> tuple[Service, ...]:
     return tuple(_service(row) for row in rows)
 
 
+def implementers(session: Session) -> list[tuple[bytes, MemberId]]:
+    """The contracts' files that services go by, with the members whose they are."""
+    query = select(ServiceRow.contract, ServiceRow.member).distinct()
+    return [(contract, MemberId.parse(member)) for contract, member in session.exec(query)]
+
+
 def count(session: Session) -> int:
     """How many services are listed."""
     return session.exec(select(func.count()).select_from(ServiceRow)).one()

@@ -2,7 +2,8 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import Column, UniqueConstraint, update
+from sqlalchemy import Column, UniqueConstraint, func, update
+from sqlalchemy.orm import defer
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from registry.contracts.model import Event, Likeness, Submission, SubmissionState
@@ -99,13 +100,27 @@ def find(session: Session, node: NodeId, change_number: int) -> Submission | Non
 def every(
     session: Session, *, decided: bool, members: Collection[MemberId] | None = None
 ) -> tuple[Submission, ...]:
-    """The open ones, the newest first; with `decided` the others too; of these members alone."""
-    query = select(SubmissionRow).order_by(col(SubmissionRow.id).desc())
+    """The open ones, the newest first; with `decided` the others too; of these members alone.
+
+    Without what was sent, `change` and `signature`: that is megabytes each.
+    """
+    sent = (defer(col(SubmissionRow.change)), defer(col(SubmissionRow.signature)))
+    query = select(SubmissionRow).options(*sent).order_by(col(SubmissionRow.id).desc())
     if not decided:
         query = query.where(col(SubmissionRow.state).in_([state.value for state in OPEN]))
     if members is not None:
         query = query.where(col(SubmissionRow.member).in_([str(member) for member in members]))
-    return tuple(_submission(session, row) for row in session.exec(query).all())
+    return tuple(_submission(session, row, sent=False) for row in session.exec(query).all())
+
+
+def counts(session: Session, member: MemberId, since_ms: int) -> tuple[int, int]:
+    """How many of a member's are open, and how many it made since then."""
+    own = col(SubmissionRow.member) == str(member)
+    states = [state.value for state in OPEN]
+    query = select(func.count()).select_from(SubmissionRow).where(own)
+    still_open = session.exec(query.where(col(SubmissionRow.state).in_(states))).one()
+    lately = session.exec(query.where(col(SubmissionRow.submitted_at_ms) > since_ms)).one()
+    return still_open, lately
 
 
 def step(session: Session, before: Submission, event: Event) -> None:
@@ -145,7 +160,7 @@ def _say(session: Session, submission_id: int, event: Event) -> None:
     session.flush()
 
 
-def _submission(session: Session, row: SubmissionRow) -> Submission:
+def _submission(session: Session, row: SubmissionRow, *, sent: bool = True) -> Submission:
     events = session.exec(
         select(SubmissionEventRow)
         .where(col(SubmissionEventRow.submission) == row.id)
@@ -159,8 +174,8 @@ def _submission(session: Session, row: SubmissionRow) -> Submission:
         node=NodeId.parse(row.node),
         change_number=row.change_number,
         kind=row.kind,
-        change=row.change,
-        signature=row.signature,
+        change=row.change if sent else b"",
+        signature=row.signature if sent else b"",
         revision=row.revision,
         state=SubmissionState(row.state),
         submitted_at_ms=row.submitted_at_ms,

@@ -1,13 +1,15 @@
 """The closest contracts, with what they share and who uses them."""
 
 from dataclasses import replace
+from functools import partial
+from hashlib import sha256
 
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.contracts.model import KnownContract
+from registry.contracts.model import KnownContract, ListedContract
 from registry.similarity.compare import WEIGHTS, compare
 from registry.similarity.comparer import SimilarityComparer
 from registry.similarity.features import MAX_FIELDS, features
@@ -20,11 +22,16 @@ CONTRACTS = read_contracts("tuning")
 
 
 def known(package: str, owner: MemberId = OWNER) -> KnownContract:
-    return KnownContract(package, 3, owner, CONTRACTS[package].descriptor_set, (), (USER,))
+    return KnownContract(package, 3, owner, CONTRACTS[package].descriptor_set)
+
+
+def listed(contract: KnownContract) -> ListedContract:
+    content = sha256(contract.descriptor_set).digest()
+    return ListedContract(contract.package, 3, contract.owner, (USER,), content, lambda: contract)
 
 
 def test_the_closest_comes_first_with_what_is_shared_and_who_uses_it() -> None:
-    others = [known(package) for package in CONTRACTS if package != "wisata.pulau.v1"]
+    others = [listed(known(package)) for package in CONTRACTS if package != "wisata.pulau.v1"]
 
     first, *rest = SimilarityComparer().closest(known("wisata.pulau.v1"), others)
 
@@ -41,7 +48,7 @@ def test_the_closest_comes_first_with_what_is_shared_and_who_uses_it() -> None:
 def test_the_threshold_is_a_setting() -> None:
     new, other = known("wisata.pulau.v1"), known("tourism.islands.v1")
 
-    (found,) = SimilarityComparer(close_at=0.999).closest(new, [other])
+    (found,) = SimilarityComparer(close_at=0.999).closest(new, [listed(other)])
 
     assert not found.close
 
@@ -49,13 +56,29 @@ def test_the_threshold_is_a_setting() -> None:
 def test_what_is_kept_changes_no_answer() -> None:
     new, other = known("wisata.pulau.v1"), known("tourism.islands.v1")
     comparer = SimilarityComparer()
-    before = comparer.closest(new, [other])
+    before = comparer.closest(new, [listed(other)])
 
     assert comparer.closest(new, []) == ()
     # The same package with other content is read anew.
     changed = replace(other, descriptor_set=_renamed("rs.tempattidur.v1", other.package))
-    assert comparer.closest(new, [changed]) == ()
-    assert comparer.closest(new, [other]) == before
+    assert comparer.closest(new, [listed(changed)]) == ()
+    assert comparer.closest(new, [listed(other)]) == before
+
+
+def test_each_content_is_read_once() -> None:
+    asked: list[str] = []
+
+    def read(package: str) -> KnownContract:
+        asked.append(package)
+        return known(package)
+
+    names = [package for package in CONTRACTS if package != "wisata.pulau.v1"]
+    others = [replace(listed(known(name)), read=partial(read, name)) for name in names]
+    comparer = SimilarityComparer()
+    for _ in range(2):
+        comparer.closest(known("wisata.pulau.v1"), others)
+
+    assert asked == names
 
 
 def _renamed(package: str, to: str) -> bytes:
