@@ -104,7 +104,10 @@ def every(
 
     Without what was sent, `change` and `signature`: that is megabytes each.
     """
-    sent = (defer(col(SubmissionRow.change)), defer(col(SubmissionRow.signature)))
+    sent = (
+        defer(SubmissionRow.change),  # type: ignore[arg-type]
+        defer(SubmissionRow.signature),  # type: ignore[arg-type]
+    )
     query = select(SubmissionRow).options(*sent).order_by(col(SubmissionRow.id).desc())
     if not decided:
         query = query.where(col(SubmissionRow.state).in_([state.value for state in OPEN]))
