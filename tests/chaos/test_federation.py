@@ -55,8 +55,9 @@ NOBODYS_FAULT = {
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.FAILED_PRECONDITION,
 }
-# A node or a registry says so in its log, and each is a fault here: nobody attacks.
-ALARMS = ("DIRECTORY_ROLLBACK", "DIRECTORY_SPLIT", "DIRECTORY_UNLOGGED", "Traceback")
+# Each is a fault here, wherever a log has it: nobody attacks. DIRECTORY_ROLLBACK isn't among them:
+# a node that comes to the other registry may be a moment ahead of it, and keeps what it has.
+ALARMS = ("DIRECTORY_SPLIT", "DIRECTORY_UNLOGGED", "DIRECTORY_UNTRUSTED", "Traceback")
 
 
 @dataclass(frozen=True)
