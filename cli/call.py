@@ -134,6 +134,15 @@ def call(
             help="In whose name, where it isn't the caller's own; as the agreement says.",
         ),
     ] = None,
+    consent: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REFERENCE", help="The citizen's consent, where the purpose rests on one."
+        ),
+    ] = None,
+    subject: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The citizen that it concerns.")
+    ] = None,
     user: Annotated[
         str | None, typer.Option(metavar="TEXT", help="The end user, for the record.")
     ] = None,
@@ -183,6 +192,8 @@ def call(
             (
                 ("simpul-purpose", purpose),
                 ("simpul-on-behalf-of", on_behalf_of),
+                ("simpul-consent", consent),
+                ("simpul-subject", subject),
                 ("simpul-user", user),
                 ("simpul-issue", issue),
             ),

@@ -137,6 +137,7 @@ def _call(call: CallFacts) -> dict[str, object]:
         "agreement": None if call.agreement is None else call.agreement.hex(),
         "purpose": call.purpose,
         "on_behalf_of": call.on_behalf_of,
+        "consent": call.consent,
         "outcome": call.outcome,
         "status": call.status,
         "code": call.code,

@@ -366,9 +366,22 @@ def _checkpoint(kept: "KeptCheckpoint") -> dict[str, object]:
     }
 
 
+def _consent(item: "CallDetail") -> str | None:
+    """The reference of a consent that the open names; it stands in the entry alone."""
+    from security.entry_format import parse_entry
+    from security.kinds import Open
+
+    for entry in item.entries:
+        if entry.kind == "open":
+            kind = parse_entry(entry.entry).kind
+            return kind.consent if isinstance(kind, Open) else None
+    return None
+
+
 def _detail(item: "CallDetail", covering: list["KeptCheckpoint"]) -> dict[str, object]:
     return {
         **_call(item.call),
+        "consent": _consent(item),
         "entries": [_entry(entry) for entry in item.entries],
         "cosigned_checkpoints": [_checkpoint(kept) for kept in covering],
     }
@@ -414,6 +427,7 @@ def _print_detail(item: "CallDetail", covering: list["KeptCheckpoint"]) -> None:
             ("peer", row.peer or "-"),
             ("agreement", _hex(row.agreement) or "-"),
             ("purpose", row.purpose or "-"),
+            ("consent", _consent(item) or "-"),
             ("gather", _hex(row.gather_id) or "-"),
             ("opened", when(row.opened_at_ms)),
             ("closed", when(row.closed_at_ms)),

@@ -16,6 +16,7 @@ from cli import (
     call,
     catalogue,
     conformance,
+    consent,
     contract,
     evidence,
     explain,
@@ -32,8 +33,8 @@ from cli.options import examples
 
 # In the order in which a newcomer needs them.
 ORDER = (
-    "registry", "node", "member", "contract", "catalogue", "service", "purpose", "access", "app",
-    "call", "journal", "evidence", "conformance", "explain", "demo",
+    "registry", "node", "member", "contract", "catalogue", "service", "purpose", "access",
+    "consent", "app", "call", "journal", "evidence", "conformance", "explain", "demo",
 )  # fmt: skip
 
 
@@ -100,6 +101,7 @@ def _mount() -> None:
     app.add_typer(service.app, name="service")
     app.add_typer(purpose.app, name="purpose")
     app.add_typer(access.app, name="access")
+    app.add_typer(consent.app, name="consent")
     app.add_typer(apps.app, name="app")
     app.command("call", epilog=call.EPILOG)(call.call)
     app.add_typer(gather.app, name="gather")

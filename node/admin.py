@@ -16,6 +16,7 @@ from grpc import aio
 from node.admin_access import AccessAdmin
 from node.admin_calls import CallAdmin
 from node.admin_catalogue import CatalogueAdmin
+from node.admin_consents import ConsentAdmin
 from node.admin_contracts import ContractAdmin
 from node.admin_delegations import DelegationAdmin
 from node.admin_erasure import ErasureAdmin
@@ -27,6 +28,7 @@ from node.caller import CALLER
 from node.catalogue.service import Catalogue
 from node.operations import apps, services
 from node.operations.access import Access
+from node.operations.consents import Consents
 from node.operations.desk import Desk
 from node.operations.erasure import Erasures
 from security.identifiers import SubsystemId
@@ -39,6 +41,7 @@ class NodeAdmin(
     AccessAdmin,
     CallAdmin,
     CatalogueAdmin,
+    ConsentAdmin,
     ContractAdmin,
     DelegationAdmin,
     ErasureAdmin,
@@ -55,12 +58,14 @@ class NodeAdmin(
         access: Access,
         erasures: Erasures,
         catalogue: Catalogue,
+        consents: Consents,
         status: Callable[[], Awaitable[admin_pb2.StatusResponse]],
     ) -> None:
         self._desk = desk
         self._access = access
         self._erasures = erasures
         self._catalogue = catalogue
+        self._consents = consents
         self._status = status
 
     async def Status(

@@ -117,6 +117,9 @@ TABLE: Final[Mapping[str, Row]] = MappingProxyType(
         f"{_ADMIN}/ApproveTemplate": _act(About.PROVIDER),
         f"{_ADMIN}/EndTemplate": _act(About.MEMBER),
         f"{_ADMIN}/ListTemplates": _SEEN,
+        f"{_ADMIN}/RecordConsent": _ADMINISTRATOR,
+        f"{_ADMIN}/WithdrawConsent": _ADMINISTRATOR,
+        f"{_ADMIN}/ListConsents": _ADMINISTRATOR,
         f"{_ADMIN}/AddOperator": _ADMINISTRATOR,
         f"{_ADMIN}/ListOperators": _ADMINISTRATOR,
         f"{_ADMIN}/RemoveOperator": _ADMINISTRATOR,
@@ -152,6 +155,7 @@ TABLE: Final[Mapping[str, Row]] = MappingProxyType(
         f"{_CONTROL}/AskCatalogue": _WORKER,
         f"{_CONTROL}/RefreshDirectory": _WORKER,
         f"{_CONTROL}/Lease": _WORKER,
+        f"{_CONTROL}/VerifyConsent": _WORKER,
     }
 )
 

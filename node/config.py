@@ -320,6 +320,23 @@ class OperatorsSection(Section):
         return None if self.socket is None else Path(self.socket)
 
 
+class ConsentSection(Section):
+    """Where consents are, for purposes that rest on them."""
+
+    verifier: str | None = Field(
+        default=None,
+        description="The agency's own register of consents (simpul.v1.ConsentVerifier): "
+        "https://HOST:PORT, unix:PATH, or HOST:PORT on this machine. None: this node keeps them "
+        "(`simpul consent record`).",
+    )
+    timeout_ms: PositiveInt = Field(
+        default=1000,
+        le=10_000,
+        description="A call is refused when its consent isn't affirmed within so many "
+        "milliseconds.",
+    )
+
+
 class LogSection(Section):
     """What the node says of its work."""
 
@@ -364,6 +381,7 @@ class NodeConfig(Section):
     apps: AppsSection = AppsSection()
     agreements: AgreementsSection = AgreementsSection()
     operators: OperatorsSection = OperatorsSection()
+    consent: ConsentSection = ConsentSection()
     keys: KeysSection = KeysSection()
     tracing: TracingSection = TracingSection()
     log: LogSection = LogSection()

@@ -15,6 +15,8 @@ from typing import Protocol, TypeVar
 import structlog
 from grpc import aio
 
+from node.consent.model import Question
+from node.consent.wire import question_message
 from node.exchange.providing import Asker
 from node.model import Current
 from node.policy.allowance import Side
@@ -34,6 +36,8 @@ ANSWER_TIMEOUT_S = 30.0
 REFRESH_TIMEOUT_S = 2.0
 # A count is written to the disk before its calls begin.
 LEASE_TIMEOUT_S = 5.0
+# The supervisor's own limit, consent.timeout_ms, is shorter.
+CONSENT_TIMEOUT_S = 12.0
 
 
 class Orders(Protocol):
@@ -45,6 +49,10 @@ class Orders(Protocol):
 
     async def ask(self, question: control_pb2.Question) -> bytes:
         """Ask another node's own service; returns its answer."""
+        ...
+
+    async def judge_consents(self, consents: control_pb2.Consents) -> None:
+        """End the calls of consents that were withdrawn, or that nobody affirms anew."""
         ...
 
     def links(self) -> list[admin_pb2.LinkStatus]:
@@ -128,6 +136,16 @@ class ControlClient:
         )
         return (await _asked(self._stub.Lease(request, timeout=LEASE_TIMEOUT_S))).granted
 
+    async def verify_consent(self, question: Question) -> int:
+        """Ask until when a consent holds.
+
+        Raises:
+            SimpulError: It doesn't, or nobody says so in time; the supervisor is lost.
+        """
+        request = control_pb2.VerifyConsentRequest(call=question_message(question))
+        call = self._stub.VerifyConsent(request, timeout=CONSENT_TIMEOUT_S)
+        return (await _asked(call)).valid_until_ms
+
     async def _attach(self) -> None:
         call = self._stub.Attach()
         hello = control_pb2.Hello(worker=self._worker, pid=os.getpid())
@@ -153,6 +171,8 @@ class ControlClient:
                     self._found()
                 case "question":
                     done.answer = await self._orders.ask(order.question)
+                case "consents":
+                    await self._orders.judge_consents(order.consents)
                 case "drain":
                     await self._orders.drain(order.drain.grace_ms / 1000)
                 case "report":

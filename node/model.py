@@ -108,6 +108,11 @@ class Current:
         """
         return self.snapshot.directory if self._latest is None else self._latest.directory
 
+    @property
+    def suspended(self) -> bool:
+        """No new call may begin, because this worker has lost its supervisor."""
+        return self._suspended
+
     def replace(self, snapshot: Snapshot) -> None:
         """Put a newer snapshot in place; new calls may begin."""
         self._latest = snapshot

@@ -8,7 +8,6 @@ home, directory, ports, sockets, workers, ready; and back again when it is told 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import socket
@@ -29,12 +28,14 @@ from node.catalogue.opening import open_catalogue
 from node.checkpoints.opening import open_keeper
 from node.checkpoints.watch import CheckpointMetrics
 from node.config import NodeConfig, journal_place, load_config
+from node.consent.model import Question
 from node.directory.fetch import HttpFetcher
 from node.directory.foreign import ForeignKeys
 from node.directory.model import Generation
 from node.directory.replica import Replica
 from node.directory.serving import serve_directory
 from node.directory.watch import DirectoryWatch, Sources, WatchTiming
+from node.endpoints import endpoints_file, write_endpoints
 from node.evidence.tidy import keep_tidy
 from node.exchange.providing import Asker
 from node.home import NodeHome
@@ -51,6 +52,7 @@ from node.operations import successions
 from node.operations.access import Access
 from node.operations.allowances import Allowances
 from node.operations.certificates import keep_renewed
+from node.operations.consents import Consents
 from node.operations.desk import Desk
 from node.operations.erasure import Erasures
 from node.operator_socket import operators_socket
@@ -69,7 +71,6 @@ from node.witness import start_witness
 from node.workers import Workers
 from runtime import log, service_manager
 from runtime.clock import now_ms
-from runtime.files import write_private
 from runtime.memory import share_one_arena
 from runtime.metrics import metrics_server
 from runtime.ports import Address, TcpAddress, ensure_free
@@ -119,6 +120,7 @@ async def _running(home: NodeHome, config: NodeConfig) -> AsyncIterator[Supervis
         stack.push_async_callback(client.close)
         kept = await asyncio.to_thread(SqlKeptStore.open, journal_place(config, home))
         supervisor = Supervisor(home, config, store, client, kept)
+        stack.push_async_callback(supervisor.consents.close)
         await supervisor.open_directory()
         await stack.enter_async_context(supervisor.sockets())
         registry, folder = _metrics(home, supervisor.metrics)
@@ -135,8 +137,8 @@ async def _running(home: NodeHome, config: NodeConfig) -> AsyncIterator[Supervis
             stack.push_async_callback(asyncio.to_thread, served.close)
         supervisor.processes = processes
         await supervisor.ready()
-        _write_endpoints(home, config, server.address)
-        stack.callback(_endpoints(home).unlink, missing_ok=True)
+        write_endpoints(home, config, server.address)
+        stack.callback(endpoints_file(home).unlink, missing_ok=True)
         try:
             yield supervisor
         finally:
@@ -163,8 +165,9 @@ class Supervisor:
         self._catalogue = open_catalogue(home, config, lambda: self._desk.directory, now_ms)
         self._workers = Workers(
             answer=self._answer, refresh=self._refresh, lease=self._lease,
-            catalogue=self._catalogue.answer,
+            catalogue=self._catalogue.answer, verify=self._verify,
         )  # fmt: skip
+        self.consents = Consents(home, config, store, self._workers, now_ms)
         sets = JournalSets(journal_place(config, home), asyncio.get_running_loop().time)
         self._reconciling = Answering(config.node_id, sets, now_ms)
         self._replica = Replica(home.directory, config.federation, home.read_root(), store)
@@ -258,7 +261,14 @@ class Supervisor:
         control_pb2_grpc.add_ControlServicer_to_server(self._workers, control)
         admin = make_server(Socket.ADMIN, OperatorInterceptor(self._desk))
         admin_pb2_grpc.add_NodeAdminServicer_to_server(
-            NodeAdmin(self._desk, self._access, self._erasures, self._catalogue, self._status),
+            NodeAdmin(
+                self._desk,
+                self._access,
+                self._erasures,
+                self._catalogue,
+                self.consents,
+                self._status,
+            ),
             admin,
         )
         await listen(control, self._home.control_socket)
@@ -310,6 +320,7 @@ class Supervisor:
                 )
             ),
             asyncio.create_task(self._erasures.run()),
+            asyncio.create_task(self.consents.run()),
             asyncio.create_task(stop.wait()),
         ]
         if self.processes is not None:
@@ -380,6 +391,9 @@ class Supervisor:
 
     async def _lease(self, agreement: bytes, side: Side, wanted: int) -> int:
         return await self._allowances.lease(agreement, side, wanted)
+
+    async def _verify(self, question: Question) -> int:
+        return await self.consents.verify(question)
 
     async def _refresh(self, version: int, digest: bytes) -> tuple[int, bytes]:
         del version
@@ -454,10 +468,6 @@ def _accepts(address: Address) -> bool:
     return True
 
 
-def _endpoints(home: NodeHome) -> Path:
-    return home.run / "endpoints.json"
-
-
 def _erase_call(kept: KeptStore, place: Place, order: ErasureOrder, at_ms: int) -> Erased:
     """Erase a call, also where its parcels were dropped into archives."""
     return erase_everywhere(kept, place, _open_archives, order, now_ms=at_ms)
@@ -465,16 +475,3 @@ def _erase_call(kept: KeptStore, place: Place, order: ErasureOrder, at_ms: int) 
 
 def _open_archives(where: str) -> ArchivePlace:
     return parse_archive_place(where, os.environ)
-
-
-def _write_endpoints(home: NodeHome, config: NodeConfig, metrics: TcpAddress) -> None:
-    """For programs on this machine that start a node and wait for it."""
-    said = {
-        "node": config.node.id,
-        "members": list(config.node.members),
-        "gateway": str(config.gateway.listen),
-        "link": str(config.link.listen),
-        "metrics": str(metrics),
-        "pid": os.getpid(),
-    }
-    write_private(_endpoints(home), json.dumps(said, indent=2).encode() + b"\n")

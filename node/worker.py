@@ -27,6 +27,7 @@ from node.directory.load import load_view
 from node.exchange.allowance import Allowance
 from node.exchange.asking import ask_question
 from node.exchange.attempts import Attempts
+from node.exchange.consents import Consents
 from node.exchange.consuming import Consuming
 from node.exchange.fields import FieldRules
 from node.exchange.keeping import Keeping
@@ -141,7 +142,9 @@ class Worker:
         )
         self._control = ControlClient(self._channel, place.index, self, self._current)
         keeping = self._keeping = Keeping(
-            Allowance(self._control.lease), FieldRules(config.limits.max_message_bytes)
+            Allowance(self._control.lease),
+            FieldRules(config.limits.max_message_bytes),
+            Consents(self._control.verify_consent),
         )
         self._elsewhere = calls_elsewhere(place.home, config)
         self._providing = Providing(
@@ -296,6 +299,12 @@ class Worker:
             call_id=_fresh_call_id(), at_ms=now_ms(),
         )  # fmt: skip
 
+    async def judge_consents(self, consents: control_pb2.Consents) -> None:
+        """End the calls of consents that were withdrawn, or that nobody affirms anew."""
+        self._keeping.consents.end(consents.withdrawn)
+        if consents.confirm:
+            await self._keeping.consents.confirm()
+
     def links(self) -> list[admin_pb2.LinkStatus]:
         """The links that are up, of either end."""
         return [
@@ -347,10 +356,11 @@ class Worker:
             self._seal_keys[member] = self._ring.sealing_key(member, view, config.node_id, at_ms)
 
     def _recheck(self) -> None:
-        """End the calls whose agreement is no longer in force, or whose purpose is retired."""
+        """End the calls whose agreement or consent is over, or whose purpose is retired."""
         known = self._current.latest
         if known is not None:
             self._keeping.under_way.recheck(known.agreements, known.directory, now_ms())
+        self._keeping.consents.recheck(now_ms())
 
     async def _follow_time(self) -> None:
         """Keys begin and agreements end at their time, whether or not a snapshot comes then."""
@@ -361,6 +371,9 @@ class Worker:
             if known is None:
                 continue
             self._recheck()
+            if self._current.suspended:
+                # Nobody is left who would hear of a withdrawal.
+                await self._keeping.consents.confirm()
             try:
                 self._take_keys(known.directory)
                 failing = False

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 import structlog
 from grpc import aio
 
+from node.consent.model import Question
+from node.consent.wire import read_question
 from node.exchange.providing import Asker
 from node.policy.allowance import Side
 from security.errors import Code, SimpulError
@@ -41,6 +43,8 @@ AskCatalogue = Callable[[str, bytes, Collection[str]], Awaitable[list[bytes]]]
 Refresh = Callable[[int, bytes], Awaitable[tuple[int, bytes]]]
 # Of an agreement, as one of its sides, so many calls: how many of them may be begun.
 Lease = Callable[[bytes, Side, int], Awaitable[int]]
+# Of a call by a consent: until when the consent holds.
+Verify = Callable[[Question], Awaitable[int]]
 
 
 @dataclass(slots=True, eq=False)
@@ -90,12 +94,19 @@ class Workers(control_pb2_grpc.ControlServicer):
     """All attached workers."""
 
     def __init__(
-        self, *, answer: AnswerPeer, refresh: Refresh, lease: Lease, catalogue: AskCatalogue
+        self,
+        *,
+        answer: AnswerPeer,
+        refresh: Refresh,
+        lease: Lease,
+        catalogue: AskCatalogue,
+        verify: Verify,
     ) -> None:
         self._answer = answer
         self._catalogue = catalogue
         self._refresh = refresh
         self._lease = lease
+        self._verify = verify
         self._attached: dict[int, _Attached] = {}
         self._snapshot: control_pb2.Snapshot | None = None
         self._pushing = asyncio.Lock()
@@ -138,6 +149,30 @@ class Workers(control_pb2_grpc.ControlServicer):
         timeout_s = question.timeout_ms / 1000 + ACKNOWLEDGE_TIMEOUT_S
         order = control_pb2.AttachResponse(question=question)
         return (await worker.order(order, timeout_s)).answer
+
+    async def end_consents(self, references: frozenset[str]) -> None:
+        """Have every worker end the calls of these consents.
+
+        Raises:
+            SimpulError: A worker did not say that it has.
+        """
+        await self._judge_consents(control_pb2.Consents(withdrawn=sorted(references)))
+
+    async def confirm_consents(self) -> None:
+        """Have every worker ask for each consent in use anew.
+
+        Raises:
+            SimpulError: A worker did not say that it has.
+        """
+        await self._judge_consents(control_pb2.Consents(confirm=True))
+
+    async def _judge_consents(self, consents: control_pb2.Consents) -> None:
+        await asyncio.gather(
+            *(
+                worker.order(control_pb2.AttachResponse(consents=consents), ACKNOWLEDGE_TIMEOUT_S)
+                for worker in tuple(self._attached.values())
+            )
+        )
 
     async def links(self) -> list[admin_pb2.LinkStatus]:
         """The links of all workers; one that does not answer is left out."""
@@ -258,12 +293,29 @@ class Workers(control_pb2_grpc.ControlServicer):
         granted = await self._lease(request.agreement, Side(request.side), request.wanted)
         return control_pb2.LeaseResponse(granted=granted)
 
+    async def VerifyConsent(  # noqa: N802 - gRPC's name
+        self,
+        request: control_pb2.VerifyConsentRequest,
+        context: aio.ServicerContext[
+            control_pb2.VerifyConsentRequest, control_pb2.VerifyConsentResponse
+        ],
+    ) -> control_pb2.VerifyConsentResponse:
+        """A worker is about to make a call that rests on a consent, or has one under way."""
+        del context
+        until_ms = await self._verify(read_question(request.call))
+        return control_pb2.VerifyConsentResponse(valid_until_ms=until_ms)
+
     async def _welcome(self, attached: _Attached) -> None:
         """Give a new worker what to go by. One that can't begin ends, and says why first."""
         unusable = None
         try:
             async with self._pushing:
                 await self._give(attached)
+            # One that attaches again may have missed a withdrawal.
+            confirm = control_pb2.Consents(confirm=True)
+            await attached.order(
+                control_pb2.AttachResponse(consents=confirm), ACKNOWLEDGE_TIMEOUT_S
+            )
         except SimpulError as error:
             if error.code is Code.SUPERVISOR_LOST:
                 return

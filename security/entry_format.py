@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 from security.commitment import ROUND_BYTES, SALT_BYTES, Commitment, Tally
+from security.consent import is_reference
 from security.errors import Code, SimpulError
 from security.hashing import HASH_BYTES
 from security.identifiers import MemberId, ServiceId, SubsystemId, check_method_name
@@ -173,6 +174,7 @@ def _open_proto(kind: Open) -> parcel_pb2.Open:
         gather_id=kind.gather_id or b"",
         unary=kind.unary,
         on_behalf_of="" if kind.on_behalf_of is None else str(kind.on_behalf_of),
+        consent=kind.consent or "",
     )
 
 
@@ -233,18 +235,15 @@ def _open(message: parcel_pb2.Open) -> Open:
         refuse(error.message)
     agreement, purpose, gather_id = message.agreement, message.purpose, message.gather_id
     if not agreement:
-        if purpose:
-            refuse("an open has a purpose and no agreement")
-        if on_behalf_of is not None:
-            refuse("an open is on behalf of a member, and names no agreement")
-        if message.service.rpartition(".")[0] != OWN_PACKAGE:
-            refuse(f"an open of a service outside {OWN_PACKAGE} names no agreement")
+        _check_without_agreement(message)
     elif len(agreement) != HASH_BYTES or _PURPOSE.fullmatch(purpose) is None:
         refuse("an open's agreement hasn't 32 bytes, or its purpose can't be shown")
     if gather_id and len(gather_id) != GATHER_ID_BYTES:
         refuse("an open's gather id hasn't 16 bytes")
     if on_behalf_of is not None and on_behalf_of == consumer.member:
         refuse("an open is on behalf of the member that calls")
+    if message.consent and not is_reference(message.consent):
+        refuse("an open's consent is no reference")
     return Open(
         consumer,
         service,
@@ -255,7 +254,19 @@ def _open(message: parcel_pb2.Open) -> Open:
         gather_id or None,
         message.unary,
         on_behalf_of,
+        consent=message.consent or None,
     )
+
+
+def _check_without_agreement(message: parcel_pb2.Open) -> None:
+    if message.purpose:
+        refuse("an open has a purpose and no agreement")
+    if message.on_behalf_of:
+        refuse("an open is on behalf of a member, and names no agreement")
+    if message.consent:
+        refuse("an open has a consent and no agreement")
+    if message.service.rpartition(".")[0] != OWN_PACKAGE:
+        refuse(f"an open of a service outside {OWN_PACKAGE} names no agreement")
 
 
 def _head(_: parcel_pb2.Head) -> Head:

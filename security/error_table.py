@@ -12,6 +12,7 @@ from typing import Final
 
 from security.error_codes import Code, ErrorInfo, Status
 from security.error_table_access import ACCESS_ERRORS
+from security.error_table_consent import CONSENT_ERRORS
 from security.error_table_contract import CONTRACT_ERRORS
 from security.error_table_wire import WIRE_ERRORS
 
@@ -433,6 +434,7 @@ ERRORS: Final[Mapping[Code, ErrorInfo]] = MappingProxyType(
             "Compile the file that defines the service, with its imports.",
         ),
         **ACCESS_ERRORS,
+        **CONSENT_ERRORS,
         **CONTRACT_ERRORS,
         **WIRE_ERRORS,
     }

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from security.agreement import agreement_hash, permit
 from security.agreement_terms import AgreementTerms, Party, parse_agreement
 from security.commitment import SALT_BYTES, check_payload, check_private
+from security.consent import check_named
 from security.delegation import check_delegation
 from security.directory_records import MemberRecordView
 from security.errors import SimpulError
@@ -24,6 +25,7 @@ from security.evidence_format import ShownAgreement
 from security.evidence_report import Outcome, not_present, not_proven, proven, refused
 from security.hashing import AGREEMENT_SIGNATURE
 from security.keys import PublicKey
+from security.kinds import Open
 from security.limits import Limits
 from security.private import parse_private
 from security.succession import follow_successions
@@ -98,13 +100,20 @@ def permission(case: Case) -> Outcome:
             on_behalf_of=opened.on_behalf_of,
             now_ms=sealed_at_ms,
         )
+        check_named(terms, purpose, opened.consent)
     except SimpulError as error:
         return not_proven(f"{error.code}: {error.message}")
     basis = next(item.legal_basis for item in terms.purposes if item.id == purpose)
     return proven(
         f"purpose {purpose}, legal basis {basis.name.lower().replace('_', ' ')}",
+        *_consented(opened),
         *_registered(case, terms, purpose),
     )
+
+
+def _consented(opened: Open) -> tuple[str, ...]:
+    """What is claimed, and sealed by both: whose consent it is, the provider's register knows."""
+    return () if opened.consent is None else (f"by the consent {opened.consent}",)
 
 
 def _registered(case: Case, terms: AgreementTerms, purpose: str) -> tuple[str, ...]:

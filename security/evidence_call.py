@@ -222,6 +222,7 @@ def _facts(case: Case, kind: Open, requests: int, responses: int) -> CallFacts:
         agreement=kind.agreement,
         purpose=kind.purpose,
         on_behalf_of=None if kind.on_behalf_of is None else str(kind.on_behalf_of),
+        consent=kind.consent,
         outcome=outcome,
         status=status,
         code=code,

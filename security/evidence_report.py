@@ -86,6 +86,8 @@ class CallFacts:
     purpose: str | None
     # The member in whose name was called, where it wasn't the consumer's own.
     on_behalf_of: str | None
+    # The reference of a consent, where the purpose rests on one.
+    consent: str | None
     outcome: str
     status: int | None
     code: str | None

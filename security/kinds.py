@@ -70,6 +70,9 @@ class Open:
     unary: bool = False
     # The member in whose name is called, where it isn't the consumer's own: with an agreement only.
     on_behalf_of: MemberId | None = None
+    # The reference of a consent, where the purpose rests on one; whether it does is judged with the
+    # agreement.
+    consent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

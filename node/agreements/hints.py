@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from security.activity import Register, check_in_use
 from security.agreement import AgreementTerms
+from security.agreement_terms import LegalBasis
 from security.contract_types import ContractTypes, contract_types, notes
 from security.directory import DirectoryView
 from security.errors import SimpulError
@@ -20,6 +21,7 @@ def hints(terms: AgreementTerms, directory: DirectoryView) -> tuple[str, ...]:
     return (
         *_unlisted(terms, directory),
         *_unregistered(terms, directory),
+        *_consented(terms),
         *_matching(terms, directory),
     )
 
@@ -69,6 +71,16 @@ def _text(register: Register, purpose: str) -> str:
         f"{newest.officer})"
     )
     return f"retired: {said}" if newest.retired else said
+
+
+def _consented(terms: AgreementTerms) -> Iterator[str]:
+    """Where a purpose rests on consent, apps must name one at each call."""
+    for item in terms.purposes:
+        if item.legal_basis is LegalBasis.CONSENT:
+            yield (
+                f"{item.id} rests on consent: each call names a citizen's (simpul-consent) and the "
+                "citizen (simpul-subject); the provider keeps them (`simpul consent record`)"
+            )
 
 
 def _matching(terms: AgreementTerms, directory: DirectoryView) -> Iterator[str]:

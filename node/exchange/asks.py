@@ -178,6 +178,7 @@ class _Ask:
             gather_id=self._asked.gather_id,
             unary=message is not None,
             on_behalf_of=route.on_behalf_of,
+            consent=route.consent,
         )
         opening = Opening(
             kind,

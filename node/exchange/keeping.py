@@ -1,8 +1,9 @@
-"""What keeps agreements while calls are carried: how often, which fields, and until when."""
+"""What keeps agreements while calls are carried: how often, what, by whose consent, how long."""
 
 from dataclasses import dataclass, field
 
 from node.exchange.allowance import Allowance
+from node.exchange.consents import Consents
 from node.exchange.fields import FieldRules
 from node.exchange.under import UnderWay
 
@@ -13,4 +14,5 @@ class Keeping:
 
     allowance: Allowance
     fields: FieldRules
+    consents: Consents
     under_way: UnderWay = field(default_factory=UnderWay)

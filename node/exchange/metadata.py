@@ -25,6 +25,7 @@ ON_BEHALF_OF = "simpul-on-behalf-of"
 USER = "simpul-user"
 ISSUE = "simpul-issue"
 SUBJECT = "simpul-subject"
+CONSENT = "simpul-consent"
 TOKEN = "simpul-token"  # noqa: S105 - the name of a key, not a secret
 CALL_ID = "simpul-call-id"
 # Of a call by region: who answered.
@@ -43,7 +44,7 @@ AGREEMENT = "simpul-agreement"
 ERROR = "simpul-error"
 
 _OF_GATHERS = frozenset({PARTIAL, FIRST, PART_MS})
-_OF_CALLERS = frozenset({FROM, ON_BEHALF_OF, PURPOSE, USER, ISSUE, SUBJECT, TOKEN})
+_OF_CALLERS = frozenset({FROM, ON_BEHALF_OF, PURPOSE, CONSENT, USER, ISSUE, SUBJECT, TOKEN})
 _FROM_APPS = frozenset({TO, REGION}) | _OF_CALLERS | _OF_GATHERS
 # A list of all regencies; it never travels.
 MAX_REGIONS_CHARS = 8192
@@ -57,6 +58,7 @@ class Address:
     region: str | None = None
     sender: str | None = None
     purpose: str | None = None
+    consent: str | None = None
     user: str | None = None
     issue: str | None = None
     subject: str | None = None
@@ -106,6 +108,7 @@ def read_address(metadata: Metadata) -> Address:
         region=said.get(REGION),
         sender=said.get(FROM),
         purpose=said.get(PURPOSE),
+        consent=said.get(CONSENT),
         user=said.get(USER),
         issue=said.get(ISSUE),
         subject=said.get(SUBJECT),

@@ -24,17 +24,20 @@ from node.calls import (
     Services,
     Trailers,
 )
+from node.consent.model import Question
 from node.exchange.answer import GIVEN_UP, Answer, clean
 from node.exchange.elsewhere import Elsewhere
 from node.exchange.keeping import Keeping
 from node.exchange.metadata import (
     AGREEMENT,
     CALL_ID,
+    CONSENT,
     FROM,
     GATHER_ID,
     ISSUE,
     ON_BEHALF_OF,
     PURPOSE,
+    SUBJECT,
     USER,
     passed_on,
     traceparents,
@@ -45,6 +48,7 @@ from node.exchange.watch import CallMetrics
 from node.link.model import CallHandler, CallLink, ReceivedEntry
 from node.model import Current
 from node.policy.allowance import Side
+from node.policy.consents import check_consent
 from node.policy.purposes import check_purpose
 from node.policy.rules import check_open
 from runtime.tracing import Span
@@ -182,6 +186,7 @@ class Providing:
         for subsystem in (opened.consumer, opened.service.subsystem):
             snapshot.directory.check_subsystem(subsystem)
         check_purpose(snapshot.directory, terms, opened.purpose)
+        check_consent(terms, opened.purpose, opened.consent)
         target = snapshot.targets.get(opened.service)
         if target is None:
             raise SimpulError(
@@ -241,22 +246,31 @@ class Providing:
     async def _provide(
         self, answer: Answer, target: str, agreement: bytes, rate: RateTerm | None
     ) -> int:
-        """Have the service answer what an agreement permits."""
-        with self._keeping.under_way.call(agreement, answer.opened.purpose, answer):
+        """Have the service answer what an agreement permits, and a consent where it must."""
+        keeping = self._keeping
+        with keeping.under_way.call(agreement, answer.opened.purpose, answer):
             self._services.check(target)
-            await self._keeping.allowance.take(agreement, rate, Side.PROVIDER)
-            with answer.span.child("service") as span:
-                # The longest that any call may take, whatever the consumer's node says or forgets.
-                # A deadline of the app's own is the service's to keep, and the leg's to it.
-                try:
-                    async with asyncio.timeout(answer.link.max_call_ms / 1000) as bound:
-                        status = await self._call_service(answer, target, span)
-                except TimeoutError:
-                    if not bound.expired():
-                        raise
-                    raise _too_late(answer.link.max_call_ms) from None
-                span.end(status=status)
-                return status
+            question = _question(answer)
+            if question is None:
+                await keeping.allowance.take(agreement, rate, Side.PROVIDER)
+                return await self._have_answered(answer, target)
+            async with keeping.consents.call(question, answer, self._now_ms):
+                await keeping.allowance.take(agreement, rate, Side.PROVIDER)
+                return await self._have_answered(answer, target)
+
+    async def _have_answered(self, answer: Answer, target: str) -> int:
+        with answer.span.child("service") as span:
+            # The longest that any call may take, whatever the consumer's node says or forgets.
+            # A deadline of the app's own is the service's to keep, and the leg's to it.
+            try:
+                async with asyncio.timeout(answer.link.max_call_ms / 1000) as bound:
+                    status = await self._call_service(answer, target, span)
+            except TimeoutError:
+                if not bound.expired():
+                    raise
+                raise _too_late(answer.link.max_call_ms) from None
+            span.end(status=status)
+            return status
 
     async def _call_service(self, answer: Answer, target: str, span: Span) -> int:
         request = _request(answer, span)
@@ -304,6 +318,9 @@ def _request(answer: Answer, span: Span) -> OutboundRequest:
         (AGREEMENT, "" if opened.agreement is None else opened.agreement.hex()),
         (PURPOSE, opened.purpose or ""),
         (ON_BEHALF_OF, "" if opened.on_behalf_of is None else str(opened.on_behalf_of)),
+        (CONSENT, opened.consent or ""),
+        # A consent is one citizen's: the service looks whether it answers of nobody else.
+        (SUBJECT, private.subject if opened.consent is not None else ""),
         (GATHER_ID, "" if opened.gather_id is None else opened.gather_id.hex()),
         (USER, private.user),
         (ISSUE, private.issue),
@@ -321,6 +338,17 @@ def _too_late(max_ms: int) -> SimpulError:
     return SimpulError(
         Code.DEADLINE_EXCEEDED, f"the call took over {max_ms} ms, the most that any may take"
     )
+
+
+def _question(answer: Answer) -> Question | None:
+    """What is asked of a call's consent, where its purpose rests on one."""
+    opened = answer.opened
+    if opened.consent is None or opened.purpose is None:
+        return None
+    return Question(
+        opened.consent, opened.consumer, opened.service, opened.method, opened.purpose,
+        answer.private.subject,
+    )  # fmt: skip
 
 
 def _say_refused(answer: Answer, error: SimpulError) -> None:

@@ -15,6 +15,7 @@ from node.calls import CallRequest
 from node.exchange.fields import FieldRules, Fields
 from node.exchange.metadata import Address, read_address
 from node.model import NodeIdentity, Snapshot
+from node.policy.consents import check_consent
 from node.policy.purposes import check_purpose
 from node.policy.rules import find_agreement
 from security.agreement import RateTerm
@@ -50,6 +51,8 @@ class Route:
     region: RegionCode | None = None
     # In whose name is called, where it isn't the consumer's own.
     on_behalf_of: MemberId | None = None
+    # The reference of a consent, exactly where the purpose rests on one.
+    consent: str | None = None
 
     @property
     def unary(self) -> bool:
@@ -200,6 +203,7 @@ def route_to(
     )
     terms = snapshot.agreements.by_hash[agreement]
     check_purpose(directory, terms, purpose)
+    consent = check_consent(terms, purpose, caller.address.consent)
     called = (caller.service, caller.method)
     return Route(
         consumer=caller.consumer,
@@ -214,6 +218,7 @@ def route_to(
         nodes=provider_nodes(provider, snapshot, now_ms),
         address=caller.address,
         on_behalf_of=caller.on_behalf_of,
+        consent=consent,
     )
 
 

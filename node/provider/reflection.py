@@ -21,10 +21,10 @@ from google.protobuf.message import DecodeError, Message
 from grpc import StatusCode, aio
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
-from node.provider.target import Target, parse_target
+from node.provider.channel import channel_to
+from node.provider.target import parse_target
 from node.provider.tls import ServiceTls
 from runtime.grpc_errors import from_rpc_error
-from runtime.grpc_options import channel_options
 from security.errors import Code, SimpulError
 from security.limits import MIB
 
@@ -58,7 +58,7 @@ async def reflect(target: str, services: Sequence[str], tls: ServiceTls | None =
             (SERVICE_UNREACHABLE), has no reflection (METHOD_UNKNOWN), lacks a service
             (PROTOSET_LACKS_SERVICE), or says too much or nonsense (PROTOSET_INVALID).
     """
-    async with _channel(parse_target(target), tls) as channel:
+    async with channel_to(parse_target(target), tls, max_message_bytes=MAX_BYTES) as channel:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 return await _first_that_answers(channel, target, services)
@@ -69,15 +69,6 @@ async def reflect(target: str, services: Sequence[str], tls: ServiceTls | None =
             ) from None
         except aio.AioRpcError as error:
             raise _failed(error, target) from error
-
-
-def _channel(target: Target, tls: ServiceTls | None) -> aio.Channel:
-    options = channel_options(max_message_bytes=MAX_BYTES)
-    if not target.tls:
-        return aio.insecure_channel(target.grpc_name, options=options)
-    if tls is None:
-        raise SimpulError(Code.CONFIG_INVALID, "TLS to services is not set up here")
-    return aio.secure_channel(target.grpc_name, tls.channel_credentials(), options=options)
 
 
 async def _first_that_answers(channel: aio.Channel, target: str, services: Sequence[str]) -> bytes:

@@ -276,3 +276,18 @@ class OperatorRoleRow(Table, table=True):
     uid: int = Field(index=True)
     # A node.caller.Role.
     role: str
+
+
+class ConsentRow(Table, table=True):
+    """A citizen's consent. Who it is, is a keyed hash; a withdrawal stays for good."""
+
+    __tablename__ = "consent"
+
+    reference: str = Field(primary_key=True)
+    subject_tag: bytes = Field(index=True)
+    consumer: str
+    service_id: str
+    purpose: str
+    recorded_at_ms: int = Field(sa_type=BigInteger, index=True)
+    valid_until_ms: int = Field(sa_type=BigInteger)
+    withdrawn_at_ms: int | None = Field(default=None, sa_type=BigInteger)

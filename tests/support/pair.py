@@ -32,6 +32,7 @@ from node.calls import (
 )
 from node.exchange.allowance import Allowance
 from node.exchange.attempts import Attempts
+from node.exchange.consents import Consents
 from node.exchange.consuming import Consuming
 from node.exchange.fields import FieldRules
 from node.exchange.keeping import Keeping
@@ -69,6 +70,7 @@ from security.statement import make_statement
 from simpul.v1 import directory_pb2
 from tests.conformance import fixed
 from tests.support import agreements, directories
+from tests.support.consents import FakeRegister
 from tests.support.memory_journal import MemoryJournal
 from tests.support.own_answers import echo_catalogue, no_gathers
 from tests.support.ports import free_port
@@ -260,6 +262,7 @@ class Half:
     settled: list[Settled]
     # Of the members that it hosts.
     seal_keys: dict[MemberId, PrivateKey]
+    register: FakeRegister
 
     @property
     def address(self) -> str:
@@ -421,7 +424,10 @@ async def _half(
         assert rate is not None
         return ledger.take(agreement + bytes((side,)), rate, Share(), wanted, fixed.NOW_MS)
 
-    keeping = Keeping(Allowance(lease), FieldRules(limits.max_message_bytes))
+    register = FakeRegister()
+    keeping = Keeping(
+        Allowance(lease), FieldRules(limits.max_message_bytes), Consents(register.verify)
+    )
     providing = Providing(
         current, services, built_in, metrics, keeping,
         recent=RecentCalls(max_call_ms=limits.max_call_ms), elsewhere=None,
@@ -474,6 +480,7 @@ async def _half(
     half = Half(
         node, identity, current, memory, services, consuming, attempts, providing, links, dialler,
         keeping, sealing, refreshed, greeter, dialling, registry, settled, seal_keys,
+        register,
     )  # fmt: skip
     return half, server
 

@@ -380,6 +380,7 @@ class Open(_message.Message):
     GATHER_ID_FIELD_NUMBER: _builtins.int
     UNARY_FIELD_NUMBER: _builtins.int
     ON_BEHALF_OF_FIELD_NUMBER: _builtins.int
+    CONSENT_FIELD_NUMBER: _builtins.int
     consumer: _builtins.str
     """The consumer's subsystem."""
     provider: _builtins.str
@@ -399,6 +400,10 @@ class Open(_message.Message):
     """The payload of this entry is the call's only request message, and the request ends with it."""
     on_behalf_of: _builtins.str
     """The member in whose name the consumer calls, where it isn't its own: the agreement's delegator."""
+    consent: _builtins.str
+    """The reference of a consent, where the purpose rests on one (docs/spec, "Agreements: consent"). It
+    says nothing of the person.
+    """
     def __init__(
         self,
         *,
@@ -412,10 +417,11 @@ class Open(_message.Message):
         gather_id: _builtins.bytes = ...,
         unary: _builtins.bool = ...,
         on_behalf_of: _builtins.str = ...,
+        consent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_deadline_left_ms", b"_deadline_left_ms", "deadline_left_ms", b"deadline_left_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_deadline_left_ms", b"_deadline_left_ms", "agreement", b"agreement", "consumer", b"consumer", "deadline_left_ms", b"deadline_left_ms", "gather_id", b"gather_id", "method", b"method", "on_behalf_of", b"on_behalf_of", "provider", b"provider", "purpose", b"purpose", "service", b"service", "unary", b"unary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_deadline_left_ms", b"_deadline_left_ms", "agreement", b"agreement", "consent", b"consent", "consumer", b"consumer", "deadline_left_ms", b"deadline_left_ms", "gather_id", b"gather_id", "method", b"method", "on_behalf_of", b"on_behalf_of", "provider", b"provider", "purpose", b"purpose", "service", b"service", "unary", b"unary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__deadline_left_ms: _TypeAlias = _typing.Literal["deadline_left_ms"]  # noqa: Y015
     _WhichOneofArgType__deadline_left_ms: _TypeAlias = _typing.Literal["_deadline_left_ms", b"_deadline_left_ms"]  # noqa: Y015

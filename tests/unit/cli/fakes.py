@@ -15,6 +15,7 @@ from simpul.node.v1 import admin_pb2 as node_pb
 from simpul.registry.v1 import admin_pb2 as registry_pb
 from tests.architecture.project import PROJECT
 from tests.unit.cli.fakes_catalogue import FakeCatalogue
+from tests.unit.cli.fakes_consents import FakeConsents
 from tests.unit.cli.fakes_contracts import FakeContracts, FakeSubmissions
 from tests.unit.cli.fakes_delegations import FakeDelegations
 from tests.unit.cli.fakes_groups import FakeGroups, FakeNodeOperators, FakeTemplates
@@ -51,6 +52,7 @@ class FakeNode(
     FakeKeys,
     FakeJournal,
     FakeCatalogue,
+    FakeConsents,
     FakeContracts,
     FakeDelegations,
     FakePurposes,
@@ -75,6 +77,7 @@ class FakeNode(
         self.purposes = []
         self.delegations = []
         self.delegation_document = b""
+        self.consents = {}
 
     def ListCalls(  # noqa: N802
         self, request: node_pb.ListCallsRequest, context: Context

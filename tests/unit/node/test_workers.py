@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 from grpc import aio
 
 from node import workers as workers_module
+from node.consent import refusals
+from node.consent.model import Question
 from node.control import ControlClient
 from node.exchange.providing import Asker
 from node.model import Current
@@ -17,7 +19,7 @@ from node.policy.allowance import Side
 from node.workers import Workers
 from runtime.grpc_errors import ErrorInterceptor
 from security.errors import Code, SimpulError
-from security.identifiers import MemberId, NodeId
+from security.identifiers import MemberId, NodeId, ServiceId, SubsystemId
 from simpul.node.v1 import admin_pb2, control_pb2, control_pb2_grpc
 
 SNAPSHOT = control_pb2.Snapshot(directory_path="directory/1")
@@ -30,6 +32,8 @@ class Orders:
     takes_s: float = 0.0
     fault: SimpulError | None = None
     taken: list[str] = field(default_factory=list)
+    withdrawn: list[str] = field(default_factory=list)
+    confirmed: int = 0
 
     async def take_snapshot(self, snapshot: control_pb2.Snapshot) -> None:
         await asyncio.sleep(self.takes_s)
@@ -39,6 +43,11 @@ class Orders:
 
     async def ask(self, question: control_pb2.Question) -> bytes:
         return question.data + b", asked of " + question.node.encode()
+
+    async def judge_consents(self, consents: control_pb2.Consents) -> None:
+        if consents.withdrawn:
+            self.withdrawn += consents.withdrawn
+        self.confirmed += consents.confirm
 
     def links(self) -> list[admin_pb2.LinkStatus]:
         return []
@@ -62,6 +71,12 @@ async def _leased(agreement: bytes, side: Side, wanted: int) -> int:
     return min(wanted, 3 if side is Side.PROVIDER else 2)
 
 
+async def _verified(question: Question) -> int:
+    if question.subject != "Budi":
+        raise refusals.unknown()
+    return 1_234
+
+
 async def _echo(service: str, method: str, data: bytes, asker: Asker) -> bytes:
     return f"{service}/{method} by {asker.node} for {asker.member}: ".encode() + data
 
@@ -74,7 +89,9 @@ async def _catalogue(method: str, data: bytes, consumers: Collection[str]) -> li
 
 @pytest.fixture
 async def supervisor(tmp_path: Path) -> AsyncIterator[Workers]:
-    made = Workers(answer=_echo, refresh=_nothing, lease=_leased, catalogue=_catalogue)
+    made = Workers(
+        answer=_echo, refresh=_nothing, lease=_leased, catalogue=_catalogue, verify=_verified
+    )
     server = aio.server(interceptors=[ErrorInterceptor()])
     control_pb2_grpc.add_ControlServicer_to_server(made, server)
     server.add_insecure_port(f"unix:{tmp_path}/c")
@@ -192,3 +209,35 @@ async def test_the_catalogue_is_asked_through_the_supervisor(
         with pytest.raises(SimpulError) as caught:
             [each async for each in client.ask_catalogue("Search", b"", [])]
         assert caught.value.code is Code.SUPERVISOR_LOST
+
+
+async def test_a_worker_asks_for_consents_and_hears_why_not(
+    supervisor: Workers, tmp_path: Path
+) -> None:
+    del supervisor
+    question = Question(
+        "cns-kutai", SubsystemId.parse("ID/DAERAH/53.15/app"),
+        ServiceId.parse("ID/DAERAH/64.02/pariwisata/wisata.v1.Wisata"), "Get", "wisata", "Budi",
+    )  # fmt: skip
+    async with aio.insecure_channel(f"unix:{tmp_path}/c") as channel:
+        client = ControlClient(channel, 0, Orders(), Current())
+        assert await client.verify_consent(question) == 1_234
+        with pytest.raises(SimpulError) as caught:
+            await client.verify_consent(replace(question, subject="Siti"))
+    assert caught.value.code is Code.CONSENT_REFUSED
+
+
+async def test_withdrawals_reach_a_worker_and_one_that_attaches_affirms_anew(
+    supervisor: Workers, tmp_path: Path
+) -> None:
+    await supervisor.push(SNAPSHOT)
+    orders = Orders()
+    async with attached(tmp_path, orders):
+        await supervisor.wait_ready(1)
+        async with asyncio.timeout(10):
+            while not orders.confirmed:
+                await asyncio.sleep(0.01)
+        await supervisor.end_consents(frozenset({"cns-b", "cns-a"}))
+        assert orders.withdrawn == ["cns-a", "cns-b"]
+        await supervisor.confirm_consents()
+        assert orders.confirmed == 2

@@ -36,6 +36,10 @@ CALL_IDS = st.binary(min_size=16, max_size=16).map(
 COMMITMENTS = st.builds(Commitment, HASHES, st.integers(1, 2**40).map(lambda n: n * 256))
 
 
+# Of consents.
+REFERENCES = st.from_regex(r"[a-z][A-Za-z0-9._~-]{7,127}", fullmatch=True)
+
+
 @st.composite
 def opens(draw: st.DrawFn) -> Open:
     """Opens with an agreement and a purpose, or with neither where that may be."""
@@ -50,6 +54,7 @@ def opens(draw: st.DrawFn) -> Open:
         draw(st.none() | U64),
         draw(st.none() | st.binary(min_size=16, max_size=16)),
         draw(st.booleans()),
+        consent=draw(st.none() | REFERENCES) if named else None,
     )
 
 

@@ -146,6 +146,12 @@ def clear(path: str) -> Callable[[parcel_pb2.Entry], None]:
         (assign("open.purpose", "x" * 257), "purpose"),
         (assign("open.purpose", "layanan\nwisata"), "purpose"),
         (assign("open.gather_id", bytes(15)), "gather"),
+        # A citizen's number must not stand in a record for good.
+        (assign("open.consent", "5315014001900001"), "reference"),
+        (assign("open.consent", "cns-é-samarinda"), "reference"),
+        (assign("open.consent", "cns 12345"), "reference"),
+        (assign("open.consent", "cns-123"), "reference"),
+        (assign("open.consent", "c" * 129), "reference"),
     ],
 )
 def test_a_malformed_open_is_refused(
@@ -154,6 +160,17 @@ def test_a_malformed_open_is_refused(
     with pytest.raises(SimpulError, match=says) as caught:
         parse_entry(tamper(change))
     assert caught.value.code is Code.PARCEL_MALFORMED
+
+
+def test_a_consent_needs_an_agreement() -> None:
+    def change(entry: parcel_pb2.Entry) -> None:
+        entry.open.service = "simpul.v1.Agreements"
+        entry.open.consent = "cns-samarinda"
+        entry.open.ClearField("agreement")
+        entry.open.ClearField("purpose")
+
+    with pytest.raises(SimpulError, match="consent and no agreement"):
+        parse_entry(tamper(change))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from typing import Any
 
 from security.activity import activity_message
 from security.agreement import agreement_hash
-from security.evidence import Evidence, Result
+from security.agreement_terms import LegalBasis, PurposeTerm
+from security.evidence import Evidence, Report, Result
 from security.private import Private, make_private
 from security.statement import make_statement, statement_hash
 from tests.conformance import fixed
@@ -179,6 +180,33 @@ def test_17_an_open_without_a_purpose_is_not_proven_to_be_permitted() -> None:
     refused = scene.link.send(REGENCY, call.refuse("ACCESS_PURPOSE"), ack=asked)
     report = judge(export(scene, [asked, refused]))
     assert results(report)["permission"] is Result.NOT_PROVEN
+
+
+def consented(reference: str | None) -> Report:
+    """Evidence of a call whose purpose rests on consent."""
+    basis = PurposeTerm("layanan-wisata", LegalBasis.CONSENT, "")
+    signed = agreements.signed(replace(agreements.TERMS, purposes=(basis,)))
+    scene = Scene()
+    named = agreement_hash(signed.agreement)
+    call = Call(kind=replace(Call().kind, agreement=named, consent=reference))
+    asked = scene.link.send(MINISTRY, call.open())
+    answered = scene.link.send(REGENCY, call.close(b""), ack=asked)
+    return judge(replace(export(scene, [asked, answered]), agreement=signed_agreement(signed)))
+
+
+def test_17_the_consent_that_the_open_names_is_shown() -> None:
+    report = consented("cns-samarinda")
+    assert report.failed is None, report.failed
+    assert results(report)["permission"] is Result.PROVEN
+    assert "by the consent cns-samarinda" in report.steps[16].findings
+    assert report.call is not None
+    assert report.call.consent == "cns-samarinda"
+
+
+def test_17_a_call_that_lacks_its_consent_is_not_proven_to_be_permitted() -> None:
+    report = consented(None)
+    assert results(report)["permission"] is Result.NOT_PROVEN
+    assert "CONSENT_MISSING" in report.steps[16].findings[0]
 
 
 # 17 has no way to fail: what isn't permitted is not proven (above). 18: test_evidence_offer.

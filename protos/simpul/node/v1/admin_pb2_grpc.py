@@ -161,6 +161,21 @@ class NodeAdminStub:
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListTemplatesRequest.SerializeToString,
                 response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListTemplatesResponse.FromString,
                 _registered_method=True)
+        self.RecordConsent = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/RecordConsent',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.RecordConsentRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.RecordConsentResponse.FromString,
+                _registered_method=True)
+        self.WithdrawConsent = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/WithdrawConsent',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.WithdrawConsentRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.WithdrawConsentResponse.FromString,
+                _registered_method=True)
+        self.ListConsents = channel.unary_unary(
+                '/simpul.node.v1.NodeAdmin/ListConsents',
+                request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListConsentsRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListConsentsResponse.FromString,
+                _registered_method=True)
         self.AddApp = channel.unary_unary(
                 '/simpul.node.v1.NodeAdmin/AddApp',
                 request_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.AddAppRequest.SerializeToString,
@@ -483,6 +498,26 @@ class NodeAdminServicer:
     def ListTemplates(self, request, context):
         """With the agreements that came of them.
         """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordConsent(self, request, context):
+        """Keeps a citizen's consent, and gives it a reference.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawConsent(self, request, context):
+        """Ends one at once: new calls are refused, and those that run are ended when this returns.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListConsents(self, request, context):
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -817,6 +852,21 @@ def add_NodeAdminServicer_to_server(servicer, server):
                     servicer.ListTemplates,
                     request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListTemplatesRequest.FromString,
                     response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListTemplatesResponse.SerializeToString,
+            ),
+            'RecordConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordConsent,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.RecordConsentRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.RecordConsentResponse.SerializeToString,
+            ),
+            'WithdrawConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawConsent,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.WithdrawConsentRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.WithdrawConsentResponse.SerializeToString,
+            ),
+            'ListConsents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConsents,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListConsentsRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_admin__pb2.ListConsentsResponse.SerializeToString,
             ),
             'AddApp': grpc.unary_unary_rpc_method_handler(
                     servicer.AddApp,
@@ -1645,6 +1695,87 @@ class NodeAdmin:
             '/simpul.node.v1.NodeAdmin/ListTemplates',
             simpul_dot_node_dot_v1_dot_admin__pb2.ListTemplatesRequest.SerializeToString,
             simpul_dot_node_dot_v1_dot_admin__pb2.ListTemplatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/RecordConsent',
+            simpul_dot_node_dot_v1_dot_admin__pb2.RecordConsentRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.RecordConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/WithdrawConsent',
+            simpul_dot_node_dot_v1_dot_admin__pb2.WithdrawConsentRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.WithdrawConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConsents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.NodeAdmin/ListConsents',
+            simpul_dot_node_dot_v1_dot_admin__pb2.ListConsentsRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_admin__pb2.ListConsentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

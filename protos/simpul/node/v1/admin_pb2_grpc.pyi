@@ -80,6 +80,11 @@ class NodeAdminStub:
     EndTemplate: _grpc.UnaryUnaryMultiCallable[_admin_pb2.EndTemplateRequest, _admin_pb2.EndTemplateResponse]
     ListTemplates: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListTemplatesRequest, _admin_pb2.ListTemplatesResponse]
     """With the agreements that came of them."""
+    RecordConsent: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RecordConsentRequest, _admin_pb2.RecordConsentResponse]
+    """Keeps a citizen's consent, and gives it a reference."""
+    WithdrawConsent: _grpc.UnaryUnaryMultiCallable[_admin_pb2.WithdrawConsentRequest, _admin_pb2.WithdrawConsentResponse]
+    """Ends one at once: new calls are refused, and those that run are ended when this returns."""
+    ListConsents: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListConsentsRequest, _admin_pb2.ListConsentsResponse]
     AddApp: _grpc.UnaryUnaryMultiCallable[_admin_pb2.AddAppRequest, _admin_pb2.AddAppResponse]
     ListApps: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListAppsRequest, _admin_pb2.ListAppsResponse]
     RemoveApp: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RemoveAppRequest, _admin_pb2.RemoveAppResponse]
@@ -185,6 +190,11 @@ class NodeAdminAsyncStub(NodeAdminStub):
     EndTemplate: _aio.UnaryUnaryMultiCallable[_admin_pb2.EndTemplateRequest, _admin_pb2.EndTemplateResponse]  # type: ignore[assignment]
     ListTemplates: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListTemplatesRequest, _admin_pb2.ListTemplatesResponse]  # type: ignore[assignment]
     """With the agreements that came of them."""
+    RecordConsent: _aio.UnaryUnaryMultiCallable[_admin_pb2.RecordConsentRequest, _admin_pb2.RecordConsentResponse]  # type: ignore[assignment]
+    """Keeps a citizen's consent, and gives it a reference."""
+    WithdrawConsent: _aio.UnaryUnaryMultiCallable[_admin_pb2.WithdrawConsentRequest, _admin_pb2.WithdrawConsentResponse]  # type: ignore[assignment]
+    """Ends one at once: new calls are refused, and those that run are ended when this returns."""
+    ListConsents: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListConsentsRequest, _admin_pb2.ListConsentsResponse]  # type: ignore[assignment]
     AddApp: _aio.UnaryUnaryMultiCallable[_admin_pb2.AddAppRequest, _admin_pb2.AddAppResponse]  # type: ignore[assignment]
     ListApps: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAppsRequest, _admin_pb2.ListAppsResponse]  # type: ignore[assignment]
     RemoveApp: _aio.UnaryUnaryMultiCallable[_admin_pb2.RemoveAppRequest, _admin_pb2.RemoveAppResponse]  # type: ignore[assignment]
@@ -437,6 +447,29 @@ class NodeAdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListTemplatesResponse, _abc.Awaitable[_admin_pb2.ListTemplatesResponse]]:
         """With the agreements that came of them."""
+
+    @_abc_1.abstractmethod
+    def RecordConsent(
+        self,
+        request: _admin_pb2.RecordConsentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.RecordConsentResponse, _abc.Awaitable[_admin_pb2.RecordConsentResponse]]:
+        """Keeps a citizen's consent, and gives it a reference."""
+
+    @_abc_1.abstractmethod
+    def WithdrawConsent(
+        self,
+        request: _admin_pb2.WithdrawConsentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.WithdrawConsentResponse, _abc.Awaitable[_admin_pb2.WithdrawConsentResponse]]:
+        """Ends one at once: new calls are refused, and those that run are ended when this returns."""
+
+    @_abc_1.abstractmethod
+    def ListConsents(
+        self,
+        request: _admin_pb2.ListConsentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListConsentsResponse, _abc.Awaitable[_admin_pb2.ListConsentsResponse]]: ...
 
     @_abc_1.abstractmethod
     def AddApp(

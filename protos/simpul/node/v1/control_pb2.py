@@ -24,53 +24,60 @@ _sym_db = _symbol_database.Default()
 
 from simpul.node.v1 import admin_pb2 as simpul_dot_node_dot_v1_dot_admin__pb2
 from simpul.v1 import agreement_pb2 as simpul_dot_v1_dot_agreement__pb2
+from simpul.v1 import consent_pb2 as simpul_dot_v1_dot_consent__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csimpul/node/v1/control.proto\x12\x0esimpul.node.v1\x1a\x1asimpul/node/v1/admin.proto\x1a\x19simpul/v1/agreement.proto\"U\n\x0cLeaseRequest\x12\x11\n\tagreement\x18\x01 \x01(\x0c\x12\"\n\x04side\x18\x02 \x01(\x0e\x32\x14.simpul.node.v1.Side\x12\x0e\n\x06wanted\x18\x03 \x01(\r\" \n\rLeaseResponse\x12\x0f\n\x07granted\x18\x01 \x01(\r\"e\n\rAttachRequest\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x15.simpul.node.v1.HelloH\x00\x12$\n\x04\x64one\x18\x02 \x01(\x0b\x32\x14.simpul.node.v1.DoneH\x00\x42\x06\n\x04kind\"$\n\x05Hello\x12\x0e\n\x06worker\x18\x01 \x01(\r\x12\x0b\n\x03pid\x18\x02 \x01(\r\"|\n\x04\x44one\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x12\n\nerror_code\x18\x02 \x01(\t\x12\x15\n\rerror_message\x18\x03 \x01(\t\x12)\n\x05links\x18\x05 \x03(\x0b\x32\x1a.simpul.node.v1.LinkStatus\x12\x0e\n\x06\x61nswer\x18\x06 \x01(\x0c\"\x08\n\x06Report\"\xd6\x01\n\x0e\x41ttachResponse\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12,\n\x08snapshot\x18\x02 \x01(\x0b\x32\x18.simpul.node.v1.SnapshotH\x00\x12&\n\x05\x64rain\x18\x04 \x01(\x0b\x32\x15.simpul.node.v1.DrainH\x00\x12(\n\x06report\x18\x05 \x01(\x0b\x32\x16.simpul.node.v1.ReportH\x00\x12,\n\x08question\x18\x07 \x01(\x0b\x32\x18.simpul.node.v1.QuestionH\x00\x42\x06\n\x04kind\"}\n\x08Question\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x12\n\ntimeout_ms\x18\x05 \x01(\r\x12\x0e\n\x06sender\x18\x06 \x01(\t\x12\x10\n\x08receiver\x18\x07 \x01(\t\"\x19\n\x05\x44rain\x12\x10\n\x08grace_ms\x18\x01 \x01(\x04\"\x84\x02\n\x08Snapshot\x12\x16\n\x0e\x64irectory_path\x18\x01 \x01(\t\x12.\n\nagreements\x18\x02 \x03(\x0b\x32\x1a.simpul.v1.SignedAgreement\x12+\n\x04\x61pps\x18\x03 \x03(\x0b\x32\x1d.simpul.node.v1.AppCredential\x12,\n\x06routes\x18\x04 \x03(\x0b\x32\x1c.simpul.node.v1.ServiceRoute\x12\x14\n\x0crefusal_code\x18\x05 \x01(\t\x12\x17\n\x0frefusal_message\x18\x06 \x01(\t\x12\x11\n\tunsettled\x18\x07 \x03(\t\x12\x13\n\x0bundelegated\x18\x08 \x03(\x0c\"z\n\rAppCredential\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nsubsystems\x18\x02 \x03(\t\x12\x14\n\x0ctoken_sha256\x18\x03 \x01(\x0c\x12\x1a\n\x12\x63\x65rtificate_sha256\x18\x04 \x01(\x0c\x12\x15\n\rexpires_at_ms\x18\x05 \x01(\x03\"2\n\x0cServiceRoute\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\"`\n\x11\x41nswerPeerRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0c\n\x04node\x18\x04 \x01(\t\x12\x0e\n\x06member\x18\x05 \x01(\t\"\"\n\x12\x41nswerPeerResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"F\n\x13\x41skCatalogueRequest\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x11\n\tconsumers\x18\x03 \x03(\t\"$\n\x14\x41skCatalogueResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"8\n\x17RefreshDirectoryRequest\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\"9\n\x18RefreshDirectoryResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0c\n\x04hash\x18\x02 \x01(\x0c*B\n\x04Side\x12\x14\n\x10SIDE_UNSPECIFIED\x10\x00\x12\x11\n\rSIDE_PROVIDER\x10\x01\x12\x11\n\rSIDE_CONSUMER\x10\x02\x32\xb5\x03\n\x07\x43ontrol\x12K\n\x06\x41ttach\x12\x1d.simpul.node.v1.AttachRequest\x1a\x1e.simpul.node.v1.AttachResponse(\x01\x30\x01\x12S\n\nAnswerPeer\x12!.simpul.node.v1.AnswerPeerRequest\x1a\".simpul.node.v1.AnswerPeerResponse\x12[\n\x0c\x41skCatalogue\x12#.simpul.node.v1.AskCatalogueRequest\x1a$.simpul.node.v1.AskCatalogueResponse0\x01\x12\x65\n\x10RefreshDirectory\x12\'.simpul.node.v1.RefreshDirectoryRequest\x1a(.simpul.node.v1.RefreshDirectoryResponse\x12\x44\n\x05Lease\x12\x1c.simpul.node.v1.LeaseRequest\x1a\x1d.simpul.node.v1.LeaseResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csimpul/node/v1/control.proto\x12\x0esimpul.node.v1\x1a\x1asimpul/node/v1/admin.proto\x1a\x19simpul/v1/agreement.proto\x1a\x17simpul/v1/consent.proto\"D\n\x14VerifyConsentRequest\x12,\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1e.simpul.v1.CheckConsentRequest\"/\n\x15VerifyConsentResponse\x12\x16\n\x0evalid_until_ms\x18\x01 \x01(\x03\"U\n\x0cLeaseRequest\x12\x11\n\tagreement\x18\x01 \x01(\x0c\x12\"\n\x04side\x18\x02 \x01(\x0e\x32\x14.simpul.node.v1.Side\x12\x0e\n\x06wanted\x18\x03 \x01(\r\" \n\rLeaseResponse\x12\x0f\n\x07granted\x18\x01 \x01(\r\"e\n\rAttachRequest\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x15.simpul.node.v1.HelloH\x00\x12$\n\x04\x64one\x18\x02 \x01(\x0b\x32\x14.simpul.node.v1.DoneH\x00\x42\x06\n\x04kind\"$\n\x05Hello\x12\x0e\n\x06worker\x18\x01 \x01(\r\x12\x0b\n\x03pid\x18\x02 \x01(\r\"|\n\x04\x44one\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x12\n\nerror_code\x18\x02 \x01(\t\x12\x15\n\rerror_message\x18\x03 \x01(\t\x12)\n\x05links\x18\x05 \x03(\x0b\x32\x1a.simpul.node.v1.LinkStatus\x12\x0e\n\x06\x61nswer\x18\x06 \x01(\x0c\"\x08\n\x06Report\"\x84\x02\n\x0e\x41ttachResponse\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12,\n\x08snapshot\x18\x02 \x01(\x0b\x32\x18.simpul.node.v1.SnapshotH\x00\x12&\n\x05\x64rain\x18\x04 \x01(\x0b\x32\x15.simpul.node.v1.DrainH\x00\x12(\n\x06report\x18\x05 \x01(\x0b\x32\x16.simpul.node.v1.ReportH\x00\x12,\n\x08question\x18\x07 \x01(\x0b\x32\x18.simpul.node.v1.QuestionH\x00\x12,\n\x08\x63onsents\x18\x08 \x01(\x0b\x32\x18.simpul.node.v1.ConsentsH\x00\x42\x06\n\x04kind\".\n\x08\x43onsents\x12\x11\n\twithdrawn\x18\x01 \x03(\t\x12\x0f\n\x07\x63onfirm\x18\x02 \x01(\x08\"}\n\x08Question\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x12\n\ntimeout_ms\x18\x05 \x01(\r\x12\x0e\n\x06sender\x18\x06 \x01(\t\x12\x10\n\x08receiver\x18\x07 \x01(\t\"\x19\n\x05\x44rain\x12\x10\n\x08grace_ms\x18\x01 \x01(\x04\"\x84\x02\n\x08Snapshot\x12\x16\n\x0e\x64irectory_path\x18\x01 \x01(\t\x12.\n\nagreements\x18\x02 \x03(\x0b\x32\x1a.simpul.v1.SignedAgreement\x12+\n\x04\x61pps\x18\x03 \x03(\x0b\x32\x1d.simpul.node.v1.AppCredential\x12,\n\x06routes\x18\x04 \x03(\x0b\x32\x1c.simpul.node.v1.ServiceRoute\x12\x14\n\x0crefusal_code\x18\x05 \x01(\t\x12\x17\n\x0frefusal_message\x18\x06 \x01(\t\x12\x11\n\tunsettled\x18\x07 \x03(\t\x12\x13\n\x0bundelegated\x18\x08 \x03(\x0c\"z\n\rAppCredential\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nsubsystems\x18\x02 \x03(\t\x12\x14\n\x0ctoken_sha256\x18\x03 \x01(\x0c\x12\x1a\n\x12\x63\x65rtificate_sha256\x18\x04 \x01(\x0c\x12\x15\n\rexpires_at_ms\x18\x05 \x01(\x03\"2\n\x0cServiceRoute\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\"`\n\x11\x41nswerPeerRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0c\n\x04node\x18\x04 \x01(\t\x12\x0e\n\x06member\x18\x05 \x01(\t\"\"\n\x12\x41nswerPeerResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"F\n\x13\x41skCatalogueRequest\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x11\n\tconsumers\x18\x03 \x03(\t\"$\n\x14\x41skCatalogueResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"8\n\x17RefreshDirectoryRequest\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\"9\n\x18RefreshDirectoryResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0c\n\x04hash\x18\x02 \x01(\x0c*B\n\x04Side\x12\x14\n\x10SIDE_UNSPECIFIED\x10\x00\x12\x11\n\rSIDE_PROVIDER\x10\x01\x12\x11\n\rSIDE_CONSUMER\x10\x02\x32\x93\x04\n\x07\x43ontrol\x12K\n\x06\x41ttach\x12\x1d.simpul.node.v1.AttachRequest\x1a\x1e.simpul.node.v1.AttachResponse(\x01\x30\x01\x12S\n\nAnswerPeer\x12!.simpul.node.v1.AnswerPeerRequest\x1a\".simpul.node.v1.AnswerPeerResponse\x12[\n\x0c\x41skCatalogue\x12#.simpul.node.v1.AskCatalogueRequest\x1a$.simpul.node.v1.AskCatalogueResponse0\x01\x12\x65\n\x10RefreshDirectory\x12\'.simpul.node.v1.RefreshDirectoryRequest\x1a(.simpul.node.v1.RefreshDirectoryResponse\x12\x44\n\x05Lease\x12\x1c.simpul.node.v1.LeaseRequest\x1a\x1d.simpul.node.v1.LeaseResponse\x12\\\n\rVerifyConsent\x12$.simpul.node.v1.VerifyConsentRequest\x1a%.simpul.node.v1.VerifyConsentResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'simpul.node.v1.control_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SIDE']._serialized_start=1672
-  _globals['_SIDE']._serialized_end=1738
-  _globals['_LEASEREQUEST']._serialized_start=103
-  _globals['_LEASEREQUEST']._serialized_end=188
-  _globals['_LEASERESPONSE']._serialized_start=190
-  _globals['_LEASERESPONSE']._serialized_end=222
-  _globals['_ATTACHREQUEST']._serialized_start=224
-  _globals['_ATTACHREQUEST']._serialized_end=325
-  _globals['_HELLO']._serialized_start=327
-  _globals['_HELLO']._serialized_end=363
-  _globals['_DONE']._serialized_start=365
-  _globals['_DONE']._serialized_end=489
-  _globals['_REPORT']._serialized_start=491
-  _globals['_REPORT']._serialized_end=499
-  _globals['_ATTACHRESPONSE']._serialized_start=502
-  _globals['_ATTACHRESPONSE']._serialized_end=716
-  _globals['_QUESTION']._serialized_start=718
-  _globals['_QUESTION']._serialized_end=843
-  _globals['_DRAIN']._serialized_start=845
-  _globals['_DRAIN']._serialized_end=870
-  _globals['_SNAPSHOT']._serialized_start=873
-  _globals['_SNAPSHOT']._serialized_end=1133
-  _globals['_APPCREDENTIAL']._serialized_start=1135
-  _globals['_APPCREDENTIAL']._serialized_end=1257
-  _globals['_SERVICEROUTE']._serialized_start=1259
-  _globals['_SERVICEROUTE']._serialized_end=1309
-  _globals['_ANSWERPEERREQUEST']._serialized_start=1311
-  _globals['_ANSWERPEERREQUEST']._serialized_end=1407
-  _globals['_ANSWERPEERRESPONSE']._serialized_start=1409
-  _globals['_ANSWERPEERRESPONSE']._serialized_end=1443
-  _globals['_ASKCATALOGUEREQUEST']._serialized_start=1445
-  _globals['_ASKCATALOGUEREQUEST']._serialized_end=1515
-  _globals['_ASKCATALOGUERESPONSE']._serialized_start=1517
-  _globals['_ASKCATALOGUERESPONSE']._serialized_end=1553
-  _globals['_REFRESHDIRECTORYREQUEST']._serialized_start=1555
-  _globals['_REFRESHDIRECTORYREQUEST']._serialized_end=1611
-  _globals['_REFRESHDIRECTORYRESPONSE']._serialized_start=1613
-  _globals['_REFRESHDIRECTORYRESPONSE']._serialized_end=1670
-  _globals['_CONTROL']._serialized_start=1741
-  _globals['_CONTROL']._serialized_end=2178
+  _globals['_SIDE']._serialized_start=1910
+  _globals['_SIDE']._serialized_end=1976
+  _globals['_VERIFYCONSENTREQUEST']._serialized_start=128
+  _globals['_VERIFYCONSENTREQUEST']._serialized_end=196
+  _globals['_VERIFYCONSENTRESPONSE']._serialized_start=198
+  _globals['_VERIFYCONSENTRESPONSE']._serialized_end=245
+  _globals['_LEASEREQUEST']._serialized_start=247
+  _globals['_LEASEREQUEST']._serialized_end=332
+  _globals['_LEASERESPONSE']._serialized_start=334
+  _globals['_LEASERESPONSE']._serialized_end=366
+  _globals['_ATTACHREQUEST']._serialized_start=368
+  _globals['_ATTACHREQUEST']._serialized_end=469
+  _globals['_HELLO']._serialized_start=471
+  _globals['_HELLO']._serialized_end=507
+  _globals['_DONE']._serialized_start=509
+  _globals['_DONE']._serialized_end=633
+  _globals['_REPORT']._serialized_start=635
+  _globals['_REPORT']._serialized_end=643
+  _globals['_ATTACHRESPONSE']._serialized_start=646
+  _globals['_ATTACHRESPONSE']._serialized_end=906
+  _globals['_CONSENTS']._serialized_start=908
+  _globals['_CONSENTS']._serialized_end=954
+  _globals['_QUESTION']._serialized_start=956
+  _globals['_QUESTION']._serialized_end=1081
+  _globals['_DRAIN']._serialized_start=1083
+  _globals['_DRAIN']._serialized_end=1108
+  _globals['_SNAPSHOT']._serialized_start=1111
+  _globals['_SNAPSHOT']._serialized_end=1371
+  _globals['_APPCREDENTIAL']._serialized_start=1373
+  _globals['_APPCREDENTIAL']._serialized_end=1495
+  _globals['_SERVICEROUTE']._serialized_start=1497
+  _globals['_SERVICEROUTE']._serialized_end=1547
+  _globals['_ANSWERPEERREQUEST']._serialized_start=1549
+  _globals['_ANSWERPEERREQUEST']._serialized_end=1645
+  _globals['_ANSWERPEERRESPONSE']._serialized_start=1647
+  _globals['_ANSWERPEERRESPONSE']._serialized_end=1681
+  _globals['_ASKCATALOGUEREQUEST']._serialized_start=1683
+  _globals['_ASKCATALOGUEREQUEST']._serialized_end=1753
+  _globals['_ASKCATALOGUERESPONSE']._serialized_start=1755
+  _globals['_ASKCATALOGUERESPONSE']._serialized_end=1791
+  _globals['_REFRESHDIRECTORYREQUEST']._serialized_start=1793
+  _globals['_REFRESHDIRECTORYREQUEST']._serialized_end=1849
+  _globals['_REFRESHDIRECTORYRESPONSE']._serialized_start=1851
+  _globals['_REFRESHDIRECTORYRESPONSE']._serialized_end=1908
+  _globals['_CONTROL']._serialized_start=1979
+  _globals['_CONTROL']._serialized_end=2510
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from simpul.node.v1 import admin_pb2 as _admin_pb2
 from simpul.v1 import agreement_pb2 as _agreement_pb2
+from simpul.v1 import consent_pb2 as _consent_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -37,6 +38,46 @@ SIDE_UNSPECIFIED: Side.ValueType  # 0
 SIDE_PROVIDER: Side.ValueType  # 1
 SIDE_CONSUMER: Side.ValueType  # 2
 Global___Side: _TypeAlias = Side  # noqa: Y015
+
+@_typing.final
+class VerifyConsentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def call(self) -> _consent_pb2.CheckConsentRequest: ...
+    def __init__(
+        self,
+        *,
+        call: _consent_pb2.CheckConsentRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyConsentRequest: _TypeAlias = VerifyConsentRequest  # noqa: Y015
+
+@_typing.final
+class VerifyConsentResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALID_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    valid_until_ms: _builtins.int
+    """The first moment at which it no longer holds."""
+    def __init__(
+        self,
+        *,
+        valid_until_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["valid_until_ms", b"valid_until_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyConsentResponse: _TypeAlias = VerifyConsentResponse  # noqa: Y015
 
 @_typing.final
 class LeaseRequest(_message.Message):
@@ -196,6 +237,7 @@ class AttachResponse(_message.Message):
     DRAIN_FIELD_NUMBER: _builtins.int
     REPORT_FIELD_NUMBER: _builtins.int
     QUESTION_FIELD_NUMBER: _builtins.int
+    CONSENTS_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Answered by a Done of the same number."""
     @_builtins.property
@@ -206,6 +248,8 @@ class AttachResponse(_message.Message):
     def report(self) -> Global___Report: ...
     @_builtins.property
     def question(self) -> Global___Question: ...
+    @_builtins.property
+    def consents(self) -> Global___Consents: ...
     def __init__(
         self,
         *,
@@ -214,16 +258,45 @@ class AttachResponse(_message.Message):
         drain: Global___Drain | None = ...,
         report: Global___Report | None = ...,
         question: Global___Question | None = ...,
+        consents: Global___Consents | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "kind", b"kind", "question", b"question", "report", b"report", "snapshot", b"snapshot"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consents", b"consents", "drain", b"drain", "kind", b"kind", "question", b"question", "report", b"report", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "kind", b"kind", "number", b"number", "question", b"question", "report", b"report", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consents", b"consents", "drain", b"drain", "kind", b"kind", "number", b"number", "question", b"question", "report", b"report", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["snapshot", "drain", "report", "question"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["snapshot", "drain", "report", "question", "consents"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
 Global___AttachResponse: _TypeAlias = AttachResponse  # noqa: Y015
+
+@_typing.final
+class Consents(_message.Message):
+    """What has become of consents in use."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WITHDRAWN_FIELD_NUMBER: _builtins.int
+    CONFIRM_FIELD_NUMBER: _builtins.int
+    confirm: _builtins.bool
+    """Some may have been withdrawn unheard: ask for each in use anew."""
+    @_builtins.property
+    def withdrawn(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Withdrawn: end their calls."""
+
+    def __init__(
+        self,
+        *,
+        withdrawn: _abc.Iterable[_builtins.str] | None = ...,
+        confirm: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirm", b"confirm", "withdrawn", b"withdrawn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Consents: _TypeAlias = Consents  # noqa: Y015
 
 @_typing.final
 class Question(_message.Message):

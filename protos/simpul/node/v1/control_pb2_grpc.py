@@ -61,6 +61,11 @@ class ControlStub:
                 request_serializer=simpul_dot_node_dot_v1_dot_control__pb2.LeaseRequest.SerializeToString,
                 response_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.LeaseResponse.FromString,
                 _registered_method=True)
+        self.VerifyConsent = channel.unary_unary(
+                '/simpul.node.v1.Control/VerifyConsent',
+                request_serializer=simpul_dot_node_dot_v1_dot_control__pb2.VerifyConsentRequest.SerializeToString,
+                response_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.VerifyConsentResponse.FromString,
+                _registered_method=True)
 
 
 class ControlServicer:
@@ -104,6 +109,13 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyConsent(self, request, context):
+        """A call that rests on a consent is about to be made, or goes on: does the consent hold?
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControlServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -131,6 +143,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.Lease,
                     request_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.LeaseRequest.FromString,
                     response_serializer=simpul_dot_node_dot_v1_dot_control__pb2.LeaseResponse.SerializeToString,
+            ),
+            'VerifyConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyConsent,
+                    request_deserializer=simpul_dot_node_dot_v1_dot_control__pb2.VerifyConsentRequest.FromString,
+                    response_serializer=simpul_dot_node_dot_v1_dot_control__pb2.VerifyConsentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -270,6 +287,33 @@ class Control:
             '/simpul.node.v1.Control/Lease',
             simpul_dot_node_dot_v1_dot_control__pb2.LeaseRequest.SerializeToString,
             simpul_dot_node_dot_v1_dot_control__pb2.LeaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simpul.node.v1.Control/VerifyConsent',
+            simpul_dot_node_dot_v1_dot_control__pb2.VerifyConsentRequest.SerializeToString,
+            simpul_dot_node_dot_v1_dot_control__pb2.VerifyConsentResponse.FromString,
             options,
             channel_credentials,
             insecure,

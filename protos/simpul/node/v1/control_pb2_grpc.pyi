@@ -47,6 +47,8 @@ class ControlStub:
     """A peer named a directory that this node doesn't have: fetch it now."""
     Lease: _grpc.UnaryUnaryMultiCallable[_control_pb2.LeaseRequest, _control_pb2.LeaseResponse]
     """Calls are about to be made under an agreement that limits how many: may they?"""
+    VerifyConsent: _grpc.UnaryUnaryMultiCallable[_control_pb2.VerifyConsentRequest, _control_pb2.VerifyConsentResponse]
+    """A call that rests on a consent is about to be made, or goes on: does the consent hold?"""
 
 @_typing.type_check_only
 class ControlAsyncStub(ControlStub):
@@ -67,6 +69,8 @@ class ControlAsyncStub(ControlStub):
     """A peer named a directory that this node doesn't have: fetch it now."""
     Lease: _aio.UnaryUnaryMultiCallable[_control_pb2.LeaseRequest, _control_pb2.LeaseResponse]  # type: ignore[assignment]
     """Calls are about to be made under an agreement that limits how many: may they?"""
+    VerifyConsent: _aio.UnaryUnaryMultiCallable[_control_pb2.VerifyConsentRequest, _control_pb2.VerifyConsentResponse]  # type: ignore[assignment]
+    """A call that rests on a consent is about to be made, or goes on: does the consent hold?"""
 
 class ControlServicer(metaclass=_abc_1.ABCMeta):
     """Between a node's supervisor and its workers, over a Unix socket in the node's home folder. Not part
@@ -114,5 +118,13 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.LeaseResponse, _abc.Awaitable[_control_pb2.LeaseResponse]]:
         """Calls are about to be made under an agreement that limits how many: may they?"""
+
+    @_abc_1.abstractmethod
+    def VerifyConsent(
+        self,
+        request: _control_pb2.VerifyConsentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.VerifyConsentResponse, _abc.Awaitable[_control_pb2.VerifyConsentResponse]]:
+        """A call that rests on a consent is about to be made, or goes on: does the consent hold?"""
 
 def add_ControlServicer_to_server(servicer: ControlServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

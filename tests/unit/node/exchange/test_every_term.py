@@ -14,6 +14,7 @@ from typing import Final
 import pytest
 
 from node.calls import HalfClose, Message, OutboundRequest, Trailers, UnaryAnswer
+from node.consent.model import Question
 from node.exchange.asks import Asked
 from node.exchange.fields import ALL
 from node.exchange.metadata import error_trailers
@@ -26,7 +27,7 @@ from simpul.v1 import agreement_pb2
 from tests.conformance import fixed
 from tests.support import agreements, directories
 from tests.support.delegations import DELEGATOR, record
-from tests.support.pair import FakeCall, Half, Pair, pair
+from tests.support.pair import SERVICE_ID, FakeCall, Half, Pair, pair
 
 Wire = agreement_pb2.Agreement
 NAME: Final = b"\x0a\x06Komodo"
@@ -39,6 +40,13 @@ YEAR: Final = 365 * fixed.DAY_MS
 MINUTE: Final = 9 * 60
 SIBLING: Final = SubsystemId.parse("ID/KEMENTERIAN/KOMDIGI/other")
 LIBRARY: Final = SubsystemId.parse("ID/DAERAH/53.15/perpustakaan")
+REFERENCE: Final = "cns-komodo"
+SUBJECT: Final = "5315014001900001"
+ABOUT: Final = ("simpul-subject", SUBJECT.encode())
+# What the register of the provider has, each until when.
+CONSENTS: Final = {REFERENCE: NOW + YEAR, "cns-ends-now": NOW, "cns-last-moment": NOW + 1}
+WITHDRAWN: Final = "cns-withdrawn"
+ANOTHERS: Final = "cns-anothers"
 STRANGER: Final = "ID/DAERAH/52.08"
 THIRD: Final = directories.directory(record()).members[DELEGATOR]
 INVALID: Final = Code.AGREEMENT_INVALID
@@ -73,6 +81,10 @@ class Row:
     before: int = 0
     # In whose name is called.
     on_behalf_of: MemberId | None = None
+    # What the app sends as simpul-consent.
+    consent: str | None = None
+    # Only the provider can know: the consumer's node lets it travel.
+    travels: bool = False
 
     def __str__(self) -> str:
         return f"{self.term} {self.at}"
@@ -112,6 +124,13 @@ def party(name: str, **changes: object) -> Callable[[Wire], object]:
 
 def fields(name: str, *paths: str) -> Callable[[Wire], object]:
     return lambda wire: getattr(wire, name).CopyFrom(agreement_pb2.FieldTerm(paths=paths))
+
+
+def consented(at: At, code: Code | None = None, consent: str = REFERENCE) -> Row:
+    """A call for a purpose that rests on consent; only the provider's register knows of it."""
+    by_consent = purpose("layanan-wisata", basis=1)
+    row = Row("consent", at, by_consent, consent=consent)
+    return row if code is None else dataclasses.replace(refused(row, code), travels=True)
 
 
 def rate(**limits: int) -> Callable[[Wire], object]:
@@ -217,6 +236,17 @@ ROWS: Final = (
     invalid("purposes", At.ABSENT, clear("purposes")),
     invalid("purposes", At.ABSENT, purpose("layanan-wisata", basis=0)),
     invalid("purposes", At.BEYOND, purpose("layanan-wisata", basis=7)),
+    consented(At.WITHIN),
+    consented(At.EDGE, consent="cns-last-moment"),
+    consented(At.BEYOND, Code.CONSENT_EXPIRED, "cns-ends-now"),
+    consented(At.BEYOND, Code.CONSENT_WITHDRAWN, WITHDRAWN),
+    consented(At.BEYOND, Code.CONSENT_REFUSED, ANOTHERS),
+    consented(At.BEYOND, Code.CONSENT_REFUSED, "cns-never-given"),
+    # Beside a purpose that rests on another right.
+    refused(Row("consent", At.BEYOND, consent=REFERENCE), Code.CONSENT_NEEDLESS),
+    refused(
+        Row("consent", At.ABSENT, purpose("layanan-wisata", basis=1)), Code.CONSENT_MISSING
+    ),
     Row("request_fields", At.WITHIN, fields("request_fields", "Get/name", "Get/keeper"),
         asked=NAME + KEEPER, answered=NAME + KEEPER),
     Row("request_fields", At.EDGE, fields("request_fields", "Get/name"),
@@ -284,6 +314,9 @@ ROWS: Final = (
     Row("hours", At.ABSENT),
 )  # fmt: skip
 
+# What a call must bring besides, where a term asks for it.
+BESIDE: Final = frozenset({"consent"})
+
 
 def _until(wire: Wire, until_ms: int) -> None:
     wire.valid_from_ms = wire.issued_at_ms = until_ms - fixed.DAY_MS
@@ -297,7 +330,14 @@ def document(row: Row) -> bytes:
 
 
 def hold(two: Pair, data: bytes) -> None:
-    """Have both nodes go by this agreement alone."""
+    """Have both nodes go by this agreement alone, and the provider know some consents."""
+    known = dict.fromkeys((*CONSENTS, WITHDRAWN), SUBJECT) | {ANOTHERS: "5315014001900002"}
+    for reference, subject in known.items():
+        two.provider.register.give(
+            Question(reference, fixed.SUPER_APP, SERVICE_ID, "", "layanan-wisata", subject),
+            CONSENTS.get(reference, NOW + YEAR),
+        )
+    two.provider.register.withdraw(WITHDRAWN)
     for half in (two.provider, two.consumer):
         snapshot = half.current.snapshot
         members = {**snapshot.directory.members, DELEGATOR: THIRD}
@@ -307,16 +347,20 @@ def hold(two: Pair, data: bytes) -> None:
 
 
 def call_of(row: Row) -> FakeCall:
-    said = (("simpul-purpose", row.purpose), ("simpul-on-behalf-of", row.on_behalf_of))
+    said = (
+        ("simpul-purpose", row.purpose),
+        ("simpul-on-behalf-of", row.on_behalf_of),
+        ("simpul-consent", row.consent),
+    )
     metadata = tuple((key, str(value).encode()) for key, value in said if value is not None)
-    return FakeCall("Get", Message(WHOLE), HalfClose(), metadata=metadata)
+    return FakeCall("Get", Message(WHOLE), HalfClose(), metadata=(*metadata, ABOUT))
 
 
 async def run_carelessly(half: Half, row: Row, data: bytes) -> FakeCall:
     """Make a call as a consumer's node would that checks nothing of its agreement."""
     lax = AgreementBook([make_agreement(agreements.TERMS)])
     snapshot = dataclasses.replace(half.current.snapshot, agreements=lax)
-    call = FakeCall("Get", Message(WHOLE), HalfClose())
+    call = FakeCall("Get", Message(WHOLE), HalfClose(), metadata=(ABOUT,))
     way = find_routes(call.request, half.identity, snapshot, half.keeping.fields, NOW)[0]
     route = dataclasses.replace(
         way,
@@ -325,6 +369,7 @@ async def run_carelessly(half: Half, row: Row, data: bytes) -> FakeCall:
         fields=ALL,
         rate=None,
         on_behalf_of=row.on_behalf_of,
+        consent=row.consent,
     )
     asked = Asked(call, half.consuming._new_call_id(), None)
     try:
@@ -385,7 +430,7 @@ async def test_the_consumer_keeps_every_term_before_any_traffic(row: Row) -> Non
             await two.consumer.run(call_of(row))
         travelled = len(two.provider.journal.records)
         judge(row, await two.consumer.run(call_of(row)), heard, row.consumer)
-        if row.consumer is not None:
+        if row.consumer is not None and not row.travels:
             assert len(two.provider.journal.records) == travelled, "nothing has travelled"
 
 
@@ -399,7 +444,7 @@ def cannot_be_held(data: bytes) -> None:
 def test_no_term_is_left_out() -> None:
     said = {(row.term, row.at) for row in ROWS}
     terms = {field.name for field in Wire.DESCRIPTOR.fields}
-    assert said == {(term, at) for term in terms for at in At}
+    assert said == {(term, at) for term in terms | BESIDE for at in At}
 
 
 @pytest.mark.parametrize("acted_for", [DELEGATOR, None], ids=["another's", "its own"])

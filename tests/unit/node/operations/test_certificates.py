@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,7 +71,11 @@ async def joined(tmp_path: Path) -> AsyncIterator[tuple[RegistryHome, Desk]]:
         changes = NodeChanges(
             client, config.node_id, lambda: ring.node_key(replica.view, config.node_id), store
         )
-        workers = Workers(answer=nobody, refresh=nobody, lease=nobody, catalogue=nobody)  # type: ignore[arg-type]  # never called
+        # Never called.
+        unused: Any = nobody
+        workers = Workers(
+            answer=unused, refresh=unused, lease=unused, catalogue=unused, verify=unused
+        )
         sets = JournalSets(home.journal, lambda: 0.0)
         try:
             yield place, Desk(home, config, store, watch, changes, workers, now_ms, ring, sets)
