@@ -330,10 +330,7 @@ class ConsentSection(Section):
         "(`simpul consent record`).",
     )
     timeout_ms: PositiveInt = Field(
-        default=1000,
-        le=10_000,
-        description="A call is refused when its consent isn't affirmed within so many "
-        "milliseconds.",
+        default=1000, le=10_000, description="A consent that isn't affirmed in time is refused."
     )
 
 
