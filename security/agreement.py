@@ -17,8 +17,6 @@ message, and neither is here. Whether a delegation was revoked is for whoever ke
 Source: docs/spec, "Agreements"; protos/simpul/v1/agreement.proto.
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 from security.agreement_life import Party as Side
@@ -44,7 +42,7 @@ from security.errors import Code, SimpulError
 from security.hashing import AGREEMENT, AGREEMENT_SIGNATURE, digest
 from security.identifiers import MemberId, SubsystemId
 from security.keys import PrivateKey, PublicKey
-from security.parties import identity_key
+from security.parties import NO_PINS, Pinned, identity_key
 from simpul.v1 import agreement_pb2
 
 __all__ = [
@@ -75,7 +73,6 @@ MAX_AHEAD_MS: Final = 60_000
 _MS_PER_MINUTE: Final = 60_000
 # Western Indonesia Time, UTC+7, which has no summer time.
 _HOURS_OFFSET_MINUTES: Final = 7 * 60
-_NO_PINS: Final[Mapping[bytes, PublicKey]] = MappingProxyType({})
 
 
 def make_agreement(terms: AgreementTerms) -> bytes:
@@ -102,7 +99,7 @@ def verify_proposal(
     signed: agreement_pb2.SignedAgreement,
     directory: DirectoryView,
     now_ms: int,
-    pinned: Mapping[bytes, PublicKey] = _NO_PINS,
+    pinned: Pinned = NO_PINS,
 ) -> tuple[AgreementTerms, Side]:
     """Check an agreement that only one party has signed, and say which.
 
@@ -136,7 +133,7 @@ def verify_agreement(
     signed: agreement_pb2.SignedAgreement,
     directory: DirectoryView,
     now_ms: int,
-    pinned: Mapping[bytes, PublicKey] = _NO_PINS,
+    pinned: Pinned = NO_PINS,
 ) -> AgreementTerms:
     """Check an agreement that both sides have signed.
 
@@ -245,7 +242,7 @@ def _verify_delegation(
     signed: agreement_pb2.SignedAgreement,
     terms: AgreementTerms,
     directory: DirectoryView,
-    pinned: Mapping[bytes, PublicKey],
+    pinned: Pinned,
 ) -> None:
     key = None
     if terms.delegator is not None:

@@ -14,7 +14,7 @@ act may not let others act: an agreement's consumer is the delegate itself, or i
 Source: docs/spec, "Agreements: on behalf of"; protos/simpul/v1/agreement.proto.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -31,7 +31,7 @@ from security.errors import Code, SimpulError
 from security.hashing import DELEGATION, DELEGATION_SIGNATURE, digest
 from security.identifiers import MemberId, SubsystemId, check_method_name, check_service_name
 from security.keys import KEY_ID_BYTES, PrivateKey, PublicKey
-from security.parties import identity_key
+from security.parties import Pinned, identity_key
 from security.statement import MAX_TIME_MS
 from simpul.v1 import agreement_pb2
 
@@ -120,7 +120,7 @@ def verify_delegation(
     signed: agreement_pb2.SignedDelegation,
     directory: DirectoryView,
     now_ms: int,
-    pinned: Mapping[bytes, PublicKey],
+    pinned: Pinned,
 ) -> DelegationTerms:
     """Check a delegation by itself, as its delegate does and whoever hears of it.
 

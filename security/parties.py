@@ -8,16 +8,23 @@ Source: docs/spec, "Agreements: verification".
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
 
 from security.agreement_terms import Party
 from security.directory import DirectoryView
 from security.errors import Code, SimpulError
+from security.identifiers import MemberId
 from security.keys import PublicKey
 
+# Whose key, and its id. A key that is pinned for one member says nothing of another: found by its
+# id alone, whoever is pinned could sign as everybody else.
+Pinned = Mapping[tuple[MemberId, bytes], PublicKey]
 
-def identity_key(
-    party: Party, directory: DirectoryView, pinned: Mapping[bytes, PublicKey]
-) -> PublicKey:
+NO_PINS: Final[Pinned] = MappingProxyType({})
+
+
+def identity_key(party: Party, directory: DirectoryView, pinned: Pinned) -> PublicKey:
     """The key that a document names for a party: step 4 of agreements and of delegations.
 
     Raises:
@@ -32,7 +39,7 @@ def identity_key(
         )
     if listed.key_id == party.identity_key_id:
         return listed
-    kept = pinned.get(party.identity_key_id)
+    kept = pinned.get((party.member, party.identity_key_id))
     if kept is None or kept.key_id != party.identity_key_id:
         raise SimpulError(
             Code.IDENTITY_CHANGED,

@@ -10,9 +10,7 @@ domain of its own, by the delegator alone.
 Source: docs/spec, "Agreements: revocation".
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final
 
 from security import strict
@@ -24,6 +22,7 @@ from security.errors import Code, SimpulError
 from security.hashing import AGREEMENT_REVOCATION, DELEGATION_REVOCATION, HASH_BYTES
 from security.identifiers import MemberId
 from security.keys import PrivateKey, PublicKey
+from security.parties import NO_PINS, Pinned
 from security.statement import MAX_TIME_MS
 from simpul.v1 import agreement_pb2
 
@@ -31,7 +30,6 @@ FORMAT_VERSION: Final = 1
 MAX_REVOCATION_BYTES: Final = 8 * 1024
 MAX_REASON_CHARS: Final = 1000
 MAX_AHEAD_MS: Final = 60_000
-_NO_PINS: Final[Mapping[bytes, PublicKey]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +108,11 @@ def verify_revocation(
     agreement: bytes,
     directory: DirectoryView,
     now_ms: int,
-    pinned: Mapping[bytes, PublicKey] = _NO_PINS,
+    pinned: Pinned = NO_PINS,
 ) -> Revocation:
     """Check the revocation of an agreement, whose bytes are given.
 
-    `pinned` holds identity keys that the caller keeps from before, by their ids.
+    `pinned` holds identity keys that the caller keeps from before, by member and id.
 
     1. Form.
     2. It is of this agreement.
@@ -143,7 +141,7 @@ def verify_delegation_revocation(
     delegation: bytes,
     directory: DirectoryView,
     now_ms: int,
-    pinned: Mapping[bytes, PublicKey] = _NO_PINS,
+    pinned: Pinned = NO_PINS,
 ) -> Revocation:
     """Check the end of a delegation, whose bytes are given: as `verify_revocation`.
 
@@ -176,7 +174,7 @@ def _verify(
     party: Party,
     directory: DirectoryView,
     now_ms: int,
-    pinned: Mapping[bytes, PublicKey],
+    pinned: Pinned,
 ) -> None:
     # 4. Time.
     if revocation.at_ms > now_ms + MAX_AHEAD_MS:
@@ -197,15 +195,12 @@ def _party(terms: AgreementTerms, member: MemberId) -> Party:
     raise _refused(3, f"{member} is no party of the agreement")
 
 
-def _key(
-    party: Party, key_id: bytes, directory: DirectoryView, pinned: Mapping[bytes, PublicKey]
-) -> PublicKey:
+def _key(party: Party, key_id: bytes, directory: DirectoryView, pinned: Pinned) -> PublicKey:
     statement = directory.member(party.member).statement
     if statement is not None and statement.identity_key.key_id == key_id:
         return statement.identity_key
-    # Of the pinned keys only the one that the agreement names for this party: the others are other
-    # members'.
-    kept = pinned.get(key_id) if key_id == party.identity_key_id else None
+    # Of this party's pinned keys only the one that the agreement names.
+    kept = pinned.get((party.member, key_id)) if key_id == party.identity_key_id else None
     if kept is not None and kept.key_id == key_id:
         return kept
     try:

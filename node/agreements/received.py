@@ -277,12 +277,11 @@ async def _shared(
 ) -> agreement_pb2.OfferResponse:
     keys = await asyncio.to_thread(known_keys, desk.store)
     terms = verify_agreement(agreement, desk.directory, desk.time_ms(), keys)
-    parties = {terms.provider.member, terms.consumer.member}
-    if sender not in parties:
-        raise SimpulError(Code.AGREEMENT_INVALID, "an agreement is shared by a party to it")
-    if not parties & set(desk.members):
+    # A party's other nodes alone tell so. From a partner an offer that was withdrawn, declined or
+    # countered here would come back, with the signature that it lacked.
+    if sender not in {terms.provider.member, terms.consumer.member} & set(desk.members):
         raise SimpulError(
-            Code.AGREEMENT_DECLINED, "no member of this node is party to the agreement"
+            Code.AGREEMENT_INVALID, "what both have signed is shared by a party's own nodes alone"
         )
     kept = stored(agreement, desk.time_ms())
     await asyncio.to_thread(keep_agreed, desk.store, kept, pins(desk, terms))

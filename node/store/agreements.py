@@ -6,7 +6,7 @@ so that two writers can't both succeed; a partner with another key than the pinn
 IDENTITY_CHANGED.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlmodel import Session, col, select, update
@@ -16,6 +16,7 @@ from node.store.models import AgreementRow, PinnedIdentityRow
 from security.errors import Code, SimpulError
 from security.identifiers import MemberId
 from security.keys import PublicKey
+from security.parties import Pinned
 from simpul.v1 import keys_pb2
 
 
@@ -128,14 +129,14 @@ def list_pins(store: Store) -> tuple[Pin, ...]:
         return tuple(_stored_pin(row) for row in rows)
 
 
-def known_keys(store: Store) -> Mapping[bytes, PublicKey]:
-    """Every identity key that is or was pinned, by id: those under which agreements were signed.
+def known_keys(store: Store) -> Pinned:
+    """Every identity key that is or was pinned: those under which agreements were signed.
 
     What `security.agreement.verify_agreement` takes as `pinned`.
     """
     with store.transaction() as session:
-        keys = (_stored_pin(row).key for row in session.exec(select(PinnedIdentityRow)))
-        return {key.key_id: key for key in keys}
+        pins = [_stored_pin(row) for row in session.exec(select(PinnedIdentityRow))]
+    return {(pin.member, pin.key.key_id): pin.key for pin in pins}
 
 
 def check_pin(store: Store, pin: Pin) -> None:

@@ -24,7 +24,7 @@ from security.directory import DirectoryView
 from security.errors import Code, SimpulError
 from security.hashing import digest
 from security.identifiers import MemberId, SubsystemId
-from security.keys import PublicKey
+from security.parties import Pinned
 from security.statement import make_statement
 from simpul.v1 import agreement_pb2, directory_pb2
 from tests.conformance import fixed
@@ -54,7 +54,7 @@ def verify(
     agreement: agreement_pb2.SignedAgreement,
     directory: DirectoryView = DIRECTORY,
     now_ms: int = NOW,
-    pinned: dict[bytes, PublicKey] | None = None,
+    pinned: Pinned | None = None,
 ) -> AgreementTerms:
     return verify_agreement(agreement, directory, now_ms, pinned or {})
 
@@ -119,9 +119,10 @@ def test_step_4_identity_keys_of_the_consumer_too() -> None:
 
 def test_step_4_identity_keys_may_be_pinned() -> None:
     key = PROVIDER_IDENTITY.public
-    assert verify(signed(), rotated_directory(), pinned={key.key_id: key}) == TERMS
+    of_provider = (TERMS.provider.member, key.key_id)
+    assert verify(signed(), rotated_directory(), pinned={of_provider: key}) == TERMS
     # A pin under another key's id is none.
-    wrong = {key.key_id: NEW_IDENTITY.public}
+    wrong = {of_provider: NEW_IDENTITY.public}
     refused_at(
         4, lambda: verify(signed(), rotated_directory(), pinned=wrong), Code.IDENTITY_CHANGED
     )
@@ -130,7 +131,17 @@ def test_step_4_identity_keys_may_be_pinned() -> None:
 def test_step_4_identity_keys_that_are_revoked() -> None:
     key = PROVIDER_IDENTITY.public
     revoked = rotated_directory(key.key_id)
-    refused_at(4, lambda: verify(signed(), revoked, pinned={key.key_id: key}), Code.KEY_REVOKED)
+    pinned = {(TERMS.provider.member, key.key_id): key}
+    refused_at(4, lambda: verify(signed(), revoked, pinned=pinned), Code.KEY_REVOKED)
+
+
+def test_step_4_identity_keys_that_are_pinned_for_another_member() -> None:
+    key = CONSUMER_IDENTITY.public
+    pinned = {(TERMS.consumer.member, key.key_id): key}
+    # The consumer signs for both, by its own key, which the provider has pinned for it.
+    forged = replace(TERMS, provider=Party(TERMS.provider.member, key.key_id))
+    by_consumer = signed(forged, provider=CONSUMER_IDENTITY)
+    refused_at(4, lambda: verify(by_consumer, pinned=pinned), Code.IDENTITY_CHANGED)
 
 
 def test_step_4_identity_keys_of_unknown_members() -> None:

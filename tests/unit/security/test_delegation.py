@@ -251,8 +251,17 @@ def test_a_delegation_by_itself() -> None:
     # A key that was pinned before counts, whatever the registry lists.
     old = fixed.key("old")
     bounds = replace(BOUNDS, delegator=Party(DELEGATOR, old.public.key_id))
-    pinned = {old.public.key_id: old.public}
+    pinned = {(DELEGATOR, old.public.key_id): old.public}
     assert verify_delegation(signed_delegation(bounds, old), directory(), NOW, pinned) == bounds
+
+
+def test_a_delegation_by_a_key_that_is_pinned_for_another_member() -> None:
+    key = CONSUMER_IDENTITY.public
+    bounds = replace(BOUNDS, delegator=Party(DELEGATOR, key.key_id))
+    pinned = {(BOUNDS.delegate.member, key.key_id): key}
+    with pytest.raises(SimpulError) as caught:
+        verify_delegation(signed_delegation(bounds, CONSUMER_IDENTITY), directory(), NOW, pinned)
+    assert caught.value.code is Code.IDENTITY_CHANGED
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,8 @@ def test_5_a_pinned_key_is_the_one_that_the_agreement_names() -> None:
     old = fixed.key("old identity")
     terms = replace(TERMS, provider=replace(TERMS.provider, identity_key_id=old.public.key_id))
     agreement = make_agreement(terms)
-    pinned = {key.public.key_id: key.public for key in (old, CONSUMER_IDENTITY)}
+    provider = terms.provider.member
+    pinned = {(provider, key.public.key_id): key.public for key in (old, CONSUMER_IDENTITY)}
     revocation = replace(BY_PROVIDER, agreement=agreement_hash(agreement))
 
     def judged(key: PrivateKey) -> Revocation:
@@ -96,6 +97,9 @@ def test_5_a_pinned_key_is_the_one_that_the_agreement_names() -> None:
 
     assert judged(old) == revocation
     refused(lambda: judged(CONSUMER_IDENTITY), 5)
+    # Pinned for another member it is nobody's here.
+    pinned = {(terms.consumer.member, old.public.key_id): old.public}
+    refused(lambda: judged(old), 5)
 
 
 def test_6_the_signature() -> None:

@@ -75,7 +75,8 @@ def test_a_pin_is_replaced_only_from_what_it_was(store: Store) -> None:
     with pytest.raises(SimpulError) as caught:
         replace_pin(store, PIN, NEWER, 10)
     assert caught.value.code is Code.CONFLICT
-    assert known_keys(store).keys() == {OLD.key_id, NEW.key_id}
+    # Whose they are, too: a key that is known of one member is no key of another.
+    assert known_keys(store).keys() == {(PIN.member, key.key_id) for key in (OLD, NEW)}
 
 
 def test_a_key_may_come_back_after_another(store: Store) -> None:
