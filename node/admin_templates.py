@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from google.protobuf.message import Message
 from grpc import aio
@@ -13,6 +14,7 @@ from node.operations import templates
 from node.operations.desk import Desk
 from node.operations.purposes import own_member
 from node.operations.templates import NewTemplate, Shown
+from node.store.agreements import pinned_key_ids
 from node.store.groups import LocalGroup, list_groups
 from security.group import GroupView
 from security.identifiers import MemberId
@@ -39,8 +41,9 @@ class TemplateAdmin(admin_pb2_grpc.NodeAdminServicer):
             request.title,
             [MemberId.parse(member) for member in request.members],
         )
+        (shown,) = await asyncio.to_thread(_local, self._desk, [group])
         return admin_pb2.ChangeGroupResponse(
-            group=self._local(group), ended=[agreement.hex() for agreement in ended]
+            group=shown, ended=[agreement.hex() for agreement in ended]
         )
 
     async def ListGroups(
@@ -50,10 +53,9 @@ class TemplateAdmin(admin_pb2_grpc.NodeAdminServicer):
         del request, context
         local = await asyncio.to_thread(list_groups, self._desk.store)
         wide = sorted(self._desk.directory.groups.values(), key=lambda group: group.name)
-        own = (group for group in local if CALLER.get().sees(group.owner))
-        return admin_pb2.ListGroupsResponse(
-            groups=[*map(self._local, own), *map(_federation_wide, wide)]
-        )
+        own = [group for group in local if CALLER.get().sees(group.owner)]
+        shown = await asyncio.to_thread(_local, self._desk, own)
+        return admin_pb2.ListGroupsResponse(groups=[*shown, *map(_federation_wide, wide)])
 
     async def ApproveTemplate(
         self, request: admin_pb2.ApproveTemplateRequest, context: Context
@@ -93,21 +95,27 @@ class TemplateAdmin(admin_pb2_grpc.NodeAdminServicer):
             templates=[_template(item) for item in found if sees(item.template.owner)]
         )
 
-    def _local(self, group: LocalGroup) -> admin_pb2.ConsumerGroup:
-        return admin_pb2.ConsumerGroup(
+
+def _local(desk: Desk, groups: Sequence[LocalGroup]) -> list[admin_pb2.ConsumerGroup]:
+    """Groups as they are shown, with the keys by which their owners know who is in them."""
+    known = {owner: pinned_key_ids(desk.store, owner) for owner in {each.owner for each in groups}}
+    return [
+        admin_pb2.ConsumerGroup(
             owner=str(group.owner),
             name=group.name,
             title=group.title,
             members=[
                 admin_pb2.ConsumerGroupMember(
                     member=str(item.member),
-                    identity_key_id=templates.known_key(self._desk, group.owner, item.member),
+                    identity_key_id=known[group.owner].get(str(item.member), b""),
                     added_by=item.added_by,
                     added_at_ms=item.added_at_ms,
                 )
                 for item in group.members
             ],
         )
+        for group in groups
+    ]
 
 
 def _federation_wide(group: GroupView) -> admin_pb2.ConsumerGroup:

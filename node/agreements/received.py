@@ -341,6 +341,8 @@ async def _by_template(
         "request answered by template", agreement=proposal.hash.hex()[:16],
         template=template.name, approved_by=template.approved_by, consumer=str(consumer),
     )  # fmt: skip
+    # What it renews; or itself, where the consumer was taken out of the group meanwhile.
+    await templates.end_left(desk, consumer)
     return both
 
 

@@ -19,7 +19,7 @@ from node.agreements.model import PartyDesk
 from node.agreements.own import NONCE_BYTES
 from node.caller import CALLER
 from node.store import groups, templates
-from node.store.agreements import Pin, list_pins
+from node.store.agreements import Pin, pinned_key_ids
 from node.store.groups import LocalGroup
 from node.store.templates import Template, TemplateAgreement
 from security.agreement import AgreementTerms, Party, make_agreement
@@ -106,7 +106,7 @@ async def end(desk: PartyDesk, owner: MemberId, name: str) -> Shown:
         templates.end_template, desk.store, owner, name, CALLER.get().name, desk.time_ms()
     )
     found = await asyncio.to_thread(templates.get_template, desk.store, owner, found.name)
-    return await asyncio.to_thread(_shown, desk, found)
+    return (await asyncio.to_thread(_shown, desk, [found]))[0]
 
 
 def shown(desk: PartyDesk, name: str, *, every: bool) -> list[Shown]:
@@ -122,15 +122,8 @@ def shown(desk: PartyDesk, name: str, *, every: bool) -> list[Shown]:
             f"there is no template {name[:80]!a}: `simpul access template list --all` shows them",
         )
     now_ms = desk.time_ms()
-    return [_shown(desk, item) for item in found if every or name or item.answers(now_ms)]
-
-
-def known_key(desk: PartyDesk, owner: MemberId, member: MemberId) -> bytes:
-    """The id of the identity key by which a hosted member knows another; empty: by none."""
-    for pin in list_pins(desk.store):
-        if (pin.owner, pin.member) == (owner, member):
-            return pin.key.key_id
-    return b""
+    wanted = [item for item in found if every or name or item.answers(now_ms)]
+    return _shown(desk, wanted)
 
 
 def _change(
@@ -211,8 +204,10 @@ def _approve(desk: PartyDesk, new: NewTemplate) -> Shown:
     # What could not be an agreement is refused now, and not when somebody asks.
     make_agreement(terms)
     check_contracts(terms, desk.directory)
-    templates.add_template(desk.store, template, _pins(desk, owner, sorted(members, key=str)))
-    return _shown(desk, template)
+    pins = _pins(desk, owner, sorted(members, key=str))
+    _check_known(desk, owner, pins)
+    templates.add_template(desk.store, template, pins)
+    return _shown(desk, [template])[0]
 
 
 def _check_said(said: admin_pb2.AccessTerms) -> None:
@@ -259,6 +254,25 @@ def _pins(desk: PartyDesk, owner: MemberId, members: Iterable[MemberId]) -> list
     return [Pin(owner, member, desk.directory.identity_key(member)) for member in members]
 
 
+def _check_known(desk: PartyDesk, owner: MemberId, pins: Iterable[Pin]) -> None:
+    """Name all members of a group that are known by another key: each is for an operator to ask."""
+    known = pinned_key_ids(desk.store, owner)
+    changed = [
+        str(pin.member)
+        for pin in pins
+        if known.get(str(pin.member), pin.key.key_id) != pin.key.key_id
+    ]
+    if changed:
+        raise SimpulError(
+            Code.IDENTITY_CHANGED,
+            f"nothing was approved: of the group, {', '.join(changed)} "
+            f"{'shows' if len(changed) == 1 else 'show'} another identity key than the one pinned "
+            "here: compare fingerprints by voice and pin the new key, or have them taken out of "
+            "the group; then approve again",
+            members=", ".join(changed),
+        )
+
+
 def _terms(desk: PartyDesk, template: Template) -> AgreementTerms:
     """The widest agreement that it permits, for the provider itself: to look at, not to sign."""
     owner, now_ms = template.owner, template.approved_at_ms
@@ -288,26 +302,33 @@ def _terms(desk: PartyDesk, template: Template) -> AgreementTerms:
     return rules.bound(template, asked, now_ms)
 
 
-def _shown(desk: PartyDesk, template: Template) -> Shown:
+def _shown(desk: PartyDesk, wanted: Sequence[Template]) -> list[Shown]:
+    local = rules.local_groups(desk.store)
+    answered: dict[tuple[MemberId, str], list[TemplateAgreement]] = {}
+    for item in templates.list_answered(desk.store):
+        answered.setdefault((item.owner, item.template), []).append(item)
+    shown = []
+    for template in wanted:
+        members = rules.answered_members(local, desk.directory, template)
+        shown.append(
+            Shown(
+                template=template,
+                state=_state(desk, template),
+                terms=_in_words(desk, template),
+                members=tuple(sorted(members, key=str)),
+                agreements=tuple(answered.get((template.owner, template.name), ())),
+            )
+        )
+    return shown
+
+
+def _in_words(desk: PartyDesk, template: Template) -> tuple[tuple[str, str], ...]:
     said = [
         (name, says)
         for name, says in describe(_terms(desk, template))
         if name not in _OF_THE_REQUEST
     ]
-    said.append(("an agreement holds for", f"{template.terms.valid_days} days at most"))
-    members = rules.answered_members(desk.store, desk.directory, template)
-    answered = templates.list_answered(desk.store)
-    return Shown(
-        template=template,
-        state=_state(desk, template),
-        terms=tuple(said),
-        members=tuple(sorted(members, key=str)),
-        agreements=tuple(
-            item
-            for item in answered
-            if (item.owner, item.template) == (template.owner, template.name)
-        ),
-    )
+    return (*said, ("an agreement holds for", f"{template.terms.valid_days} days at most"))
 
 
 def _state(desk: PartyDesk, template: Template) -> str:

@@ -6,7 +6,7 @@ so that two writers can't both succeed; a partner with another key than the pinn
 IDENTITY_CHANGED.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlmodel import Session, col, select, update
@@ -148,6 +148,30 @@ def check_pin(store: Store, pin: Pin) -> None:
     """
     with store.transaction() as session:
         _check(_in_force(session, pin), pin)
+
+
+def pinned_key_id(store: Store, owner: MemberId, member: MemberId) -> bytes | None:
+    """The id of the identity key by which `owner` knows `member` now; None: by none."""
+    with store.transaction() as session:
+        return session.exec(
+            select(PinnedIdentityRow.identity_key_id).where(
+                col(PinnedIdentityRow.owner) == str(owner),
+                col(PinnedIdentityRow.member) == str(member),
+                col(PinnedIdentityRow.replaced_at_ms).is_(None),
+            )
+        ).one_or_none()
+
+
+def pinned_key_ids(store: Store, owner: MemberId) -> Mapping[str, bytes]:
+    """The ids of the identity keys by which `owner` knows others now, by these."""
+    with store.transaction() as session:
+        rows = session.exec(
+            select(PinnedIdentityRow.member, PinnedIdentityRow.identity_key_id).where(
+                col(PinnedIdentityRow.owner) == str(owner),
+                col(PinnedIdentityRow.replaced_at_ms).is_(None),
+            )
+        )
+        return dict(rows.all())
 
 
 def replace_pin(store: Store, old: Pin, new_key: PublicKey, now_ms: int) -> None:

@@ -155,14 +155,17 @@ def answered_by(
     return keep
 
 
-def list_answered(store: Store) -> tuple[TemplateAgreement, ...]:
-    """The agreements that came of templates, the oldest first."""
+def list_answered(store: Store, member: MemberId | None = None) -> tuple[TemplateAgreement, ...]:
+    """The agreements that came of templates, the oldest first; of one consumer's, or of all."""
+    query = (
+        select(TemplateAgreementRow, AgreementLifeRow.life)
+        .join(AgreementLifeRow, col(AgreementLifeRow.hash) == col(TemplateAgreementRow.hash))
+        .order_by(col(TemplateAgreementRow.at_ms), col(TemplateAgreementRow.hash))
+    )
+    if member is not None:
+        query = query.where(col(TemplateAgreementRow.member) == str(member))
     with store.transaction() as session:
-        rows = session.exec(
-            select(TemplateAgreementRow, AgreementLifeRow.life)
-            .join(AgreementLifeRow, col(AgreementLifeRow.hash) == col(TemplateAgreementRow.hash))
-            .order_by(col(TemplateAgreementRow.at_ms), col(TemplateAgreementRow.hash))
-        )
+        rows = session.exec(query)
         return tuple(
             TemplateAgreement(
                 agreement=row.hash,

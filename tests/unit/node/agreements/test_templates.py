@@ -188,20 +188,6 @@ async def test_without_the_group_nothing_is_answered(two: tuple[Desk, Desk]) -> 
     assert life(provider, await ask(consumer)) is Life.REQUESTED
 
 
-async def test_a_second_agreement_needs_an_operator_unless_it_renews_the_first(
-    two: tuple[Desk, Desk],
-) -> None:
-    provider, consumer = two
-    await approved(provider)
-    first = await ask(consumer)
-    second = await ask(consumer)
-    assert life(provider, second) is Life.REQUESTED
-    renewed = await ask(consumer, replace(EQUAL, replaces=first.hash))
-    assert life(provider, renewed) is Life.AGREED
-    third = await ask(consumer, replace(EQUAL, replaces=renewed.hash))
-    assert life(provider, third) is Life.REQUESTED
-
-
 async def test_who_leaves_the_group_loses_what_came_of_it(two: tuple[Desk, Desk]) -> None:
     provider, consumer = two
     await approved(provider)
