@@ -90,7 +90,8 @@ async def compare_target(
     """
     try:
         shown = await reflect(target, names, tls)
-        contract_pool(shown)
+        # Of megabytes, if the service says so many.
+        await asyncio.to_thread(contract_pool, shown)
     except SimpulError as error:
         return error.message
     for name in names:

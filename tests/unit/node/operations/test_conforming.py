@@ -1,5 +1,6 @@
 """Whether a service matches: by its description in a file, and by what it says of itself."""
 
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from grpc_reflection.v1alpha import reflection
 
 from node.config import ServicesSection
 from node.home import NodeHome
+from node.operations import conforming
 from node.operations.conforming import check, compare_target
 from node.operations.desk import Desk
 from node.provider.tls import service_tls
@@ -139,3 +141,20 @@ async def test_what_is_published_is_compared_with_what_answers(tmp_path: Path) -
         assert "no server reflection" in await compare_target(target, CONTRACT, [SERVICE], tls)
     async with described(directories.descriptor_set("a.v1.B"), "a.v1.B") as target:
         assert "does not describe" in await compare_target(target, CONTRACT, [SERVICE], tls)
+
+
+async def test_what_answers_is_not_read_on_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    def read(shown: bytes) -> Any:
+        threads.append(threading.current_thread())
+        return contract_pool(shown)
+
+    monkeypatch.setattr(conforming, "contract_pool", read)
+    tls = service_tls(NodeHome(tmp_path), ServicesSection())
+    async with described(CONTRACT, SERVICE) as target:
+        assert await compare_target(target, CONTRACT, [SERVICE], tls) == ""
+    assert len(threads) == 1
+    assert threads[0] is not threading.main_thread()
