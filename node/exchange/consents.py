@@ -5,7 +5,7 @@ What is asked is the supervisor's to answer (`node.consent.guard`). Rules:
 
 1. A consent that isn't affirmed is refused, for whatever reason.
 2. A call ends when its consent is withdrawn, when it is over, and when it has to be affirmed anew
-   and isn't within `CONFIRM_S`.
+   and isn't: each is asked for within `ASK_S`, and affirmed within `CONFIRM_S` from then.
 
 Looked at by reference and not by call: a thousand streams by one consent cost one look.
 """
@@ -23,6 +23,7 @@ from node.consent.model import Question
 from node.exchange.under import Ended
 from security.errors import Code, SimpulError
 
+ASK_S: Final = 1.0
 CONFIRM_S: Final = 1.0
 # Questions at once, of those that are asked anew.
 MAX_AT_ONCE: Final = 64
@@ -94,8 +95,7 @@ class Consents:
 
     async def _confirm(self, question: Question, uses: list[_Use], room: asyncio.Semaphore) -> None:
         try:
-            async with asyncio.timeout(CONFIRM_S), room:
-                until_ms = await self._affirmed(question)
+            until_ms = await self._affirmed_anew(question, room)
         except SimpulError as error:
             refusal = error
         except TimeoutError:
@@ -106,6 +106,16 @@ class Consents:
             return
         for use in uses:
             use.call.end(refusal)
+
+    async def _affirmed_anew(self, question: Question, room: asyncio.Semaphore) -> int:
+        """Wait for a place, and then for the answer: a queue says nothing of a consent."""
+        async with asyncio.timeout(ASK_S):
+            await room.acquire()
+        try:
+            async with asyncio.timeout(CONFIRM_S):
+                return await self._affirmed(question)
+        finally:
+            room.release()
 
     async def _affirmed(self, question: Question) -> int:
         try:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from node.calls import HalfClose, Message, Trailers
 from node.consent.model import Question
 from node.exchange import consents as module
+from node.exchange.consents import Consents
 from security.agreement_terms import LegalBasis, PurposeTerm
 from security.errors import Code, SimpulError
 from tests.conformance import fixed
@@ -40,6 +41,15 @@ async def by_consent() -> AsyncIterator[Pair]:
         for reference in (REFERENCE, ANOTHER):
             two.provider.register.give(question(reference), LATER)
         yield two
+
+
+class Call:
+    """One that says why it ended."""
+
+    refusal: SimpulError | None = None
+
+    def end(self, error: SimpulError) -> None:
+        self.refusal = error
 
 
 async def echo_for_ever(side: ServiceSide) -> None:
@@ -171,6 +181,29 @@ async def test_what_isnt_affirmed_anew_ends(how: str, monkeypatch: pytest.Monkey
         await two.provider.keeping.consents.confirm()
         await running
         assert call.error() == expected
+
+
+async def test_who_waits_for_a_place_has_its_time_for_the_answer_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "CONFIRM_S", 1.0)
+    monkeypatch.setattr(module, "MAX_AT_ONCE", 1)
+
+    async def verify(asked: Question) -> int:
+        # Each takes over half of the time that it has.
+        await asyncio.sleep(0 if asked.reference in first else 0.6)
+        return LATER + len(first)
+
+    first = {REFERENCE, ANOTHER}
+    consents = Consents(verify)
+    ends = {reference: Call() for reference in first}
+    async with AsyncExitStack() as stack:
+        for reference, end in ends.items():
+            under = consents.call(question(reference), end, lambda: fixed.NOW_MS)
+            await stack.enter_async_context(under)
+        first.clear()
+        await consents.confirm()
+        assert [end.refusal for end in ends.values()] == [None, None]
 
 
 async def test_a_lost_supervisor_affirms_nothing() -> None:
