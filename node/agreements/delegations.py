@@ -23,6 +23,7 @@ from typing import Final
 
 from node.agreements.drafts import DEFAULT_DAYS, MS_PER_DAY, Draft
 from node.agreements.model import PartyDesk, revoking_key
+from node.agreements.pages import Page, is_long_over, of_delegation
 from node.agreements.wire import DELEGATION_METHODS, END, GIVE, MAX_REQUEST_BYTES
 from node.store.agreements import Pin, known_keys
 from node.store.delegations import (
@@ -30,11 +31,14 @@ from node.store.delegations import (
     StoredEnd,
     ended,
     get_delegation,
+    is_known,
     keep_delegation,
     list_delegations,
+    lives_resting_on,
 )
 from node.store.engine import Store
 from security.agreement import AgreementTerms, Party, ServiceTerm, make_agreement
+from security.agreement_life import Life
 from security.delegation import (
     DelegatedService,
     DelegationTerms,
@@ -58,6 +62,10 @@ from security.strict import parse
 from simpul.v1 import agreement_pb2
 
 NONCE_BYTES: Final = 16
+# What a newer directory may know of a delegator: it has changed its keys, or come back.
+_OF_AN_OLDER_DIRECTORY: Final = frozenset(
+    {Code.MEMBER_UNKNOWN, Code.KEY_UNKNOWN, Code.IDENTITY_CHANGED, Code.MEMBER_SUSPENDED}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,19 +163,37 @@ async def answer(desk: PartyDesk, method: str, data: bytes, sender: MemberId) ->
         over = parse(agreement_pb2.EndRequest, data, MAX_REQUEST_BYTES)
         await _of_its_delegator(desk, over.delegation, sender)
         held = agreement_pb2.HeldDelegation(delegation=over.delegation, revocation=over.revocation)
-        await asyncio.to_thread(keep_held, desk, held, sender)
-        await desk.push()
+        if await _ended(desk, held, sender):
+            await desk.push()
         return agreement_pb2.EndResponse().SerializeToString()
     known = ", ".join(DELEGATION_METHODS)
     raise SimpulError(Code.METHOD_UNKNOWN, f"delegations have no {method}; only {known}")
 
 
-def keep_held(desk: PartyDesk, held: agreement_pb2.HeldDelegation, teller: MemberId) -> None:
+async def _ended(desk: PartyDesk, held: agreement_pb2.HeldDelegation, teller: MemberId) -> bool:
+    """Keep an end; returns whether the workers must hear of it."""
+    try:
+        new = await asyncio.to_thread(keep_held, desk, held, teller)
+    except SimpulError as error:
+        if error.code not in _OF_AN_OLDER_DIRECTORY:
+            raise
+        # Nobody tells of an end twice: it is refused by the newest directory, or not at all.
+        await desk.renew_directory()
+        new = await asyncio.to_thread(keep_held, desk, held, teller)
+    lives = await asyncio.to_thread(lives_resting_on, desk.store, held.delegation.delegation)
+    return new and Life.AGREED in lives
+
+
+def keep_held(desk: PartyDesk, held: agreement_pb2.HeldDelegation, teller: MemberId) -> bool:
     """Keep a delegation, or its end, that somebody told of. The workers don't hear of it yet.
+
+    Returns:
+        Whether it is news.
 
     Raises:
         SimpulError: MEMBER_UNKNOWN for one that concerns no member of ours; what
-            `verify_delegation` and `verify_delegation_revocation` refuse; IDENTITY_CHANGED.
+            `verify_delegation` and `verify_delegation_revocation` refuse; IDENTITY_CHANGED;
+            OVERLOADED for more of a delegator's than are kept.
     """
     signed, now_ms = held.delegation, desk.time_ms()
     terms, keys = parse_delegation(signed.delegation), known_keys(desk.store)
@@ -176,20 +202,29 @@ def keep_held(desk: PartyDesk, held: agreement_pb2.HeldDelegation, teller: Membe
     ):
         raise SimpulError(Code.MEMBER_UNKNOWN, "the delegation concerns no member of this node")
     kept = StoredDelegation(delegation_hash(signed.delegation), signed, now_ms)
+    delegator = terms.delegator.member
+    bounded = delegator not in desk.members
     if not held.HasField("revocation"):
         verify_delegation(signed, desk.directory, now_ms, keys)
-        keep_delegation(desk.store, kept, _pins(desk, terms))
-        return
+        return keep_delegation(desk.store, kept, _pins(desk, terms), bounded=bounded)
     # The delegator's own nodes are believed by each other: the key that signed may have left its
     # statement since, and to end what should go on is the lesser harm. Of what is ended, nobody
     # need know that it was ever given.
-    delegator = terms.delegator.member
     said = parse_revocation(held.revocation.revocation)
-    if not (teller in desk.members and said.member == teller == delegator):
+    believed = teller in desk.members and said.member == teller == delegator
+    if not believed:
         verify_delegation_revocation(
             held.revocation, signed.delegation, desk.directory, now_ms, keys
         )
-    keep_delegation(desk.store, replace(kept, end=StoredEnd(held.revocation)))
+    rested_on = is_known(desk.store, kept.hash) or lives_resting_on(desk.store, signed.delegation)
+    # Of one that nothing here rests on the end keeps out what may come later: an agreement can rest
+    # on it only if the delegator signed it, and it isn't over.
+    if not believed and not rested_on:
+        if now_ms >= terms.valid_until_ms:
+            return False
+        verify_delegation(signed, desk.directory, now_ms, keys)
+    ended_ = replace(kept, end=StoredEnd(held.revocation))
+    return keep_delegation(desk.store, ended_, bounded=bounded and not rested_on)
 
 
 def held_delegations(
@@ -198,23 +233,29 @@ def held_delegations(
     member: MemberId,
     response: agreement_pb2.HeldResponse,
     max_bytes: int,
+    now_ms: int,
 ) -> int:
     """Add to an answer what its asker lacks of delegations; returns how many bytes they have."""
     has, over, size = set(request.delegations), set(request.revoked_delegations), 0
-    for known in list_delegations(store):
-        terms, end = parse_delegation(known.signed.delegation), known.end
+    page = Page(request.after, request.until)
+    for known in sorted(list_delegations(store), key=lambda each: each.hash):
+        end = known.end
         lacks = known.hash not in (has if end is None else over)
-        if not lacks or not _concerns(terms, member, ended=end is not None):
+        if not lacks or not page.has(of_delegation(known.hash)):
+            continue
+        terms = parse_delegation(known.signed.delegation)
+        if is_long_over(terms.valid_until_ms, now_ms):
+            continue
+        if not _concerns(terms, member, ended=end is not None):
             continue
         if size > max_bytes:
             response.more = True
             break
-        response.delegations.append(
-            agreement_pb2.HeldDelegation(
-                delegation=known.signed, revocation=None if end is None else end.revocation
-            )
+        held = agreement_pb2.HeldDelegation(
+            delegation=known.signed, revocation=None if end is None else end.revocation
         )
-        size += len(known.signed.delegation)
+        response.delegations.append(held)
+        size += held.ByteSize()
     return size
 
 

@@ -17,6 +17,7 @@ from node.agreements.delegations import check_not_ended, held_delegations
 from node.agreements.drafts import check_contracts
 from node.agreements.model import PartyDesk, member_of, pins, signed, stored
 from node.agreements.own import accept
+from node.agreements.pages import Page, is_long_over, of_agreement
 from node.agreements.wire import MAX_REQUEST_BYTES, METHODS
 from node.store.agreement_lives import (
     Taken,
@@ -180,14 +181,14 @@ async def revoked(
     Raises:
         SimpulError: NOT_FOUND, CONFLICT; what `verify_revocation` refuses.
     """
-    await keep_revoked(desk, revocation, sender)
-    await desk.push()
+    if await keep_revoked(desk, revocation, sender):
+        await desk.push()
 
 
 async def keep_revoked(
     desk: PartyDesk, revocation: agreement_pb2.SignedRevocation, sender: MemberId
-) -> None:
-    """As `revoked`, but the workers don't hear of it yet."""
+) -> bool:
+    """As `revoked`, but the workers don't hear of it yet; returns whether it is news."""
     now_ms = desk.time_ms()
     said = parse_revocation(revocation.revocation)
     known = await asyncio.to_thread(get_agreement, desk.store, said.agreement)
@@ -201,9 +202,10 @@ async def keep_revoked(
         verify_revocation(revocation, known.agreement, desk.directory, now_ms, keys)
     party = _party(terms, said.member)
     if await asyncio.to_thread(_known, desk, known.hash) is Life.REVOKED:
-        return
+        return False
     taken = Taken(Step.REVOKE, party, now_ms, own=False, reason=_note(said.reason))
     await asyncio.to_thread(take_step, desk.store, known, taken, (), revocation)
+    return True
 
 
 def held(
@@ -220,26 +222,33 @@ def held(
             Code.AGREEMENT_INVALID, f"{sender} may ask for its own agreements, not {member}'s"
         )
     has, ended = set(request.agreements), set(request.revoked)
-    response = agreement_pb2.HeldResponse()
+    page, response = Page(request.after, request.until), agreement_pb2.HeldResponse()
+    now_ms = desk.time_ms()
     # The ends of delegations first: nothing that rests on them is in force in between.
-    size = held_delegations(desk.store, request, member, response, MAX_HELD_BYTES)
+    size = held_delegations(desk.store, request, member, response, MAX_HELD_BYTES, now_ms)
     standings, revocations = list_standings(desk.store), list_revocations(desk.store)
-    for agreement in list_agreements(desk.store):
+    for agreement in sorted(list_agreements(desk.store), key=lambda each: each.hash):
         life = standings[agreement.hash].life
         if str(member) not in {agreement.provider, agreement.consumer}:
+            continue
+        if not page.has(of_agreement(agreement.hash)):
             continue
         lacks = agreement.hash not in has and agreement.is_signed_by_both
         unaware = life is Life.REVOKED and agreement.hash not in ended
         if not (lacks or unaware) or life not in {Life.AGREED, Life.REVOKED}:
             continue
+        if is_long_over(parse_agreement(agreement.agreement).valid_until_ms, now_ms):
+            continue
         if size > MAX_HELD_BYTES or len(response.agreements) >= MAX_HELD:
             response.more = True
             break
         # Its revocation goes with it, so that nothing is in force in between.
-        response.agreements.append(signed(agreement))
-        size += len(agreement.agreement)
+        shown = signed(agreement)
+        response.agreements.append(shown)
+        size += shown.ByteSize()
         if life is Life.REVOKED and agreement.hash in revocations:
             response.revocations.append(revocations[agreement.hash])
+            size += revocations[agreement.hash].ByteSize()
     return response
 
 

@@ -17,11 +17,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
 from node.agreements.delegations import keep_held, providers_of
 from node.agreements.model import PartyDesk, member_of, other, own_party, pins, stored, subsystem_of
+from node.agreements.pages import of_agreement, of_delegation, page_after, places_of
 from node.agreements.received import keep_revoked
 from node.agreements.wire import HELD, MAX_ANSWER_BYTES
 from node.model import speaker_of
@@ -37,6 +39,9 @@ from security.strict import parse
 from simpul.v1 import agreement_pb2
 
 _log = structlog.get_logger(__name__)
+
+# Answers in a row of which nothing can be taken over, before the rest is left for the next round.
+MAX_BARREN: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +121,26 @@ class Settling:
         self, member: MemberId, node: NodeId, sender: SubsystemId, receiver: SubsystemId
     ) -> None:
         """Take over what a node holds of a member's agreements, to the last."""
+        after, barren = b"", 0
         while True:
-            request = await asyncio.to_thread(self._request, member)
+            request = await asyncio.to_thread(self._request, member, after)
             answer = await self._desk.ask(
                 node, HELD, request.SerializeToString(), sender=sender, receiver=receiver
             )
             held = parse(agreement_pb2.HeldResponse, answer, MAX_ANSWER_BYTES)
             changed = await self._take(held, receiver.member)
             # One that says that there is more, and gives nothing new, would be asked for ever.
-            if not (held.more and changed):
+            barren = 0 if changed or not held.more else barren + 1
+            reached = max(places_of(held), default=b"") if held.more else request.until
+            if reached <= after or barren > MAX_BARREN:
                 return
+            after = reached
 
     async def _take(self, held: agreement_pb2.HeldResponse, teller: MemberId) -> bool:
+        """Take over an answer; returns whether any of it is news."""
         desk, changed = self._desk, False
         keys = await asyncio.to_thread(known_keys, desk.store)
+        standings = await asyncio.to_thread(list_standings, desk.store)
         for delegation in held.delegations:
             changed = await self._take_delegation(delegation, teller) or changed
         for agreement in held.agreements:
@@ -140,11 +151,11 @@ class Settling:
                     _log.warning("agreement not taken over", code=error.code, why=error.message)
                 continue
             kept = stored(agreement, desk.time_ms())
-            await asyncio.to_thread(keep_agreed, desk.store, kept, pins(desk, terms))
-            changed = True
+            before = standings.get(kept.hash)
+            life = await asyncio.to_thread(keep_agreed, desk.store, kept, pins(desk, terms))
+            changed = changed or before is None or before.life is not life
         for revocation in held.revocations:
-            await keep_revoked(desk, revocation, teller)
-            changed = True
+            changed = await self._take_revocation(revocation, teller) or changed
         # Once, at the end: nothing that was revoked is in force in between.
         if changed:
             await desk.push()
@@ -152,30 +163,40 @@ class Settling:
 
     async def _take_delegation(self, held: agreement_pb2.HeldDelegation, teller: MemberId) -> bool:
         try:
-            await asyncio.to_thread(keep_held, self._desk, held, teller)
+            return await asyncio.to_thread(keep_held, self._desk, held, teller)
         except SimpulError as error:
             if error.code is not Code.ACCESS_EXPIRED:
                 _log.warning("delegation not taken over", code=error.code, why=error.message)
             return False
-        return True
 
-    def _request(self, member: MemberId) -> agreement_pb2.HeldRequest:
-        standings = list_standings(self._desk.store)
-        delegations = list_delegations(self._desk.store)
+    async def _take_revocation(
+        self, revocation: agreement_pb2.SignedRevocation, teller: MemberId
+    ) -> bool:
+        try:
+            return await keep_revoked(self._desk, revocation, teller)
+        except SimpulError as error:
+            _log.warning("revocation not taken over", code=error.code, why=error.message)
+            return False
+
+    def _request(self, member: MemberId, after: bytes) -> agreement_pb2.HeldRequest:
+        """Ask for as much, from a place on, as a request has room to say what is held of."""
+        lives = {
+            hash_: standing.life
+            for hash_, standing in list_standings(self._desk.store).items()
+            if standing.life in {Life.AGREED, Life.REVOKED}
+        }
+        ends = {known.hash: known.end is not None for known in list_delegations(self._desk.store)}
+        page = page_after(after, ends, lives)
+        agreements = sorted(hash_ for hash_ in lives if page.has(of_agreement(hash_)))
+        delegations = sorted(hash_ for hash_ in ends if page.has(of_delegation(hash_)))
         return agreement_pb2.HeldRequest(
             member=str(member),
-            agreements=sorted(
-                hash_
-                for hash_, standing in standings.items()
-                if standing.life in {Life.AGREED, Life.REVOKED}
-            ),
-            revoked=sorted(
-                hash_ for hash_, standing in standings.items() if standing.life is Life.REVOKED
-            ),
-            delegations=sorted(known.hash for known in delegations),
-            revoked_delegations=sorted(
-                known.hash for known in delegations if known.end is not None
-            ),
+            agreements=agreements,
+            revoked=[hash_ for hash_ in agreements if lives[hash_] is Life.REVOKED],
+            delegations=delegations,
+            revoked_delegations=[hash_ for hash_ in delegations if ends[hash_]],
+            after=page.after,
+            until=page.until,
         )
 
     def _partners(self) -> list[tuple[MemberId, SubsystemId, SubsystemId]]:

@@ -1,7 +1,8 @@
 """Delegations and their ends, as they were signed.
 
 It stores what was verified before. Rules: a delegation never changes; what was ended stays so, and
-its end is stored together with it or not at all; the first end that was heard of is kept.
+its end is stored together with it or not at all; the first end that was heard of is kept. What
+others give and end without being asked is bounded, for each delegator by itself.
 """
 
 from __future__ import annotations
@@ -10,14 +11,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, delete, func, select
 
 from node.store.agreements import Pin, put_pins
 from node.store.engine import Store
-from node.store.models import DelegationEndRow, DelegationRow
+from node.store.models import AgreementLifeRow, AgreementRow, DelegationEndRow, DelegationRow
+from security.agreement_life import Life
+from security.delegation import parse_delegation
 from security.errors import Code, SimpulError
 from simpul.v1 import agreement_pb2
 
+# Of one delegator that is not hosted here; a delegation has a few hundred bytes, at most 64 KiB.
+MAX_OF_A_DELEGATOR: Final = 1000
+MAX_BYTES_OF_A_DELEGATOR: Final = 4 * 1024 * 1024
 _ALL: Final = (
     select(DelegationRow, DelegationEndRow)
     .outerjoin(DelegationEndRow, col(DelegationEndRow.hash) == col(DelegationRow.hash))
@@ -46,20 +52,40 @@ class StoredDelegation:
     end: StoredEnd | None = None
 
 
-def keep_delegation(store: Store, delegation: StoredDelegation, pins: Iterable[Pin] = ()) -> None:
+def keep_delegation(
+    store: Store, delegation: StoredDelegation, pins: Iterable[Pin] = (), *, bounded: bool = False
+) -> bool:
     """Keep a delegation, with its end where it has one, and pin its parties; all or nothing.
 
+    Args:
+        store: Where.
+        delegation: What was verified.
+        pins: Of its parties.
+        bounded: Keep none beyond what one delegator may have here. Those of it that are over are
+            dropped first.
+
+    Returns:
+        Whether any of it is new here.
+
     Raises:
-        SimpulError: IDENTITY_CHANGED, when a party is pinned by another key already.
+        SimpulError: IDENTITY_CHANGED, when a party is pinned by another key already; OVERLOADED.
     """
+    new = False
     with store.transaction() as session:
         put_pins(session, pins, delegation.added_at_ms)
         if session.get(DelegationRow, delegation.hash) is None:
+            terms = parse_delegation(delegation.signed.delegation)
+            delegator = str(terms.delegator.member)
+            if bounded:
+                _make_room(session, delegator, delegation)
+            new = True
             session.add(
                 DelegationRow(
                     hash=delegation.hash,
                     delegation=delegation.signed.delegation,
                     signature=delegation.signed.signature,
+                    delegator=delegator,
+                    valid_until_ms=terms.valid_until_ms,
                     added_at_ms=delegation.added_at_ms,
                     own=delegation.own,
                 )
@@ -67,6 +93,7 @@ def keep_delegation(store: Store, delegation: StoredDelegation, pins: Iterable[P
             session.flush()
         end = delegation.end
         if end is not None and session.get(DelegationEndRow, delegation.hash) is None:
+            new = True
             session.add(
                 DelegationEndRow(
                     hash=delegation.hash,
@@ -76,6 +103,24 @@ def keep_delegation(store: Store, delegation: StoredDelegation, pins: Iterable[P
                     own=end.own,
                 )
             )
+    return new
+
+
+def is_known(store: Store, delegation: bytes) -> bool:
+    """Whether a delegation is kept here."""
+    with store.transaction() as session:
+        return session.get(DelegationRow, delegation) is not None
+
+
+def lives_resting_on(store: Store, delegation: bytes) -> frozenset[Life]:
+    """How the agreements stand here beside which a delegation's bytes came."""
+    with store.transaction() as session:
+        lives = session.exec(
+            select(AgreementLifeRow.life)
+            .join(AgreementRow, col(AgreementRow.hash) == col(AgreementLifeRow.hash))
+            .where(col(AgreementRow.delegation) == delegation)
+        )
+        return frozenset(Life(life) for life in lives)
 
 
 def get_delegation(store: Store, delegation: bytes) -> StoredDelegation:
@@ -121,6 +166,26 @@ def mark_ended(store: Store, delegation: bytes, at_ms: int) -> None:
     """All who must know of its end have heard of it."""
     with store.transaction() as session:
         _mark(session, session.get(DelegationEndRow, delegation), at_ms)
+
+
+def _make_room(session: Session, delegator: str, delegation: StoredDelegation) -> None:
+    of_it = col(DelegationRow.delegator) == delegator
+    over = of_it & (col(DelegationRow.valid_until_ms) <= delegation.added_at_ms)
+    session.exec(
+        delete(DelegationEndRow).where(
+            col(DelegationEndRow.hash).in_(select(DelegationRow.hash).where(over))
+        )
+    )
+    session.exec(delete(DelegationRow).where(over))
+    size = func.coalesce(func.sum(func.length(DelegationRow.delegation)), 0)
+    count, bytes_ = session.exec(select(func.count(), size).where(of_it)).one()
+    bytes_ += len(delegation.signed.delegation)
+    if count >= MAX_OF_A_DELEGATOR or bytes_ > MAX_BYTES_OF_A_DELEGATOR:
+        raise SimpulError(
+            Code.OVERLOADED,
+            f"this node keeps {MAX_OF_A_DELEGATOR} delegations of {delegator}'s, and "
+            f"{MAX_BYTES_OF_A_DELEGATOR} bytes of them: there is room when some are over",
+        )
 
 
 def _mark(session: Session, row: DelegationRow | DelegationEndRow | None, at_ms: int) -> None:

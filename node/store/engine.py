@@ -20,7 +20,7 @@ from runtime.files import PRIVATE_MODE
 from runtime.migrating import MIGRATING
 from security.errors import Code, SimpulError
 
-HEAD = "0007"
+HEAD = "0008"
 BUSY_TIMEOUT_MS = 5_000
 
 

@@ -244,6 +244,8 @@ class DelegationRow(Table, table=True):
     delegation: bytes
     # Of one that was ended before it was heard of: as it came, verified by nobody.
     signature: bytes
+    delegator: str = Field(index=True)
+    valid_until_ms: int = Field(sa_type=BigInteger)
     added_at_ms: int = Field(sa_type=BigInteger)
     # Given at this node, and so to be told to the delegate.
     own: bool

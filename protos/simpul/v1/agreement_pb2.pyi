@@ -740,8 +740,16 @@ class HeldRequest(_message.Message):
     REVOKED_FIELD_NUMBER: _builtins.int
     DELEGATIONS_FIELD_NUMBER: _builtins.int
     REVOKED_DELEGATIONS_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     """In whose name: of the agreements that it is party to."""
+    after: _builtins.bytes
+    """A part only, where a request has no room for all hashes: what lies after this place, and no
+    further than that one. Absent: from the first, to the last. A place is a byte, 0 for a
+    delegation and 1 for an agreement, and the hash.
+    """
+    until: _builtins.bytes
     @_builtins.property
     def agreements(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """The hashes of what the asking node holds: agreements with both signatures ..."""
@@ -764,10 +772,12 @@ class HeldRequest(_message.Message):
         revoked: _abc.Iterable[_builtins.bytes] | None = ...,
         delegations: _abc.Iterable[_builtins.bytes] | None = ...,
         revoked_delegations: _abc.Iterable[_builtins.bytes] | None = ...,
+        after: _builtins.bytes = ...,
+        until: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreements", b"agreements", "delegations", b"delegations", "member", b"member", "revoked", b"revoked", "revoked_delegations", b"revoked_delegations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "agreements", b"agreements", "delegations", b"delegations", "member", b"member", "revoked", b"revoked", "revoked_delegations", b"revoked_delegations", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -782,7 +792,7 @@ class HeldResponse(_message.Message):
     MORE_FIELD_NUMBER: _builtins.int
     DELEGATIONS_FIELD_NUMBER: _builtins.int
     more: _builtins.bool
-    """More is held: ask again, with these."""
+    """More is held: ask again, after the last of these. They come in the order of their places."""
     @_builtins.property
     def agreements(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignedAgreement]: ...
     @_builtins.property
