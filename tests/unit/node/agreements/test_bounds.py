@@ -100,22 +100,23 @@ def fill(
     store: Store, count: int, *, size: int = 1, data: Callable[[], bytes] | None = None
 ) -> None:
     """Rows of ended delegations of the delegator's, as if they had been told."""
+    made = [bytes(size) if data is None else data() for _ in range(count)]
+    hashes = [os.urandom(32) if data is None else delegation_hash(each) for each in made]
     with store.transaction() as session:
-        for _ in range(count):
-            bytes_ = bytes(size) if data is None else data()
-            hash_ = os.urandom(32) if data is None else delegation_hash(bytes_)
-            session.add(
-                DelegationRow(
-                    hash=hash_, delegation=bytes_, signature=b"", delegator=str(DELEGATOR),
-                    valid_until_ms=WHEN_OVER_MS, added_at_ms=NOW_MS, own=False,
-                )
-            )  # fmt: skip
-            session.flush()
-            session.add(
-                DelegationEndRow(
-                    hash=hash_, revocation=b"r" * 4000, key_id=b"", signature=b"", own=False
-                )
+        session.add_all(
+            DelegationRow(
+                hash=hash_, delegation=each, signature=b"", delegator=str(DELEGATOR),
+                valid_until_ms=WHEN_OVER_MS, added_at_ms=NOW_MS, own=False,
             )
+            for hash_, each in zip(hashes, made, strict=True)
+        )  # fmt: skip
+        session.flush()
+        session.add_all(
+            DelegationEndRow(
+                hash=hash_, revocation=b"r" * 4000, key_id=b"", signature=b"", own=False
+            )
+            for hash_ in hashes
+        )
 
 
 async def acted_for(nodes: Three) -> tuple[agreement_pb2.SignedDelegation, StoredAgreement]:
@@ -201,25 +202,41 @@ async def test_a_node_that_holds_more_than_a_request_can_list_settles(siblings: 
     await Teller(consumer).tell()
     await own.accept(provider, made.hash)
     await Teller(provider).tell()
-    second.reachable = False
     await own.revoke(second, made.hash, "not told")
-    second.reachable = True
     fill(provider.store, 8000)
     with provider.store.transaction() as session:
-        for _ in range(8000):
-            hash_ = os.urandom(32)
-            session.add(
-                AgreementRow(
-                    hash=hash_, agreement=b"", provider_signature=b"", consumer_signature=b"",
-                    provider="", consumer="", added_at_ms=NOW_MS, delegation=b"",
-                    delegator_signature=b"",
-                )
-            )  # fmt: skip
-            session.flush()
-            session.add(AgreementLifeRow(hash=hash_, life=Life.REVOKED, counters=None, note=""))
+        hashes = [os.urandom(32) for _ in range(8000)]
+        session.add_all(
+            AgreementRow(
+                hash=hash_, agreement=b"", provider_signature=b"", consumer_signature=b"",
+                provider="", consumer="", added_at_ms=NOW_MS, delegation=b"",
+                delegator_signature=b"",
+            )
+            for hash_ in hashes
+        )  # fmt: skip
+        session.flush()
+        session.add_all(
+            AgreementLifeRow(hash=hash_, life=Life.REVOKED, counters=None, note="")
+            for hash_ in hashes
+        )
     settling = Settling(provider)
     await settling.round()
     assert settling.unsettled(asyncio.get_running_loop().time(), 60) == frozenset()
+    assert get_standing(provider.store, made.hash).life is Life.REVOKED
+
+
+async def test_what_cannot_be_taken_over_hides_nothing_that_comes_after_it(
+    siblings: Three,
+) -> None:
+    provider, second, consumer = siblings
+    made = await own.propose(consumer, DRAFT, Party.CONSUMER)
+    await Teller(consumer).tell()
+    await own.accept(provider, made.hash)
+    await Teller(provider).tell()
+    await own.revoke(second, made.hash, "not told")
+    # Three answers of them, each an end that nobody signed.
+    fill(second.store, 1200, data=lambda: delegation(is_signed=False).delegation)
+    await Settling(provider).round()
     assert get_standing(provider.store, made.hash).life is Life.REVOKED
 
 

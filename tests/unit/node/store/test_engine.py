@@ -3,6 +3,7 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlmodel import select
 
 from node.store import engine
 from node.store.engine import Store
-from node.store.models import ChangeNumberRow, Table
+from node.store.models import ChangeNumberRow, DelegationRow, Table
+from security.delegation import delegation_hash, make_delegation
 from security.errors import Code, SimpulError
+from tests.support.delegations import BOUNDS, DELEGATOR
 
 
 def test_the_migrations_make_what_the_models_say(store: Store) -> None:
@@ -116,3 +120,25 @@ def test_several_homes_are_migrated_at_once_by_one_program(tmp_path: Path) -> No
             context = MigrationContext.configure(connection)
             assert context.get_current_revision() == engine.HEAD
         store.close()
+
+
+def test_delegations_from_before_are_counted_and_dropped_like_later_ones(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    Store.open(path).close()
+    data = make_delegation(BOUNDS)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP INDEX ix_delegation_delegator")
+        for column in ("delegator", "valid_until_ms"):
+            connection.execute(f"ALTER TABLE delegation DROP COLUMN {column}")
+        connection.execute(
+            "INSERT INTO delegation (hash, delegation, signature, added_at_ms, own) "
+            "VALUES (?, ?, x'', 1, 0)",
+            (delegation_hash(data), data),
+        )
+        connection.execute("UPDATE alembic_version SET version_num = '0007'")
+        connection.commit()
+    store = Store.open(path)
+    with store.transaction() as session:
+        row = session.exec(select(DelegationRow)).one()
+        assert (row.delegator, row.valid_until_ms) == (str(DELEGATOR), BOUNDS.valid_until_ms)
+    store.close()
