@@ -15,7 +15,7 @@ Source: trust, "Agreements"; docs/spec, "Agreements: one list".
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,6 +50,29 @@ class Sibling:
 
     member: MemberId
     node: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class _Holdings:
+    """What this node holds: how agreements stand, and whether delegations were ended."""
+
+    lives: Mapping[bytes, Life]
+    ends: Mapping[bytes, bool]
+
+    def request(self, member: MemberId, after: bytes) -> agreement_pb2.HeldRequest:
+        """Ask for as much, from a place on, as a request has room to say what is held of."""
+        page = page_after(after, self.ends, self.lives)
+        agreements = sorted(hash_ for hash_ in self.lives if page.has(of_agreement(hash_)))
+        delegations = sorted(hash_ for hash_ in self.ends if page.has(of_delegation(hash_)))
+        return agreement_pb2.HeldRequest(
+            member=str(member),
+            agreements=agreements,
+            revoked=[hash_ for hash_ in agreements if self.lives[hash_] is Life.REVOKED],
+            delegations=delegations,
+            revoked_delegations=[hash_ for hash_ in delegations if self.ends[hash_]],
+            after=page.after,
+            until=page.until,
+        )
 
 
 class Settling:
@@ -121,9 +144,11 @@ class Settling:
         self, member: MemberId, node: NodeId, sender: SubsystemId, receiver: SubsystemId
     ) -> None:
         """Take over what a node holds of a member's agreements, to the last."""
+        # What is taken over meanwhile lies before the place from which it goes on to ask.
+        holdings = await asyncio.to_thread(self._holdings)
         after, barren = b"", 0
         while True:
-            request = await asyncio.to_thread(self._request, member, after)
+            request = await asyncio.to_thread(holdings.request, member, after)
             answer = await self._desk.ask(
                 node, HELD, request.SerializeToString(), sender=sender, receiver=receiver
             )
@@ -140,7 +165,7 @@ class Settling:
         """Take over an answer; returns whether any of it is news."""
         desk, changed = self._desk, False
         keys = await asyncio.to_thread(known_keys, desk.store)
-        standings = await asyncio.to_thread(list_standings, desk.store)
+        standings = await asyncio.to_thread(list_standings, desk.store) if held.agreements else {}
         for delegation in held.delegations:
             changed = await self._take_delegation(delegation, teller) or changed
         for agreement in held.agreements:
@@ -178,25 +203,17 @@ class Settling:
             _log.warning("revocation not taken over", code=error.code, why=error.message)
             return False
 
-    def _request(self, member: MemberId, after: bytes) -> agreement_pb2.HeldRequest:
-        """Ask for as much, from a place on, as a request has room to say what is held of."""
-        lives = {
-            hash_: standing.life
-            for hash_, standing in list_standings(self._desk.store).items()
-            if standing.life in {Life.AGREED, Life.REVOKED}
-        }
-        ends = {known.hash: known.end is not None for known in list_delegations(self._desk.store)}
-        page = page_after(after, ends, lives)
-        agreements = sorted(hash_ for hash_ in lives if page.has(of_agreement(hash_)))
-        delegations = sorted(hash_ for hash_ in ends if page.has(of_delegation(hash_)))
-        return agreement_pb2.HeldRequest(
-            member=str(member),
-            agreements=agreements,
-            revoked=[hash_ for hash_ in agreements if lives[hash_] is Life.REVOKED],
-            delegations=delegations,
-            revoked_delegations=[hash_ for hash_ in delegations if ends[hash_]],
-            after=page.after,
-            until=page.until,
+    def _holdings(self) -> _Holdings:
+        standings = list_standings(self._desk.store)
+        return _Holdings(
+            lives={
+                hash_: standing.life
+                for hash_, standing in standings.items()
+                if standing.life in {Life.AGREED, Life.REVOKED}
+            },
+            ends={
+                known.hash: known.end is not None for known in list_delegations(self._desk.store)
+            },
         )
 
     def _partners(self) -> list[tuple[MemberId, SubsystemId, SubsystemId]]:
