@@ -42,7 +42,7 @@ _LOST: Final = "Internal error from Core"
 # What every server with reflection offers beside its own.
 _REFLECTION: Final = "grpc.reflection."
 
-Call = aio.StreamStreamCall[Message, ServerReflectionResponse]
+Call = aio.StreamStreamCall[Message, bytes]
 
 
 async def reflect(target: str, services: Sequence[str], tls: ServiceTls | None = None) -> bytes:
@@ -96,7 +96,8 @@ class _Reflection:
         self._call: Call = channel.stream_stream(
             method,
             request_serializer=ServerReflectionRequest.SerializeToString,
-            response_deserializer=ServerReflectionResponse.FromString,
+            # Read here: of what it can't read grpcio writes a traceback into our log.
+            response_deserializer=None,
         )()
         self._target = target
         self._files: dict[str, FileDescriptorProto] = {}
@@ -150,9 +151,12 @@ class _Reflection:
         with contextlib.suppress(asyncio.InvalidStateError):
             await self._call.write(request)
         answer = await self._call.read()
-        if not isinstance(answer, ServerReflectionResponse):
+        if not isinstance(answer, bytes):
             raise self._nonsense("without an answer")
-        return answer
+        try:
+            return ServerReflectionResponse.FromString(answer)
+        except DecodeError:
+            raise self._nonsense("by what is no answer") from None
 
     def _nonsense(self, how: str) -> SimpulError:
         return SimpulError(
