@@ -42,6 +42,8 @@ _log = structlog.get_logger(__name__)
 
 # Answers in a row of which nothing can be taken over, before the rest is left for the next round.
 MAX_BARREN: Final = 16
+# A partner may have signed what was over here by then; a sibling knows what this node does not.
+_TAKEN_BACK: Final = frozenset({Life.WITHDRAWN, Life.DECLINED, Life.COUNTERED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,9 @@ class Settling:
                 continue
             kept = stored(agreement, desk.time_ms())
             before = standings.get(kept.hash)
+            if teller not in desk.members and before is not None and before.life in _TAKEN_BACK:
+                # Both have signed it; but here it was over before the other did.
+                continue
             life = await asyncio.to_thread(keep_agreed, desk.store, kept, pins(desk, terms))
             changed = changed or before is None or before.life is not life
         for revocation in held.revocations:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from node.agreements import own, received
 from node.agreements.model import signed
+from node.agreements.settling import Settling
 from node.agreements.telling import Teller
 from node.store.agreements import list_agreements, list_pins
 from security.agreement import Party, make_agreement, sign_agreement
@@ -55,6 +56,19 @@ async def test_a_delegate_that_signs_for_its_delegator(tmp_path: Path) -> None:
         forged = delegated(replace(BOUNDS, delegator=false), CONSUMER_KEY, delegator=false)
         forged.provider_signature = b""
         assert await offered(provider, forged) is Code.IDENTITY_CHANGED
+
+
+async def test_a_withdrawn_offer_that_the_partner_holds_as_agreed(tmp_path: Path) -> None:
+    with desks(tmp_path) as (provider, consumer):
+        made = await own.propose(provider, EQUAL, Side.PROVIDER)
+        assert await Teller(provider).tell() is None
+        await own.withdraw(provider, made.hash, "a mistake")
+        # The consumer has not heard of that when it accepts.
+        await own.accept(consumer, made.hash)
+        assert life(consumer, made) is Life.AGREED
+        assert await Settling(provider).partners() == ()
+        assert life(provider, made) is Life.WITHDRAWN
+        assert made.hash not in provider.pushed.by_hash
 
 
 async def test_an_offer_that_was_withdrawn(tmp_path: Path) -> None:
