@@ -272,7 +272,8 @@ async def answering(
         theirs.CheckConsentResponse(state=theirs.CONSENT_STATE_GIVEN, valid_until_ms=-1),
         theirs.CheckConsentResponse(state=9, valid_until_ms=NOW + HOUR),  # type: ignore[arg-type]
     ],
-    ids=str,
+    # The time is another one in each process that collects them.
+    ids=["no answer", "empty", "no state", "no end", "end before time", "unknown state"],
 )
 async def test_what_isnt_a_plain_yes_is_a_no(
     tmp_path: Path, answer: theirs.CheckConsentResponse | None
