@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cli.inputs import STDIN
-from cli.options import AsJson, NodeHomeDir, examples, group
+from cli.options import STDIN, AsJson, NodeHomeDir, examples, group
 from cli.output import (
     print_done,
     print_hint,

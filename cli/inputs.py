@@ -17,10 +17,10 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 
 from cli.dynamic import parse_values
+from cli.options import STDIN
 from cli.output import refusal
 from security.errors import Code
 
-STDIN = "-"
 FILE_MARK = "@"
 # Lines read ahead of what the call has taken.
 QUEUE_LINES = 64

@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+# What an option says for standard input.
+STDIN = "-"
+
 NodeHomeDir = Annotated[
     Path,
     typer.Option("--home", envvar="SIMPUL_HOME", metavar="DIR", help="The node's home folder."),

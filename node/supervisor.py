@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -71,6 +72,7 @@ from node.witness import start_witness
 from node.workers import Workers
 from runtime import log, service_manager
 from runtime.clock import now_ms
+from runtime.files import memory_folder
 from runtime.memory import share_one_arena
 from runtime.metrics import metrics_server
 from runtime.ports import Address, TcpAddress, ensure_free
@@ -124,6 +126,7 @@ async def _running(home: NodeHome, config: NodeConfig) -> AsyncIterator[Supervis
         await supervisor.open_directory()
         await stack.enter_async_context(supervisor.sockets())
         registry, folder = _metrics(home, supervisor.metrics)
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
         server = stack.enter_context(metrics_server(registry, config.metrics.listen))
         supervisor.metrics_address = server.address
         # Before the workers, so that the last checkpoint covers what they recorded last.
@@ -441,8 +444,7 @@ def _ensure_ports(config: NodeConfig) -> None:
 
 def _metrics(home: NodeHome, own: NodeMetrics) -> tuple[CollectorRegistry, Path]:
     """One exposition for the supervisor and its workers, which write theirs to files."""
-    folder = home.run / "metrics"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder = memory_folder(home.path, home.run / "metrics")
     for old in folder.glob("*.db"):
         old.unlink()
     MultiProcessCollector(own.registry, path=str(folder))  # type: ignore[no-untyped-call]

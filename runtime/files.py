@@ -10,8 +10,10 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
+from stat import S_ISDIR
 
 from security.errors import Code, SimpulError
 
@@ -19,6 +21,8 @@ PRIVATE_MODE = 0o600
 PUBLIC_MODE = 0o644
 PRIVATE_FOLDER_MODE = 0o700
 LOCK_NAME = "lock"
+# Linux's file system in memory.
+MEMORY = Path("/dev/shm")  # noqa: S108  (a folder there is looked at before it's used)
 
 
 def write_durably(path: Path, data: bytes, *, mode: int = PUBLIC_MODE) -> None:
@@ -85,6 +89,28 @@ def make_private_folder(path: Path) -> None:
     for folder in reversed(missing):
         folder.mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
         sync_folder(folder.parent)
+
+
+def memory_folder(of: Path, otherwise: Path) -> Path:
+    """A private folder in memory for the program of a home; `otherwise` where there is none.
+
+    For files that processes share by mapping them: a mapped page that finds no room on a full disk
+    ends its process at once (SIGBUS), and no handler can refuse a call instead.
+
+    Args:
+        of: The home, which it is named after.
+        otherwise: A folder, which is made.
+    """
+    named = sha256(str(of.absolute()).encode()).hexdigest()[:16]
+    folder = MEMORY / f"simpul-{os.getuid()}-{named}"
+    with suppress(OSError):
+        folder.mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
+        found = folder.lstat()
+        # Anybody may make a folder there.
+        if S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077:
+            return folder
+    make_private_folder(otherwise)
+    return otherwise
 
 
 def sync_folder(folder: Path) -> None:

@@ -153,3 +153,35 @@ def test_a_lock_ends_with_its_process_however_it_ends(tmp_path: Path) -> None:
         holder.kill()
     with files.folder_lock(tmp_path):
         pass
+
+
+@pytest.fixture
+def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "memory"
+    folder.mkdir()
+    monkeypatch.setattr(files, "MEMORY", folder)
+    return folder
+
+
+def test_a_folder_in_memory_is_private_and_a_homes_own(memory: Path, tmp_path: Path) -> None:
+    first = files.memory_folder(tmp_path / "a", tmp_path / "else")
+    assert first.parent == memory
+    assert first.stat().st_mode & 0o777 == 0o700
+    assert files.memory_folder(tmp_path / "a", tmp_path / "else") == first
+    assert files.memory_folder(tmp_path / "b", tmp_path / "else") != first
+    assert not (tmp_path / "else").exists()
+
+
+@pytest.mark.parametrize("what", ["a link", "open to others", "no memory"])
+def test_what_somebody_else_made_there_is_not_used(what: str, memory: Path, tmp_path: Path) -> None:
+    taken = files.memory_folder(tmp_path / "a", tmp_path / "else")
+    taken.rmdir()
+    if what == "a link":
+        (tmp_path / "theirs").mkdir(mode=0o700)
+        taken.symlink_to(tmp_path / "theirs")
+    elif what == "open to others":
+        taken.mkdir()
+        taken.chmod(0o777)
+    else:
+        memory.rmdir()
+    assert files.memory_folder(tmp_path / "a", tmp_path / "else") == tmp_path / "else"
