@@ -74,7 +74,11 @@ class Teller:
         """Tell every step that somebody lacks; returns why one is still untold, if any is."""
         untold = None
         for step in await asyncio.to_thread(list_untold, self._desk.store):
-            untold = await self._tell(step) or untold
+            try:
+                untold = await self._tell(step) or untold
+            except SimpulError as error:
+                # Its party is suspended, or not listed: the others are told all the same.
+                untold = error
         return untold
 
     async def _tell(self, step: StoredStep) -> SimpulError | None:

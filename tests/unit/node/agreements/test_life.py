@@ -327,6 +327,21 @@ async def test_what_a_member_proposed_before_it_was_suspended_is_not_accepted(
     assert life(provider, made) is Life.REQUESTED
 
 
+async def test_what_a_suspended_member_is_to_be_told_keeps_nobody_else_from_hearing(
+    two: tuple[Desk, Desk],
+) -> None:
+    provider, _ = two
+    made = await own.propose(provider, DRAFT, Party.PROVIDER)
+    suspend_consumer(provider)
+    untold = await Teller(provider).tell()
+    assert untold is not None
+    assert untold.code is Code.MEMBER_SUSPENDED
+    # Once it is active again it hears of it.
+    provider.directory = directories.directory()
+    assert await Teller(provider).tell() is None
+    assert life(provider, made) is not Life.DECLINED
+
+
 def suspend_consumer(desk: Desk) -> None:
     record = directories.ministry_record()
     record.state = directory_pb2.MEMBER_STATE_SUSPENDED
