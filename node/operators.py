@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from node.operator_socket import uid_of
 from node.store.apps import list_apps
 from node.store.operators import list_operators
 from runtime.authorization import MethodHandler
+from runtime.grpc_handlers import wrapped
 from security import strict
 from security.agreement import AgreementTerms, parse_agreement
 from security.delegation import parse_delegation
@@ -172,17 +174,7 @@ class OperatorInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(
-                self._stream(method, handler.unary_stream),
-                handler.request_deserializer,
-                handler.response_serializer,
-            )
-        return grpc.unary_unary_rpc_method_handler(
-            self._unary(method, handler.unary_unary),
-            handler.request_deserializer,
-            handler.response_serializer,
-        )
+        return wrapped(handler, partial(self._unary, method), partial(self._stream, method))
 
     def _unary(self, method: str, serve: Any) -> Any:  # noqa: ANN401  (grpc's handlers)
         async def served(request: object, context: Context) -> object:

@@ -12,6 +12,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 from hashlib import sha256
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from registry.operators import CALLER, Caller, Identify
 from registry.store import audit
 from registry.store.database import Store
 from runtime.authorization import MethodHandler
+from runtime.grpc_handlers import wrapped
 from security.errors import Code, SimpulError
 from security.merkle import Frontier, leaf_hash
 
@@ -152,17 +154,7 @@ class AuditInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(
-                self._stream(method, handler.unary_stream),
-                handler.request_deserializer,
-                handler.response_serializer,
-            )
-        return grpc.unary_unary_rpc_method_handler(
-            self._unary(method, handler.unary_unary),
-            handler.request_deserializer,
-            handler.response_serializer,
-        )
+        return wrapped(handler, partial(self._unary, method), partial(self._stream, method))
 
     def _unary(self, method: str, serve: Any) -> Any:  # noqa: ANN401  (grpc's handlers)
         async def served(request: object, context: Context) -> object:

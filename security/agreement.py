@@ -21,6 +21,7 @@ from typing import Final
 
 from security.agreement_life import Party as Side
 from security.agreement_terms import (
+    MAX_AHEAD_MS,
     MINUTES_PER_DAY,
     AgreementTerms,
     CitizenVisibility,
@@ -66,9 +67,6 @@ __all__ = [
     "verify_agreement",
     "verify_proposal",
 ]
-
-# How far another node's clock may be ahead.
-MAX_AHEAD_MS: Final = 60_000
 
 _MS_PER_MINUTE: Final = 60_000
 # Western Indonesia Time, UTC+7, which has no summer time.

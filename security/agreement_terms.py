@@ -25,6 +25,8 @@ from simpul.v1 import agreement_pb2
 FORMAT_VERSION: Final = 1
 MAX_AGREEMENT_BYTES: Final = 256 * 1024
 NONCE_BYTES: Final = 16
+# Of what a party says of its own clock, against the clock of whoever judges it.
+MAX_AHEAD_MS: Final = 60_000
 MAX_DESCRIPTION_CHARS: Final = 1000
 MINUTES_PER_DAY: Final = 24 * 60
 

@@ -21,6 +21,7 @@ from typing import Final
 
 from security import strict
 from security.agreement_terms import (
+    MAX_AHEAD_MS,
     NONCE_BYTES,
     AgreementTerms,
     Party,
@@ -37,7 +38,6 @@ from simpul.v1 import agreement_pb2
 
 FORMAT_VERSION: Final = 1
 MAX_DELEGATION_BYTES: Final = 64 * 1024
-MAX_AHEAD_MS: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)

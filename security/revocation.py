@@ -15,7 +15,7 @@ from typing import Final
 
 from security import strict
 from security.agreement import agreement_hash, parse_agreement
-from security.agreement_terms import AgreementTerms, Party
+from security.agreement_terms import MAX_AHEAD_MS, AgreementTerms, Party
 from security.delegation import delegation_hash, parse_delegation
 from security.directory import DirectoryView
 from security.errors import Code, SimpulError
@@ -29,7 +29,6 @@ from simpul.v1 import agreement_pb2
 FORMAT_VERSION: Final = 1
 MAX_REVOCATION_BYTES: Final = 8 * 1024
 MAX_REASON_CHARS: Final = 1000
-MAX_AHEAD_MS: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)

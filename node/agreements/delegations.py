@@ -39,6 +39,7 @@ from node.store.delegations import (
 from node.store.engine import Store
 from security.agreement import AgreementTerms, Party, ServiceTerm, make_agreement
 from security.agreement_life import Life
+from security.agreement_terms import NONCE_BYTES
 from security.delegation import (
     DelegatedService,
     DelegationTerms,
@@ -61,7 +62,6 @@ from security.revocation import (
 from security.strict import parse
 from simpul.v1 import agreement_pb2
 
-NONCE_BYTES: Final = 16
 # What a newer directory may know of a delegator: it has changed its keys, or come back.
 _OF_AN_OLDER_DIRECTORY: Final = frozenset(
     {Code.MEMBER_UNKNOWN, Code.KEY_UNKNOWN, Code.IDENTITY_CHANGED, Code.MEMBER_SUSPENDED}

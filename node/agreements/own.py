@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from typing import Final
 
 from sqlmodel import Session
 
@@ -44,12 +43,11 @@ from security.agreement import (
 )
 from security.agreement_compare import check_narrower
 from security.agreement_life import Life, Party, Step
+from security.agreement_terms import NONCE_BYTES
 from security.errors import Code, SimpulError
 from security.keys import PrivateKey
 from security.revocation import Revocation, sign_revocation
 from simpul.v1 import agreement_pb2
-
-NONCE_BYTES: Final = 16
 
 
 async def propose(desk: PartyDesk, draft: Draft, party: Party, note: str = "") -> StoredAgreement:

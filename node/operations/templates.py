@@ -16,7 +16,6 @@ from typing import Final
 from node.agreements import templates as rules
 from node.agreements.drafts import ALL_FIELDS, DEFAULT_DAYS, MS_PER_DAY, check_contracts
 from node.agreements.model import PartyDesk
-from node.agreements.own import NONCE_BYTES
 from node.caller import CALLER
 from node.store import groups, templates
 from node.store.agreements import Pin, pinned_key_ids
@@ -24,7 +23,7 @@ from node.store.groups import LocalGroup
 from node.store.templates import Template, TemplateAgreement
 from security.agreement import AgreementTerms, Party, make_agreement
 from security.agreement_compare import describe
-from security.agreement_terms import CitizenVisibility, PayloadKeeper
+from security.agreement_terms import NONCE_BYTES, CitizenVisibility, PayloadKeeper
 from security.errors import Code, SimpulError
 from security.group import check_group_name, check_group_title
 from security.identifiers import MemberId, ServiceId
